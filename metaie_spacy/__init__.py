@@ -1,0 +1,14 @@
+"""Structured information out of text inside spaCy: `nlp.add_pipe("metaie")`."""
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+__all__ = ["MetaIE", "pipe_with_labels", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy: distillation runs on machines without spaCy, and spaCy starts without torch.
+    if name in ("MetaIE", "pipe_with_labels"):
+        return getattr(import_module(f"{__name__}.component"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,432 @@
+"""The spaCy component: labels in, labelled spans out. Imports neither torch nor transformers."""
+import multiprocessing
+import warnings
+from pathlib import Path
+from typing import Any, Callable, Iterable, Iterator, Mapping
+
+import numpy as np
+import srsly
+from spacy import util
+from spacy.language import Language
+from spacy.pipeline.trainable_pipe import TrainablePipe
+from spacy.scorer import Scorer
+from spacy.tokens import Doc
+from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.vocab import Vocab
+from thinc.api import Config, Model, Optimizer
+
+from .corpus import Item, longest_first
+from .schema import Label, check_threshold, parse_labels, plain
+from .spans import Answer, decode, flatten, write_group
+
+DEFAULT_CONFIG_TEXT = """
+[metaie]
+labels = []
+threshold = 0.5
+flat = false
+spans_key = "metaie"
+weights = "en_metaie_sm"
+scorer = {"@scorers":"metaie-spacy.scorer.v1"}
+
+[metaie.model]
+@architectures = "metaie-spacy.LabelToSpan.v1"
+name = "sentence-transformers/all-MiniLM-L6-v2"
+text_sees_labels = true
+dropout = 0.1
+window = 256
+overlap = 64
+token_budget = 4096
+label_budget = 256
+save_dtype = "float32"
+"""
+DEFAULT_CONFIG = Config().from_str(DEFAULT_CONFIG_TEXT)["metaie"]
+
+SETTINGS = ("labels", "threshold", "flat", "spans_key")
+
+if not Doc.has_extension("metaie_labels"):
+    Doc.set_extension("metaie_labels", default=None)
+
+
+@Language.factory(
+    "metaie",
+    assigns=["doc.spans"],
+    default_config=DEFAULT_CONFIG,
+    default_score_weights={"spans_metaie_f": 1.0, "spans_metaie_p": 0.0, "spans_metaie_r": 0.0},
+)
+def make_metaie(
+    nlp: Language,
+    name: str,
+    model: Model,
+    labels: list[str] | dict[str, Any],
+    threshold: float,
+    flat: bool,
+    spans_key: str,
+    weights: str | None,
+    scorer: Callable | None,
+) -> "MetaIE":
+    return MetaIE(
+        nlp.vocab, model, name, labels=labels, threshold=threshold, flat=flat, spans_key=spans_key, weights=weights, scorer=scorer
+    )  # fmt: skip
+
+
+class MetaIE(TrainablePipe):
+    """Finds the spans of a text that answer labels chosen at run time (MetaIE, arXiv 2404.00457).
+
+    vocab (Vocab): the shared vocabulary.
+    model (Model): one of the architectures of this package.
+    labels: a list of names, or a mapping from name to query or `{"query", "threshold"}`.
+    threshold (float): in (0, 1); 0.5 takes the likeliest tags, more trades recall for precision.
+    flat (bool): keep only the best-scored of overlapping spans.
+    spans_key (str): where in `doc.spans` the spans go.
+    weights (str | None): package or directory that a fresh component takes its weights from, on
+        first use; None: `nlp.initialize()` starts from the encoder's published weights.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model,
+        name: str = "metaie",
+        *,
+        labels: Iterable[str] | Mapping[str, Any] = (),
+        threshold: float = 0.5,
+        flat: bool = False,
+        spans_key: str = "metaie",
+        weights: str | None = None,
+        scorer: Callable | None = None,
+    ):
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        self.weights = weights
+        self.scorer = scorer
+        self.cfg: dict[str, Any] = {}
+        self.labels = labels
+        self.threshold = threshold
+        self.flat = flat
+        self.spans_key = spans_key
+        self._initial = self._settings()
+        self._space = None  # labels of an open corpus, set by initialize
+        self._seen_examples = 0
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels asked of texts that bring none of their own. Set it at any time."""
+        return tuple(label.name for label in self._labels)
+
+    @labels.setter
+    def labels(self, value: Iterable[str] | Mapping[str, Any]) -> None:
+        self._labels = parse_labels(value)
+
+    @property
+    def label_data(self) -> dict[str, Any]:
+        """The labels with their queries and thresholds, as `labels` takes them."""
+        return plain(self._labels)
+
+    @property
+    def threshold(self) -> float:
+        return self._threshold
+
+    @threshold.setter
+    def threshold(self, value: float) -> None:
+        self._threshold = check_threshold(value)
+
+    def _settings(self) -> dict[str, Any]:
+        return {"labels": plain(self._labels), "threshold": self.threshold, "flat": self.flat, "spans_key": self.spans_key}
+
+    def load(self) -> None:
+        """Load the weights, if none are there yet.
+
+        RAISES (ValueError): `weights` names nothing that can be found, or is damaged.
+        """
+        if self.model.shims[0].loaded:
+            return
+        if self.weights is None:
+            raise ValueError(
+                f"The component '{self.name}' has no weights: 'weights' is null and it was not initialized. "
+                "Call nlp.initialize(), or set weights = \"en_metaie_sm\"."
+            )
+        self.load_from(self.weights)
+
+    def load_from(self, source: str) -> None:
+        """Load weights, in place of those that are there.
+
+        source (str): a package, a pipeline directory, or what `distill` wrote as `model/`.
+        RAISES (ValueError): it is none of these, is damaged, or of another architecture.
+        """
+        from .model import load_weights
+
+        load_weights(self.model, source)
+
+    def __call__(self, doc: Doc, *, labels: Any = None) -> Doc:
+        """Annotate one doc; `labels` holds for this call only (through nlp's `component_cfg`)."""
+        return next(self.pipe([doc], batch_size=1, labels=labels), doc)
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128, labels: Any = None) -> Iterator[Doc]:
+        """Annotate a stream of docs in order; `labels` holds for this call only.
+
+        Batches of `batch_size` docs are re-batched inside by length. A doc that fails goes to the
+        error handler alone; the others of its batch are kept.
+        """
+        if multiprocessing.parent_process() is not None:
+            import torch
+
+            torch.set_num_threads(1)  # workers share the cores, and forked OpenMP pools hang
+        asked = None if labels is None else parse_labels(labels)
+        handler = self.get_error_handler()
+        for docs in util.minibatch(stream, size=batch_size):
+            try:
+                self.set_annotations(docs, self.predict(docs, labels=asked))
+                yield from docs
+            except Exception as error:
+                if len(docs) == 1:
+                    handler(self.name, self, docs, error)
+                else:
+                    yield from self._pipe_singly(docs, asked, handler)
+
+    def _pipe_singly(self, docs: list[Doc], asked: tuple[Label, ...] | None, handler: Callable) -> Iterator[Doc]:
+        for doc in docs:
+            try:
+                self.set_annotations([doc], self.predict([doc], labels=asked))
+                yield doc
+            except Exception as error:
+                handler(self.name, self, [doc], error)
+
+    def predict(
+        self, docs: Iterable[Doc], *, labels: tuple[Label, ...] | None = None
+    ) -> list[tuple[list[Answer], list[str]]]:
+        """Answers of every doc, without changing it.
+
+        labels (tuple[Label, ...] | None): asked of docs that bring no `doc._.metaie_labels`; None:
+            the component's.
+        RETURNS (list): per doc its answers and the names of the labels that were asked.
+        """
+        self.load()
+        from .model import score_texts
+
+        docs = list(docs)
+        default = self._labels if labels is None else labels
+        wanted = [default if doc._.metaie_labels is None else parse_labels(doc._.metaie_labels) for doc in docs]
+        if any(not asked for asked in wanted):
+            warnings.warn(f"'{self.name}' was given no labels for some texts: nothing is extracted from them. Set its 'labels'.")
+        texts = [[token.text for token in doc] for doc in docs]
+        by_query = [_by_query(asked) for asked in wanted]
+        answers: list[list[Answer]] = [[] for _ in docs]
+        for i, queries, tokens, logits in score_texts(self.model, texts, [list(queries) for queries in by_query]):
+            # One query may serve several names, each with a threshold of its own.
+            pairs = [(u, label) for u, query in enumerate(queries) for label in by_query[i][query]]
+            thresholds = np.array([label.threshold or self.threshold for _, label in pairs])
+            names = [label.name for _, label in pairs]
+            answers[i] += decode(logits[:, [u for u, _ in pairs]], names, thresholds, tokens)
+        return [(flatten(found) if self.flat else found, [label.name for label in asked]) for found, asked in zip(answers, wanted)]
+
+    def set_annotations(self, docs: Iterable[Doc], scores: list[tuple[list[Answer], list[str]]]) -> None:
+        for doc, (answers, asked) in zip(docs, scores):
+            write_group(doc, self.spans_key, answers, asked)
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language | None = None,
+        labels: list[str] | dict[str, Any] | None = None,
+        init_from: str | None = None,
+    ) -> None:
+        """Load starting weights and settle which labels training asks.
+
+        Examples whose docs carry `_.metaie_labels` are open: each is asked its own labels and
+        sampled negatives. All others share one closed set: `labels`, else the component's, else
+        all labels of the examples.
+
+        init_from (str | None): package or directory to start from; None: `weights`, and if that is
+            null too, the encoder's published weights.
+        RAISES (ValueError): no example has spans under `spans_key`.
+        """
+        validate_get_examples(get_examples, "MetaIE.initialize")
+        start = init_from or self.weights
+        if start is None:
+            self.model.initialize()
+        else:
+            self.load_from(start)
+        if labels is not None:
+            self.labels = labels
+        items, found, is_open = [], {}, False
+        for eg in get_examples():
+            if self.spans_key not in eg.reference.spans:
+                continue
+            item = self._item(eg)
+            items.append(item)
+            if eg.reference._.metaie_labels is None:
+                found.update(dict.fromkeys(span.label_ for span in eg.reference.spans[self.spans_key]))
+            else:
+                is_open = True
+        if not any(item.spans for item in items):
+            raise ValueError(
+                f"No example has doc.spans['{self.spans_key}']. Set spans_key in [components.{self.name}] to the key of your data."
+            )
+        if found and not self._labels:
+            self.labels = sorted(found)
+        if is_open:
+            from .training import LabelSpace
+
+            self._space = LabelSpace(items)
+            self._space.embed(self.model.shims[0].module, self.model.shims[0].pieces)
+
+    def _item(self, eg: Example) -> Item:
+        """The gold spans of an example on the tokens of its predicted doc."""
+        group = eg.reference.spans[self.spans_key] if self.spans_key in eg.reference.spans else []
+        spans = [(span.start, span.end, span.label_) for span in eg.get_aligned_spans_y2x(group, allow_overlap=True)]
+        asked = [label.name for label in parse_labels(eg.reference._.metaie_labels or [])]
+        with_spans = {label for _, _, label in spans}
+        absent = [label for label in asked if label not in with_spans]
+        return Item("", [token.text for token in eg.predicted], longest_first(spans), absent)
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """One step on a batch. `drop` is not used: dropout is an argument of the architecture.
+
+        RAISES (ValueError): a closed example has a label that the component lacks.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, "MetaIE.update")
+        self.load()
+        for group in (True, False):
+            part = [eg for eg in examples if (eg.reference._.metaie_labels is not None) is group and len(eg.predicted)]
+            if part:
+                losses[self.name] += self._step([self._item(eg) for eg in part], is_open=group)
+        if sgd is not None:
+            self.finish_update(sgd)
+        return losses
+
+    def _step(self, items: list[Item], *, is_open: bool) -> float:
+        import random
+
+        from .training import LabelSpace, closed_batch, loss_gradient, open_batch
+
+        pieces = self.model.shims[0].pieces
+        if is_open:
+            self._space = self._space or LabelSpace(items)
+            self._seen_examples += len(items)
+            batch = open_batch(items, pieces, self._space, random.Random(self._seen_examples))
+        else:
+            batch = closed_batch(items, self._labels, pieces)
+        batch = batch.to(self.model.shims[0].device)
+        logits, backprop = self.model.begin_update((batch.texts, batch.labels, batch.asked))
+        loss, d_logits = loss_gradient(logits, batch)
+        backprop(d_logits)
+        return loss
+
+    def get_loss(self, examples: Iterable[Example], scores: Any) -> tuple[float, Any]:
+        """RAISES (NotImplementedError): labels are sampled with the batch; `update` computes the loss."""
+        raise NotImplementedError("MetaIE samples the labels of a batch together with its loss: call update().")
+
+    def score(self, examples: Iterable[Example], **kwargs) -> dict[str, Any]:
+        if self.scorer is None:
+            return {}
+        return self.scorer(examples, spans_key=self.spans_key, **kwargs)
+
+    def add_label(self, label: str) -> int:
+        """Ask for one more label. RETURNS (int): 1 if it is new, else 0."""
+        if label in self.labels:
+            return 0
+        self.labels = self.label_data | {label: label}
+        return 1
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        self.load()
+        return util.to_bytes({"schema": self._schema_bytes, "model": self.model.to_bytes}, exclude)
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "MetaIE":
+        readers = {"schema": self._read_schema, "model": self.model.from_bytes}
+        util.from_bytes(bytes_data, readers, exclude)
+        return self
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        self.load()
+        writers = {
+            "schema.json": lambda p: p.write_bytes(self._schema_bytes()),
+            "model": lambda p: p.write_bytes(self.model.to_bytes()),
+        }
+        util.to_disk(path, writers, exclude)
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "MetaIE":
+        """RAISES (ValueError): the directory holds no metaie component, or a damaged one."""
+        path = util.ensure_path(path)
+        missing = [name for name in ("schema.json", "model") if name not in exclude and not (path / name).exists()]
+        if missing:
+            raise ValueError(f"'{path}' is no saved metaie component: it lacks {' and '.join(missing)}.")
+        readers = {
+            "schema.json": lambda p: self._read_schema(p.read_bytes()),
+            "model": lambda p: self._read_model(p),
+        }
+        util.from_disk(path, readers, exclude)
+        return self
+
+    def _read_model(self, path: Path) -> None:
+        try:
+            self.model.from_bytes(path.read_bytes())
+        except Exception as error:
+            raise ValueError(f"Cannot load the model in '{path}': {error}") from error
+
+    def _schema_bytes(self) -> bytes:
+        return srsly.json_dumps({"initial": self._initial, "current": self._settings()}, indent=1).encode("utf8")
+
+    def _read_schema(self, data: bytes) -> None:
+        """Take the saved settings, but for those that the config changed since they were saved."""
+        saved = srsly.json_loads(data.decode("utf8"))
+        for key in SETTINGS:
+            if self._initial[key] == saved["initial"][key]:
+                setattr(self, key, saved["current"][key])
+        self._initial = {key: saved["initial"][key] if self._initial[key] == saved["initial"][key] else self._initial[key] for key in SETTINGS}
+
+
+def _by_query(labels: Iterable[Label]) -> dict[str, list[Label]]:
+    grouped: dict[str, list[Label]] = {}
+    for label in labels:
+        grouped.setdefault(label.query, []).append(label)
+    return grouped
+
+
+def metaie_score(examples: Iterable[Example], *, spans_key: str, **kwargs) -> dict[str, Any]:
+    """Exact-match precision, recall and F of the spans under a key, keyed `spans_<key>_p` and so on."""
+    attr = f"spans_{spans_key}"
+    kwargs = {
+        "attr": attr,
+        "allow_overlap": True,
+        "getter": lambda doc, _: doc.spans[spans_key] if spans_key in doc.spans else [],
+        "has_annotation": lambda doc: spans_key in doc.spans,
+        **kwargs,
+    }
+    return Scorer.score_spans(examples, **kwargs)
+
+
+def make_metaie_scorer() -> Callable:
+    """`metaie-spacy.scorer.v1`"""
+    return metaie_score
+
+
+def pipe_with_labels(
+    nlp: Language, pairs: Iterable[tuple[str | Doc, Any]], **pipe_kwargs
+) -> Iterator[Doc]:
+    """Run a pipeline over texts that bring labels of their own; texts are batched across label sets.
+
+    pairs (Iterable): text or Doc, and its labels in any form that `MetaIE.labels` takes.
+    pipe_kwargs: passed to `nlp.pipe`.
+    YIELDS (Doc): in order.
+    """
+
+    def docs() -> Iterator[Doc]:
+        for text, labels in pairs:
+            doc = nlp.make_doc(text) if isinstance(text, str) else text
+            doc._.metaie_labels = plain(parse_labels(labels))
+            yield doc
+
+    return nlp.pipe(docs(), **pipe_kwargs)

@@ -1,0 +1,179 @@
+"""Annotation rows: reading them, and their spans on tokens."""
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, Iterator, NamedTuple
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.training import Example
+
+logger = logging.getLogger("metaie_spacy")
+
+
+class Item(NamedTuple):
+    """One annotated text on tokens.
+
+    id (str): the row's id. words (list[str]): its tokens.
+    spans (list[tuple[int, int, str]]): first token, end token (exclusive), label; spans of one
+        label do not overlap.
+    absent (list[str]): labels that were asked and have no answer in the text.
+    """
+
+    id: str
+    words: list[str]
+    spans: list[tuple[int, int, str]]
+    absent: list[str]
+
+
+def read_rows(path: str | Path) -> Iterator[dict]:
+    """Annotation rows of a JSONL file, checked one by one.
+
+    path (str | Path): rows `{"id"?, "text", "spans": [{"start", "end", "label"}], "absent"?}`,
+        offsets in characters, end exclusive.
+    YIELDS (dict): the rows.
+    RAISES (ValueError): a line is no such row; the message says which line and what is wrong.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ValueError(f"There is no corpus file '{path}'.")
+    with path.open(encoding="utf8") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                try:
+                    row = json.loads(line)
+                    check_row(row)
+                except (ValueError, TypeError) as error:
+                    raise ValueError(f"{path}, line {number}: {error}") from None
+                row.setdefault("id", str(number))
+                yield row
+
+
+def check_row(row: dict) -> None:
+    """RAISES (ValueError): the row breaks the annotation contract."""
+    if not isinstance(row, dict) or not isinstance(row.get("text"), str):
+        raise ValueError('expected an object with a string "text".')
+    if not isinstance(row.get("spans"), list):
+        raise ValueError('"spans" must be a list of {"start", "end", "label"}.')
+    for span in row["spans"]:
+        if not isinstance(span, dict) or not all(isinstance(span.get(key), int) for key in ("start", "end")):
+            raise ValueError(f'the span {span} must have whole numbers "start" and "end".')
+        if not isinstance(span.get("label"), str) or not span["label"].strip():
+            raise ValueError(f'the span {span} must have a non-empty string "label".')
+        if not 0 <= span["start"] < span["end"] <= len(row["text"]):
+            raise ValueError(
+                f"the span {span['start']}:{span['end']} ({span['label']!r}) lies outside its text of "
+                f"{len(row['text'])} characters or is empty."
+            )
+    absent = row.get("absent", [])
+    if not isinstance(absent, list) or not all(isinstance(label, str) and label.strip() for label in absent):
+        raise ValueError('"absent" must be a list of non-empty strings.')
+
+
+def read_items(path: str | Path, tokenize: Callable[[str], list[tuple[int, int]]]) -> list[Item]:
+    """Rows as items; spans that do not end at token boundaries, or overlap a longer span of their
+    label, are left out, and their number is logged.
+
+    path (str | Path): an annotations file.
+    tokenize (Callable): text -> character offsets of its tokens.
+    RAISES (ValueError): as `read_rows`.
+    """
+    items, misaligned, overlapping, total = [], 0, 0, 0
+    for row in read_rows(path):
+        offsets = tokenize(row["text"])
+        starts = {start: i for i, (start, _) in enumerate(offsets)}
+        ends = {end: i + 1 for i, (_, end) in enumerate(offsets)}
+        spans = []
+        for span in row["spans"]:
+            total += 1
+            start, end = starts.get(span["start"]), ends.get(span["end"])
+            if start is None or end is None:
+                misaligned += 1
+            else:
+                spans.append((start, end, span["label"]))
+        kept = longest_first(spans)
+        overlapping += len(spans) - len(kept)
+        words = [row["text"][start:end] for start, end in offsets]
+        items.append(Item(row["id"], words, kept, list(row.get("absent", []))))
+    if misaligned or overlapping:
+        logger.warning(
+            "%s: of %d spans, %d do not align with the tokens and %d overlap a longer span of their label; "
+            "they are not trained on.", path, total, misaligned, overlapping,
+        )  # fmt: skip
+    return items
+
+
+def longest_first(spans: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    """The spans without those that overlap a longer (then earlier) one of their own label."""
+    kept, taken = [], set()
+    for start, end, label in sorted(set(spans), key=lambda s: (s[0] - s[1], s)):
+        places = {(i, label) for i in range(start, end)}
+        if not places & taken:
+            taken |= places
+            kept.append((start, end, label))
+    return sorted(kept)
+
+
+def blank_tokenizer(lang: str = "en") -> Callable[[str], list[tuple[int, int]]]:
+    """spaCy's tokenizer of a language as a function from text to character offsets."""
+    import spacy
+
+    tokenizer = spacy.blank(lang).tokenizer
+
+    def tokenize(text: str) -> list[tuple[int, int]]:
+        return [(token.idx, token.idx + len(token)) for token in tokenizer(text)]
+
+    return tokenize
+
+
+def split_dev(items: list[Item], share: float, seed: int) -> tuple[list[Item], list[Item]]:
+    """Split by document: items with the same id, or the same first id part before '#', stay together.
+
+    RETURNS (tuple): train items, dev items. The same ids give the same split in any order.
+    """
+    import hashlib
+
+    def is_dev(item: Item) -> bool:
+        digest = hashlib.sha256(f"{seed}:{item.id.split('#')[0]}".encode()).digest()
+        return int.from_bytes(digest[:8], "big") / 2**64 < share
+
+    return [item for item in items if not is_dev(item)], [item for item in items if is_dev(item)]
+
+
+def make_corpus(
+    path: str | Path, spans_key: str = "metaie", limit: int = 0, labels: list[str] | None = None
+) -> Callable[["Language"], Iterator["Example"]]:
+    """`metaie-spacy.Corpus.v1`: annotation rows as training examples.
+
+    path (str | Path): an annotations file (JSONL).
+    spans_key (str): where the spans go in `doc.spans`.
+    limit (int): at most so many rows; 0: all.
+    labels (list[str] | None): a closed set: other labels are dropped, and no doc brings its own.
+        None: every doc brings its own labels, those with spans and those noted as absent.
+    RETURNS (Callable): nlp -> examples.
+    """
+    if not str(path):
+        raise ValueError("The corpus has no path: pass --paths.train and --paths.dev, or set them in [paths].")
+
+    def read(nlp: "Language") -> Iterator["Example"]:
+        from spacy.tokens import SpanGroup
+        from spacy.training import Example
+
+        misaligned = 0
+        for number, row in enumerate(read_rows(path)):
+            if limit and number >= limit:
+                break
+            predicted, reference = nlp.make_doc(row["text"]), nlp.make_doc(row["text"])
+            wanted = [s for s in row["spans"] if labels is None or s["label"] in labels]
+            spans = [reference.char_span(s["start"], s["end"], label=s["label"]) for s in wanted]
+            misaligned += spans.count(None)
+            kept = [span for span in spans if span is not None]
+            reference.spans[spans_key] = SpanGroup(reference, name=spans_key, spans=kept)
+            if labels is None:
+                own = list(dict.fromkeys([s["label"] for s in row["spans"]] + list(row.get("absent", []))))
+                predicted._.metaie_labels = reference._.metaie_labels = own
+            yield Example(predicted, reference)
+        if misaligned:
+            logger.warning("%s: %d spans do not align with the tokens and are left out.", path, misaligned)
+
+    return read

@@ -1,0 +1,270 @@
+"""Architectures: the torch modules as thinc models, and the batches that they predict in."""
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Callable, Iterator, NamedTuple, Sequence
+
+import numpy as np
+import srsly
+import torch
+from thinc.api import ArgsKwargs, Config, Model, torch2xp, xp2torch
+
+from .encoder import CrossEncoder, LabelToSpan
+from .pieces import WordPieces
+from .shim import MetaIEShim
+
+MAX_SPREAD = 16  # different label sets that one batch mixes
+
+
+def build_label_to_span(
+    name: str,
+    text_sees_labels: bool = True,
+    dropout: float = 0.1,
+    window: int = 256,
+    overlap: int = 64,
+    token_budget: int = 4096,
+    label_budget: int = 256,
+    save_dtype: str = "float32",
+) -> Model:
+    """`metaie-spacy.LabelToSpan.v1`: every label is encoded once and attended to by all texts.
+
+    name (str): Hugging Face name or directory of the encoder that training starts from.
+    text_sees_labels (bool): whether a text's states depend on the labels asked.
+    dropout (float): of the hidden states and heads, while training.
+    window (int): most pieces of one pass over a text; longer texts are read in overlapping windows.
+    overlap (int): pieces that two windows share.
+    token_budget (int): most pieces, padding included, of the texts of one batch.
+    label_budget (int): most label pieces asked in one pass; further labels take another pass.
+    save_dtype (str): "float16" or "float32", the type of saved weights.
+    RETURNS (Model): (Texts, labels, asked) -> logits (W, U, 2).
+    """
+    options = {"text_sees_labels": text_sees_labels, "head_inner": 512, "head_width": 256, "dropout": dropout}
+    limits = {"window": window, "overlap": overlap, "token_budget": token_budget, "label_budget": label_budget}
+    return _build(LabelToSpan, name, options, limits, save_dtype)
+
+
+def build_cross_encoder(
+    name: str,
+    dropout: float = 0.1,
+    window: int = 256,
+    overlap: int = 64,
+    token_budget: int = 4096,
+    save_dtype: str = "float32",
+) -> Model:
+    """`metaie-spacy.CrossEncoder.v1`: the paper's form (arXiv 2404.00457), one pass per text and label.
+
+    Arguments as in `LabelToSpan.v1`.
+    """
+    options = {"head_inner": 512, "dropout": dropout}
+    limits = {"window": window, "overlap": overlap, "token_budget": token_budget, "label_budget": window}
+    return _build(CrossEncoder, name, options, limits, save_dtype)
+
+
+def _build(module_cls: type, name: str, options: dict, limits: dict, save_dtype: str) -> Model:
+    if save_dtype not in ("float16", "float32"):
+        raise ValueError(f"save_dtype is '{save_dtype}'; use 'float16' or 'float32'.")
+    if not 0 <= limits["overlap"] < limits["window"] // 2:
+        raise ValueError(f"overlap ({limits['overlap']}) must be at least 0 and less than half of window ({limits['window']}).")
+    return Model(
+        "metaie",
+        forward,
+        init=init,
+        shims=[MetaIEShim(module_cls, name, options, limits, save_dtype=save_dtype)],
+    )
+
+
+def init(model: Model, X=None, Y=None) -> None:
+    """Load the encoder's published weights, unless weights are there."""
+    if not model.shims[0].loaded:
+        model.shims[0].load_encoder()
+
+
+def forward(model: Model, inputs: tuple, is_train: bool) -> tuple[np.ndarray, Callable]:
+    """(texts, labels, asked) -> logits; labels are strings in prediction, packed in training."""
+    shim = model.shims[0]
+    output, torch_backprop = shim(ArgsKwargs(args=inputs, kwargs={}), is_train)
+
+    def backprop(d_logits) -> None:
+        grads = xp2torch(d_logits, device=output.device)
+        torch_backprop(ArgsKwargs(args=((output,),), kwargs={"grad_tensors": (grads,)}))
+
+    return torch2xp(output), backprop
+
+
+class Window(NamedTuple):
+    """A stretch of one text's words that is read in one pass, and the part of it that it answers for.
+
+    text (int): which text. start, end (int): its words, end exclusive.
+    own_start, own_end (int): the words whose logits are taken from this window.
+    size (int): pieces, specials included.
+    """
+
+    text: int
+    start: int
+    end: int
+    own_start: int
+    own_end: int
+    size: int
+
+
+def split_windows(sizes: Sequence[int], limit: int, overlap: int, text: int = 0) -> list[Window]:
+    """Cut a text into windows at token boundaries.
+
+    Each token belongs to one window, that which shows more of its neighbourhood: windows share
+    `overlap` pieces and the border between them is the middle of what they share.
+
+    sizes (Sequence[int]): pieces of each word. limit (int): pieces of a window without specials.
+    RETURNS (list[Window]): at least one, also for a text without words.
+    """
+    sums = np.concatenate([[0], np.cumsum(sizes, dtype="int64")])
+    if sums[-1] <= limit:
+        return [Window(text, 0, len(sizes), 0, len(sizes), int(sums[-1]) + 2)]
+    bounds, start = [], 0
+    while True:
+        end = max(start + 1, int(np.searchsorted(sums, sums[start] + limit, "right")) - 1)
+        bounds.append((start, end))
+        if end == len(sizes):
+            break
+        start = max(start + 1, int(np.searchsorted(sums, sums[end] - overlap, "left")))
+    borders = [0]
+    for (_, end), (start, _) in zip(bounds, bounds[1:]):
+        middle = (sums[start] + sums[end]) // 2
+        borders.append(max(start, min(end, int(np.searchsorted(sums, middle, "left")))))
+    borders.append(len(sizes))
+    return [
+        Window(text, start, end, borders[i], borders[i + 1], int(sums[end] - sums[start]) + 2)
+        for i, (start, end) in enumerate(bounds)
+    ]
+
+
+def chunk_labels(labels: Sequence[str], pieces: WordPieces, budget: int, window: int) -> list[tuple[str, ...]]:
+    """Queries deduplicated, sorted, and cut into chunks of about equal size that fit a budget of pieces.
+
+    RAISES (ValueError): a label is longer than the encoder's window, or has no pieces.
+    """
+    ordered = sorted(set(labels))
+    sizes = [len(pieces.label(label)) for label in ordered]
+    for label, size in zip(ordered, sizes):
+        if size > window:
+            raise ValueError(
+                f"The label '{label[:60]}...' has {size} pieces, but the encoder's window holds {window}. Shorten it."
+            )
+        if size == 1:
+            raise ValueError(f"The label {label!r} holds nothing that the encoder's tokenizer can read.")
+    n_chunks = -(-sum(sizes) // budget) if sizes else 0
+    chunks: list[list[str]] = [[] for _ in range(n_chunks)]
+    total = 0
+    for label, size in zip(ordered, sizes):
+        chunks[min(n_chunks - 1, total * n_chunks // sum(sizes))].append(label)
+        total += size
+    return [tuple(chunk) for chunk in chunks if chunk]
+
+
+def score_texts(model: Model, texts: Sequence[Sequence[str]], labels: Sequence[Sequence[str]]):
+    """Logits of every text for its own labels, in length-bucketed batches under a token budget.
+
+    model (Model): one of the architectures. texts (Sequence[Sequence[str]]): words of each text.
+    labels (Sequence[Sequence[str]]): the queries asked of each text.
+    YIELDS (tuple): text index, chunk of labels, indices of the scored words, logits (W, U, 2); a
+        text comes once per chunk of its labels.
+    """
+    shim, limits = model.shims[0], model.shims[0].limits
+    pieces, room = shim.pieces, shim.module.window
+    limit = min(limits["window"], room) - 2
+    # A CrossEncoder reads the label in the window of the text.
+    label_room = room if hasattr(shim.module, "label_head") else room - limit - 2
+    windows, scored = [], []
+    for i, words in enumerate(texts):
+        sizes = [len(ids) for ids in pieces(words)]
+        scored.append([j for j, size in enumerate(sizes) if size])
+        if scored[-1]:
+            windows.append(split_windows(sizes, limit, min(limits["overlap"], limit // 2 - 1), i))
+    sets = {}
+    for i in {parts[0].text for parts in windows}:
+        key = frozenset(labels[i])
+        if key not in sets:
+            sets[key] = chunk_labels(labels[i], pieces, limits["label_budget"], label_room)
+    by_text = {parts[0].text: parts for parts in windows}
+    for number in range(max(map(len, sets.values()), default=0)):
+        chunks = {i: sets[frozenset(labels[i])] for i in by_text}
+        jobs = [(part, chunks[i][number]) for i in by_text if number < len(chunks[i]) for part in by_text[i]]
+        results = {}
+        for part, chunk, logits, kept in _run_jobs(model, texts, jobs, limit):
+            own = [k for k, j in enumerate(kept) if part.own_start <= part.start + j < part.own_end]
+            results.setdefault(part.text, {})[part.start] = logits[own]
+            if len(results[part.text]) == len(by_text[part.text]):
+                parts = results.pop(part.text)
+                yield part.text, chunk, scored[part.text], np.concatenate([parts[start] for start in sorted(parts)])
+
+
+def _run_jobs(model: Model, texts, jobs: list, limit: int):
+    pieces, is_cross = model.shims[0].pieces, not hasattr(model.shims[0].module, "label_head")
+    for batch in _batches(jobs, model.shims[0].limits["token_budget"], is_cross, limit):
+        labels = sorted({label for _, chunk in batch for label in chunk})
+        packed, kept = pieces.texts([texts[part.text][part.start : part.end] for part, _ in batch])
+        asked = None
+        if any(len(chunk) != len(labels) for _, chunk in batch):
+            members = [set(chunk) for _, chunk in batch]
+            asked = torch.tensor([[label in chunk for label in labels] for chunk in members])
+        logits = model.predict((packed, labels, asked))
+        logits = logits if isinstance(logits, np.ndarray) else logits.get()  # CuPy's arrays live on the GPU
+        column, offset = {label: u for u, label in enumerate(labels)}, 0
+        for (part, chunk), words in zip(batch, kept):
+            rows = logits[offset : offset + len(words)]
+            offset += len(words)
+            yield part, chunk, rows if asked is None else rows[:, [column[label] for label in chunk]], words
+
+
+def _batches(jobs: list, budget: int, is_cross: bool, limit: int):
+    """Jobs sorted by length, cut where the padded pieces or the spread of label sets grow too large."""
+    ordered = sorted(jobs, key=lambda job: (job[0].size, job[1], job[0].text, job[0].start))
+    batch, chunks, cost = [], set(), 0
+    for job in ordered:
+        passes = len(job[1]) if is_cross else 1
+        wider = chunks | {job[1]}
+        if batch and (job[0].size * (cost + passes) > budget or len(wider) > MAX_SPREAD):
+            yield batch
+            batch, wider, cost = [], {job[1]}, 0
+        batch.append(job)
+        chunks, cost = wider, cost + passes
+    if batch:
+        yield batch
+
+
+def load_weights(model: Model, source: str) -> None:
+    """Fill the model from a package, a pipeline directory or a directory that `distill` wrote.
+
+    source (str): e.g. "en_metaie_sm" or a path.
+    RAISES (ValueError): it is none of these, or is damaged.
+    """
+    path = find_source(source)
+    if (path / "model.safetensors").exists() and not (path / "meta.json").exists():
+        model.shims[0].load_directory(path)
+        return
+    config = path / "config.cfg"
+    if not config.exists():
+        raise ValueError(f"'{path}' is neither a spaCy pipeline nor a directory written by 'metaie_spacy distill'.")
+    components = Config().from_disk(config, interpolate=False).get("components", {})
+    names = [name for name, block in components.items() if block.get("factory") == "metaie"]
+    if not names or not (path / names[0] / "model").exists():
+        raise ValueError(f"The pipeline in '{path}' has no 'metaie' component with weights.")
+    message = srsly.msgpack_loads((path / names[0] / "model").read_bytes())
+    model.shims[0].from_bytes(message["shims"][0][0])
+
+
+def find_source(source: str) -> Path:
+    """The directory that holds a package's or path's pipeline.
+
+    RAISES (ValueError): no such directory or installed package.
+    """
+    path = Path(source)
+    if path.is_dir():
+        return path
+    spec = find_spec(source) if source.isidentifier() else None
+    if spec is None or not spec.origin:
+        raise ValueError(
+            f"Cannot find the weights '{source}': no such directory, and no installed package of that name. "
+            "Install the package, or set 'weights' to a directory, or to null and call nlp.initialize()."
+        )
+    package = Path(spec.origin).parent
+    inner = [child for child in sorted(package.iterdir()) if (child / "config.cfg").exists()]
+    return inner[-1] if inner else package

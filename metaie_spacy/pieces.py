@@ -1,0 +1,128 @@
+"""Words to pieces: the ids, shapes and packed batches that the encoders take (torch and transformers only)."""
+import logging
+from typing import Sequence
+
+MAX_PIECES = 16  # of one token; what is beyond is counted and reported
+N_SHAPES = 9  # see `word_shape`; 0 stands for special pieces
+CACHED_WORDS = 100_000
+
+logger = logging.getLogger("metaie_spacy")
+
+
+class WordPieces:
+    """Splits single words into piece ids, remembering the words it has seen.
+
+    tokenizer (PreTrainedTokenizerFast): the encoder's tokenizer.
+    """
+
+    def __init__(self, tokenizer):
+        self.tokenizer = tokenizer
+        self.cls_id, self.sep_id = special_ids(tokenizer)
+        self.cut_words = 0  # words of more than MAX_PIECES pieces so far
+        self._seen: dict[str, tuple[int, ...]] = {}
+
+    def __call__(self, words: Sequence[str]) -> list[tuple[int, ...]]:
+        """Piece ids of each word; () for words that the tokenizer drops (white space, controls)."""
+        new = [word for word in dict.fromkeys(words) if word not in self._seen]
+        if new:
+            if len(self._seen) + len(new) > CACHED_WORDS:
+                self._seen.clear()
+                new = list(dict.fromkeys(words))
+            self._seen.update(zip(new, self._split(new)))
+        return [self._seen[word] for word in words]
+
+    def _split(self, words: list[str]) -> list[tuple[int, ...]]:
+        encoded = self.tokenizer(
+            [[word] for word in words], is_split_into_words=True, add_special_tokens=False, verbose=False
+        )["input_ids"]
+        too_long = [word for word, ids in zip(words, encoded) if len(ids) > MAX_PIECES]
+        if too_long:
+            self.cut_words += len(too_long)
+            logger.warning(
+                "%d token(s) have more than %d pieces and are read by their first %d, such as '%s...'.",
+                len(too_long), MAX_PIECES, MAX_PIECES, too_long[0][:40],
+            )  # fmt: skip
+        return [tuple(ids[:MAX_PIECES]) for ids in encoded]
+
+    def label(self, label: str) -> tuple[int, ...]:
+        """Piece ids of a label: a placeholder for the marker, then the label's pieces."""
+        return (self.cls_id, *(i for word in self(label.split()) for i in word))
+
+    def texts(self, texts: Sequence[Sequence[str]]):
+        """Pack texts for the encoder.
+
+        texts (Sequence[Sequence[str]]): the words of each text.
+        RETURNS (tuple[Texts, list[list[int]]]): the batch, and per text the indices of the words
+            that are scored (words without pieces are not).
+        """
+        import torch
+
+        from .encoder import Texts
+
+        ids, shapes, lengths, first, counts, scored = [], [], [], [], [], []
+        for words in texts:
+            begin = len(ids)
+            ids.append(self.cls_id)
+            shapes.append(0)
+            kept = []
+            for i, (word, pieces) in enumerate(zip(words, self(words))):
+                if pieces:
+                    kept.append(i)
+                    first.append(len(ids))
+                    ids.extend(pieces)
+                    shapes.extend([word_shape(word)] * len(pieces))
+            ids.append(self.sep_id)
+            shapes.append(0)
+            lengths.append(len(ids) - begin)
+            counts.append(len(kept))
+            scored.append(kept)
+        tensors = (torch.tensor(column, dtype=torch.int64) for column in (ids, shapes, lengths, first, counts))
+        return Texts(*tensors), scored
+
+    def labels(self, labels: Sequence[str]):
+        """Pack labels for the encoder, in the order given. RETURNS (Labels)"""
+        import torch
+
+        from .encoder import Labels
+
+        pieces = [self.label(label) for label in labels]
+        ids = torch.tensor([i for p in pieces for i in p], dtype=torch.int64)
+        return Labels(ids, torch.tensor([len(p) for p in pieces], dtype=torch.int64))
+
+
+def special_ids(tokenizer) -> tuple[int, int]:
+    """The ids that open and close a sequence.
+
+    RAISES (ValueError): the tokenizer has none, or splits whole texts only.
+    """
+    if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
+        raise ValueError(f"{type(tokenizer).__name__} has no CLS and SEP tokens; use the tokenizer of a BERT-like encoder.")
+    if not tokenizer.is_fast:
+        raise ValueError(f"{type(tokenizer).__name__} is a slow tokenizer; install 'tokenizers' for its fast form.")
+    return tokenizer.cls_token_id, tokenizer.sep_token_id
+
+
+def load_tokenizer(name: str):
+    """The fast tokenizer of an encoder, set up for single words.
+
+    name (str): a Hugging Face name or a directory.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    # Byte-level tokenizers mark a word's start by a space in front of it.
+    family = AutoConfig.from_pretrained(name).model_type
+    kwargs = {"add_prefix_space": True} if family == "roberta" else {}
+    return AutoTokenizer.from_pretrained(name, use_fast=True, **kwargs)
+
+
+def word_shape(word: str) -> int:
+    """The class of a word's shape, 1 to 8: what an uncased vocabulary cannot tell."""
+    if word.isalpha():
+        if word.islower():
+            return 1
+        if word.isupper():
+            return 4 if len(word) == 1 else 3
+        return 2 if word.istitle() else 5
+    if word.isdigit():
+        return 6
+    return 7 if any(c.isalnum() for c in word) else 8

@@ -1,0 +1,244 @@
+"""Our thinc shim around the torch module: saving, loading, optimizing, and the cache of encoded labels."""
+import json
+import tempfile
+import threading
+from collections import OrderedDict
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Callable, Iterator, Sequence
+
+import srsly
+import torch
+from spacy_transformers.data_classes import HFObjects
+from spacy_transformers.layers.hf_shim import HFShim
+from thinc.api import ArgsKwargs, Optimizer, get_torch_default_device, torch2xp, xp2torch
+from transformers import AutoConfig, AutoTokenizer
+
+from .encoder import Labels, LabelStates, PackedEncoder, Texts
+from .pieces import WordPieces, load_tokenizer
+
+HEAD_SCALE = 8.0  # the head's learning rate, in multiples of the encoder's
+CACHE_BYTES = 256 * 2**20
+
+
+class MetaIEShim(HFShim):
+    """Carries a `PackedEncoder`, its tokenizer and the cache of its encoded labels.
+
+    model_cls (type): the module's class, with `from_config` and `from_pretrained`.
+    name (str): the encoder that training starts from. options (dict): of a fresh head.
+    limits (dict): window, overlap, token_budget and label_budget, in pieces. They are the config's
+        and not saved with the weights, so that `spacy.load(..., config=...)` can change them.
+    save_dtype (str): "float16" or "float32", the type of the saved weights; loading casts up.
+    """
+
+    def __init__(
+        self, model_cls: type[PackedEncoder], name: str, options: dict, limits: dict[str, int], *, save_dtype: str
+    ):
+        super().__init__(HFObjects(None, None, None), grad_scaler_config={"enabled": False}, model_cls=model_cls)
+        self.name, self.options, self.limits, self.save_dtype = name, options, limits, save_dtype
+        self.pieces: WordPieces | None = None
+        self.labels = LabelCache(CACHE_BYTES)
+        self.lock = threading.RLock()
+
+    @property
+    def loaded(self) -> bool:
+        return self._model is not None
+
+    @property
+    def module(self) -> PackedEncoder:
+        """RAISES (ValueError): nothing is loaded yet."""
+        if self._model is None:
+            raise ValueError(
+                "The metaie model has no weights yet. Set 'weights' to a package or directory, or call nlp.initialize()."
+            )
+        return self._model
+
+    def set_module(self, module: PackedEncoder, tokenizer) -> None:
+        """Take over a module and its tokenizer."""
+        module.config.metaie["architecture"] = type(module).__name__
+        self._hfmodel = HFObjects(tokenizer, module, None)
+        self._model = module.to(get_torch_default_device())
+        self.pieces = WordPieces(tokenizer)
+        self.labels.clear()
+
+    def load_encoder(self) -> None:
+        """Start from the encoder's published weights and a fresh head.
+
+        RAISES (ValueError): there is no such encoder, or it is of an unsupported family.
+        """
+        try:
+            tokenizer = load_tokenizer(self.name)
+            pieces = WordPieces(tokenizer)
+            ids = {"cls_id": pieces.cls_id, "sep_id": pieces.sep_id}
+            module = self.model_cls.from_pretrained(self.name, self.options | ids)
+        except OSError as error:
+            raise ValueError(
+                f"Cannot load the encoder '{self.name}': {str(error).splitlines()[0]} "
+                "Give the name of a Hugging Face encoder or a directory that holds one."
+            ) from error
+        self.set_module(module, tokenizer)
+
+    def load_directory(self, path: Path) -> None:
+        """Load what `distill` saved: `config.json`, `model.safetensors` and the tokenizer.
+
+        RAISES (ValueError): the directory is incomplete, damaged, or of another architecture.
+        """
+        missing = [name for name in ("config.json", "model.safetensors") if not (path / name).exists()]
+        if missing:
+            raise ValueError(f"'{path}' is no metaie model: it lacks {' and '.join(missing)}.")
+        self._restore(path, (path / "model.safetensors").read_bytes(), str(path))
+
+    def _restore(self, path: Path, weights: bytes, source: str) -> None:
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        try:
+            config = AutoConfig.from_pretrained(path)
+            tokenizer = AutoTokenizer.from_pretrained(path, use_fast=True)
+            state = load(weights)
+        except (OSError, SafetensorError, json.JSONDecodeError) as error:
+            raise ValueError(f"The metaie model in {source} is damaged: {str(error).splitlines()[0]}") from error
+        saved = getattr(config, "metaie", {})
+        wanted = {"architecture": self.model_cls.__name__, **self.options}
+        for key in ("architecture", "text_sees_labels"):
+            if saved.get(key) != wanted.get(key):
+                raise ValueError(
+                    f"The weights in {source} have {key} = {saved.get(key)}, but the config asks for "
+                    f"{wanted.get(key)}. Change [components.metaie.model] or 'weights'."
+                )
+        config.metaie["dropout"] = self.options["dropout"]
+        module = self.model_cls.from_config(config)
+        try:
+            module.load_state_dict({key: value.float() for key, value in state.items()}, strict=True)
+        except RuntimeError as error:
+            from transformers import __version__
+
+            raise ValueError(
+                f"The weights in {source} were saved with transformers {config.transformers_version} and do not fit "
+                f"the model that transformers {__version__} builds: {str(error)[:300]}"
+            ) from error
+        self.set_module(module, tokenizer)
+
+    def to_bytes(self) -> bytes:
+        from safetensors.torch import save
+
+        dtype = getattr(torch, self.save_dtype)
+        state = {key: value.detach().to("cpu", dtype).contiguous() for key, value in self.module.state_dict().items()}
+        with tempfile.TemporaryDirectory() as folder:
+            self._hfmodel.tokenizer.save_pretrained(folder)
+            self.module.config.save_pretrained(folder)
+            files = {file.name: file.read_bytes() for file in sorted(Path(folder).iterdir())}
+        return srsly.msgpack_dumps({"format": 1, "files": files, "state": save(state)})
+
+    def from_bytes(self, bytes_data: bytes) -> "MetaIEShim":
+        """RAISES (ValueError): the bytes are no metaie model."""
+        try:
+            message = srsly.msgpack_loads(bytes_data)
+            files, state = message["files"], message["state"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"These bytes hold no metaie model, or only a part of one ({error!r}).") from error
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                (Path(folder) / Path(name).name).write_bytes(content)
+            self._restore(Path(folder), state, "the saved pipeline")
+        return self
+
+    def predict(self, inputs: ArgsKwargs) -> torch.Tensor:
+        """Logits of texts for labels given as strings, which are encoded at most once."""
+        texts, labels, asked = inputs.args
+        with self.lock, torch.inference_mode():
+            self.module.eval()
+            states = self.encode_labels(labels)
+            texts = Texts(*(t.to(self.device) for t in texts))
+            return self.module(texts, states, None if asked is None else asked.to(self.device))
+
+    def begin_update(self, inputs: ArgsKwargs) -> tuple[torch.Tensor, Callable]:
+        self.labels.clear()
+        return super().begin_update(inputs)
+
+    def encode_labels(self, labels: Sequence[str]) -> LabelStates | Labels:
+        """States of the labels, in their order, from the cache where it has them."""
+        packed = self.pieces.labels(labels)
+        packed = Labels(*(t.to(self.device) for t in packed))
+        if not hasattr(self.module, "label_head"):
+            return packed  # a CrossEncoder has nothing to keep
+        return self.labels.get(labels, packed, self.module.encode_labels)
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        """As thinc's, but clipped over all gradients at once, and with the head's own learning rate."""
+        named = [(name, p) for name, p in self.module.named_parameters() if p.grad is not None]
+        torch.nn.utils.clip_grad_norm_([p for _, p in named], optimizer.grad_clip or float("inf"))
+        for name, parameter in named:
+            weights, _ = optimizer(
+                (self.id, name),
+                torch2xp(parameter.data),
+                torch2xp(parameter.grad),
+                lr_scale=1.0 if name.startswith("encoder.") else HEAD_SCALE,
+            )
+            parameter.data = xp2torch(weights, requires_grad=True, device=parameter.device)
+            parameter.grad = None
+        self.labels.clear()
+
+    @contextmanager
+    def use_params(self, params: dict[Any, Any]) -> Iterator[None]:
+        """Swap in averaged weights, which thinc's optimizer keys by (shim id, name)."""
+        names = [name for name, _ in self.module.named_parameters() if (self.id, name) in params]
+        state = self.module.state_dict()
+        kept = {name: state[name].clone() for name in names}
+        self.module.load_state_dict({name: xp2torch(params[self.id, name]) for name in names}, strict=False)
+        self.labels.clear()
+        try:
+            yield
+        finally:
+            self.module.load_state_dict(kept, strict=False)
+            self.labels.clear()
+
+    def to_device(self, device_type: str, device_id: int) -> None:
+        super().to_device(device_type, device_id)
+        self.labels.clear()
+
+
+class LabelCache:
+    """Least recently used states of single labels, bounded by bytes.
+
+    max_bytes (int): what the kept tensors may take.
+    """
+
+    def __init__(self, max_bytes: int):
+        self.max_bytes, self.size, self.encoded = max_bytes, 0, 0
+        self._states: OrderedDict[str, tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
+        self._last: tuple[tuple[str, ...], LabelStates] | None = None
+
+    def clear(self) -> None:
+        self._states.clear()
+        self._last, self.size = None, 0
+
+    def get(self, labels: Sequence[str], packed: Labels, encode: Callable[[Labels], LabelStates]) -> LabelStates:
+        """The states of `labels`, which stand packed in `packed`; only new ones are encoded."""
+        names = tuple(labels)
+        if self._last and self._last[0] == names:
+            return self._last[1]
+        pieces = packed.ids.split(packed.lengths.tolist())
+        new = [i for i, label in enumerate(names) if label not in self._states]
+        fresh = {}
+        if new:
+            states = encode(Labels(torch.cat([pieces[i] for i in new]), packed.lengths[new]))
+            parts = states.kv.split(states.lengths.tolist())
+            fresh = {names[i]: (vector.clone(), kv.clone()) for i, vector, kv in zip(new, states.vectors, parts)}
+            self.encoded += len(new)
+        found = [fresh[label] if label in fresh else self._states[label] for label in names]
+        lengths = torch.tensor([len(kv) for _, kv in found], device=packed.ids.device)
+        result = LabelStates(torch.stack([v for v, _ in found]), torch.cat([kv for _, kv in found]), lengths)
+        for label in names:
+            if label in fresh:
+                self._states[label] = fresh[label]
+                self.size += nbytes(fresh[label])
+            self._states.move_to_end(label)
+        while self.size > self.max_bytes and self._states:
+            self.size -= nbytes(self._states.popitem(last=False)[1])
+        self._last = (names, result)
+        return result
+
+
+def nbytes(tensors: Sequence[torch.Tensor]) -> int:
+    return sum(t.numel() * t.element_size() for t in tensors)

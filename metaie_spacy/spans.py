@@ -1,0 +1,105 @@
+"""BIO tags and spans: decoding, overlap, scoring, and the one function that writes a SpanGroup."""
+from typing import TYPE_CHECKING, Iterable, NamedTuple, Sequence
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc, SpanGroup
+
+
+class Answer(NamedTuple):
+    """One found span: label, first token, end token (exclusive), score in [0, 1]."""
+
+    label: str
+    start: int
+    end: int
+    score: float
+
+
+def decode(
+    logits: np.ndarray, labels: Sequence[str], thresholds: np.ndarray, tokens: Sequence[int], temperature: float = 1.0
+) -> list[Answer]:
+    """Read the spans off one text's logits.
+
+    O's logit is shifted by logit(threshold), the best tag is taken, and `B I*` runs are spans; an I
+    without a B starts one. At threshold 0.5 that is plain argmax.
+
+    logits (ndarray): B and I against O = 0, float32 (W, U, 2).
+    labels (Sequence[str]): the U labels. thresholds (ndarray): one per label in (0, 1), (U,).
+    tokens (Sequence[int]): the token index of each of the W scored tokens; tokens between two
+        scored ones (white space) belong to the span that runs over them.
+    temperature (float): divides the logits before they become probabilities.
+    RETURNS (list[Answer]): ordered by label, then position; the score is the mean probability of
+        the chosen tags under the unshifted softmax.
+    """
+    if not len(logits) or not len(labels):
+        return []
+    scaled = logits.astype("float64") / temperature
+    shift = np.log(thresholds / (1 - thresholds))
+    best = scaled.max(-1)
+    tags = np.where(best > shift, np.where(scaled[..., 0] >= scaled[..., 1], 1, 2), 0).T  # (U, W)
+    before = np.pad(tags, ((0, 0), (1, 0)))[:, :-1]
+    after = np.pad(tags, ((0, 0), (0, 1)))[:, 1:]
+    starts = np.argwhere((tags == 1) | ((tags == 2) & (before == 0)))
+    ends = np.argwhere((tags > 0) & (after != 2))
+    peak = np.maximum(best, 0)
+    chosen = np.where(scaled[..., 0] >= scaled[..., 1], scaled[..., 0], scaled[..., 1])
+    total = np.exp(-peak) + np.exp(scaled - peak[..., None]).sum(-1)
+    probabilities = (np.exp(chosen - peak) / total).T  # (U, W)
+    return [
+        Answer(labels[u], tokens[i], tokens[j] + 1, float(np.clip(probabilities[u, i : j + 1].mean(), 0, 1)))
+        for (u, i), (_, j) in zip(starts.tolist(), ends.tolist())
+    ]
+
+
+def flatten(answers: Iterable[Answer]) -> list[Answer]:
+    """The best-scored answers that do not overlap; ties go to the longer, the earlier, the label's name."""
+    kept, taken = [], set()
+    for answer in sorted(answers, key=lambda a: (-a.score, a.start - a.end, a.start, a.label)):
+        places = range(answer.start, answer.end)
+        if taken.isdisjoint(places):
+            taken.update(places)
+            kept.append(answer)
+    return sorted(kept, key=lambda a: (a.start, a.end))
+
+
+def write_group(doc: "Doc", key: str, answers: Iterable[Answer], asked: Sequence[str]) -> "SpanGroup":
+    """Set `doc.spans[key]`, ordered by position, with `attrs` "scores" (float32, (N,)) and "asked".
+
+    The only place where this package writes its spans: also for a doc without an answer.
+    """
+    from spacy.tokens import Span, SpanGroup
+
+    ordered = sorted(answers, key=lambda a: (a.start, a.end, a.label))
+    spans = [Span(doc, a.start, a.end, label=a.label) for a in ordered]
+    scores = np.array([a.score for a in ordered], dtype="float32")
+    doc.spans[key] = SpanGroup(doc, name=key, spans=spans, attrs={"scores": scores, "asked": list(asked)})
+    return doc.spans[key]
+
+
+class PRF(NamedTuple):
+    """Counts of exact matches: true positives, false positives, false negatives."""
+
+    tp: int
+    fp: int
+    fn: int
+
+    @property
+    def precision(self) -> float:
+        return self.tp / max(1, self.tp + self.fp)
+
+    @property
+    def recall(self) -> float:
+        return self.tp / max(1, self.tp + self.fn)
+
+    @property
+    def fscore(self) -> float:
+        return 2 * self.tp / max(1, 2 * self.tp + self.fp + self.fn)
+
+
+def exact_matches(gold: Iterable[set], predicted: Iterable[set]) -> PRF:
+    """Micro counts over texts of sets of (start, end, label)."""
+    pairs = list(zip(gold, predicted))
+    return PRF(
+        sum(len(g & p) for g, p in pairs), sum(len(p - g) for g, p in pairs), sum(len(g - p) for g, p in pairs)
+    )

@@ -1,0 +1,41 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="metaie-spacy",
+    version="0.1.0",
+    description="Structured information out of text inside spaCy: ask for any label, get spans",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE", "NOTICE"],
+    packages=find_packages(include=["metaie_spacy", "metaie_spacy.*"]),
+    python_requires=">=3.10",
+    install_requires=[
+        "spacy>=3.8.15,<3.9",
+        "spacy-transformers>=1.4.0,<1.5",
+        "torch>=2.1",
+        "safetensors>=0.4",
+        "tqdm>=4.38",
+        "typer>=0.9",
+        "wasabi>=0.9.1",
+        "srsly>=2.4.3",
+        "numpy>=1.24",
+    ],
+    extras_require={
+        "train": ["accelerate>=1.0"],
+        "cuda12x": ["cupy-cuda12x>=13.0"],
+        "cuda13x": ["cupy-cuda13x>=13.6"],
+        "test": ["pytest>=8.0", "accelerate>=1.0"],
+    },
+    entry_points={
+        "spacy_factories": ["metaie = metaie_spacy.component:make_metaie"],
+        "spacy_architectures": [
+            "metaie-spacy.LabelToSpan.v1 = metaie_spacy.model:build_label_to_span",
+            "metaie-spacy.CrossEncoder.v1 = metaie_spacy.model:build_cross_encoder",
+        ],
+        "spacy_readers": ["metaie-spacy.Corpus.v1 = metaie_spacy.corpus:make_corpus"],
+        "spacy_scorers": ["metaie-spacy.scorer.v1 = metaie_spacy.component:make_metaie_scorer"],
+    },
+)
