@@ -1,11 +1,12 @@
 """The spaCy component: labels in, labelled spans out. Imports neither torch nor transformers."""
+import json
 import multiprocessing
+import random
 import warnings
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator, Mapping
 
 import numpy as np
-import srsly
 from spacy import util
 from spacy.language import Language
 from spacy.pipeline.trainable_pipe import TrainablePipe
@@ -40,8 +41,6 @@ label_budget = 256
 save_dtype = "float32"
 """
 DEFAULT_CONFIG = Config().from_str(DEFAULT_CONFIG_TEXT)["metaie"]
-
-SETTINGS = ("labels", "threshold", "flat", "spans_key")
 
 if not Doc.has_extension("metaie_labels"):
     Doc.set_extension("metaie_labels", default=None)
@@ -307,8 +306,6 @@ class MetaIE(TrainablePipe):
         return losses
 
     def _step(self, items: list[Item], *, is_open: bool) -> float:
-        import random
-
         from .training import LabelSpace, closed_batch, loss_gradient, open_batch
 
         pieces = self.model.shims[0].pieces
@@ -377,15 +374,14 @@ class MetaIE(TrainablePipe):
             raise ValueError(f"Cannot load the model in '{path}': {error}") from error
 
     def _schema_bytes(self) -> bytes:
-        return srsly.json_dumps({"initial": self._initial, "current": self._settings()}, indent=1).encode("utf8")
+        return json.dumps({"initial": self._initial, "current": self._settings()}, indent=1).encode("utf8")
 
     def _read_schema(self, data: bytes) -> None:
         """Take the saved settings, but for those that the config changed since they were saved."""
-        saved = srsly.json_loads(data.decode("utf8"))
-        for key in SETTINGS:
+        saved = json.loads(data.decode("utf8"))
+        for key, value in saved["current"].items():
             if self._initial[key] == saved["initial"][key]:
-                setattr(self, key, saved["current"][key])
-        self._initial = {key: saved["initial"][key] if self._initial[key] == saved["initial"][key] else self._initial[key] for key in SETTINGS}
+                setattr(self, key, value)
 
 
 def _by_query(labels: Iterable[Label]) -> dict[str, list[Label]]:

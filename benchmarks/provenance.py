@@ -1,0 +1,32 @@
+"""What a result file says about how it was made."""
+import hashlib
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from metaie_spacy.model import find_source
+
+
+def provenance(model: str) -> dict:
+    """Command, commit, hash of the model's weights, and versions."""
+    source = find_source(model)
+    weights = source / "metaie" / "model"
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
+    wheels = sorted(Path(__file__).parents[1].glob("packages/*.whl"))
+    return {
+        "command": " ".join(["python", *(without_path(part) for part in sys.argv)]),
+        "commit": commit,
+        "model": source.name,
+        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest() if weights.exists() else None,
+        "wheels": {wheel.name: hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in wheels},
+        "versions": {name: version(name) for name in ("metaie-spacy", "spacy", "torch", "transformers")},
+        "python": platform.python_version(),
+    }
+
+
+def without_path(argument: str) -> str:
+    """A path that only this machine has, such as the data folder, by its last part."""
+    path = Path(argument)
+    return path.name if path.is_absolute() or argument.startswith("..") else argument

@@ -1,0 +1,109 @@
+import os
+
+# Nothing in these tests needs a network, and a look-up that sneaks in should fail at once.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pytest
+import spacy
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from transformers import (
+    BertConfig, BertModel, BertTokenizerFast, ElectraConfig, ElectraModel, PreTrainedTokenizerFast, RobertaConfig,
+    RobertaModel, RobertaTokenizerFast,
+)  # fmt: skip
+
+SENTENCES = [
+    "Ada Lovelace, born 10 December 1815, worked with Charles Babbage in London.",
+    "I flew KLM from Amsterdam to Lagos on Monday, and the food was cold.",
+    "Ibuprofen hurts my stomach; paracetamol does not.",
+    "The Royal Society elected Marie Curie in 1903 for her work on radium.",
+    "person organization location date drug airline place name of a person date of birth what hurt",
+]
+SIZES = dict(
+    hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, initializer_range=0.3,
+    attention_probs_dropout_prob=0.0, hidden_dropout_prob=0.0,
+)  # fmt: skip
+
+
+def make_tokenizer(family, folder):
+    specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"] if family == "roberta" else ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    if family == "roberta":
+        raw = Tokenizer(models.BPE())
+        raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        raw.train_from_iterator(SENTENCES, trainers.BpeTrainer(vocab_size=400, special_tokens=specials, initial_alphabet=alphabet))
+        raw.save(str(folder / "raw.json"))
+        named = dict(bos_token="<s>", cls_token="<s>", eos_token="</s>", sep_token="</s>", pad_token="<pad>", unk_token="<unk>", mask_token="<mask>")
+        return RobertaTokenizerFast(tokenizer_file=str(folder / "raw.json"), add_prefix_space=True, **named)
+    raw = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    raw.normalizer = normalizers.BertNormalizer(lowercase=True)
+    raw.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    letters = list("abcdefghijklmnopqrstuvwxyz0123456789.,;:-'")
+    raw.train_from_iterator(SENTENCES, trainers.WordPieceTrainer(vocab_size=400, special_tokens=specials, initial_alphabet=letters))
+    raw.save(str(folder / "raw.json"))
+    return BertTokenizerFast(tokenizer_file=str(folder / "raw.json"), do_lower_case=True)
+
+
+@pytest.fixture(scope="session")
+def encoders(tmp_path_factory):
+    """Directories of tiny random encoders by family; every vector is large enough to matter."""
+    made = {}
+    for family in ("bert", "electra", "roberta"):
+        folder = tmp_path_factory.mktemp(family)
+        tokenizer = make_tokenizer(family, folder)
+        torch.manual_seed(0)
+        if family == "bert":
+            model = BertModel(BertConfig(vocab_size=len(tokenizer), max_position_embeddings=512, **SIZES))
+        elif family == "electra":  # narrower embeddings than states
+            model = ElectraModel(ElectraConfig(vocab_size=len(tokenizer), embedding_size=16, max_position_embeddings=512, **SIZES))
+        else:
+            config = RobertaConfig(vocab_size=len(tokenizer), max_position_embeddings=514, pad_token_id=tokenizer.pad_token_id, type_vocab_size=1, **SIZES)
+            model = RobertaModel(config)
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        made[family] = str(folder)
+    return made
+
+
+def wake(module):
+    """Give a fresh module vectors that matter and a head that speaks: scores spread by more than 1."""
+    with torch.no_grad():
+        module.bias.zero_()
+        for vector in (module.shape.weight, module.marker, module.segment):
+            vector.normal_()
+        for name, weight in module.named_parameters():
+            if "_head" in name and weight.ndim == 2:
+                weight.mul_(2.5)
+
+
+@pytest.fixture
+def make_nlp(encoders):
+    """A blank pipeline with a metaie component on a tiny encoder, initialized unless told otherwise."""
+
+    def make(labels=("person", "date"), *, architecture="LabelToSpan", family="bert", model=None, **config):
+        nlp = spacy.blank("en")
+        block = {"@architectures": f"metaie-spacy.{architecture}.v1", "name": encoders[family], "dropout": 0.0, **(model or {})}
+        torch.manual_seed(1)
+        pipe = nlp.add_pipe("metaie", config={"labels": labels if isinstance(labels, dict) else list(labels), "weights": None, "model": block, **config})
+        pipe.model.initialize()
+        wake(pipe.model.shims[0].module)
+        return nlp
+
+    return make
+
+
+def annotated(nlp, text, spans, key="metaie"):
+    """An Example of a text and its (substring, label) spans."""
+    from spacy.training import Example
+
+    reference = nlp.make_doc(text)
+    found = []
+    for part, label in spans:
+        start = text.index(part)
+        found.append(reference.char_span(start, start + len(part), label=label))
+    reference.spans[key] = found
+    return Example(nlp.make_doc(text), reference)
+
+
+def answers(doc, key="metaie"):
+    return [(span.text, span.label_) for span in doc.spans[key]]

@@ -1,0 +1,335 @@
+"""The component in a pipeline: what users do with it, and what they do wrong."""
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import spacy
+from conftest import SENTENCES, annotated, answers
+
+from metaie_spacy import pipe_with_labels
+
+TRAIN = [
+    ("Ada Lovelace was born in London.", [("Ada Lovelace", "person"), ("London", "place")]),
+    ("KLM flies from Amsterdam to Lagos.", [("KLM", "airline"), ("Amsterdam", "place"), ("Lagos", "place")]),
+    ("Marie Curie met Charles Babbage.", [("Marie Curie", "person"), ("Charles Babbage", "person")]),
+    ("The food was cold.", []),
+]
+
+
+def scored(doc):
+    group = doc.spans["metaie"]
+    return {(s.start, s.end, s.label_): float(x) for s, x in zip(group, group.attrs["scores"])}
+
+
+def overfit(nlp, examples, *, steps=250, lr=2e-3):
+    from thinc.api import Adam
+
+    nlp.initialize(lambda: examples)
+    optimizer = Adam(lr)
+    losses = {}
+    for _ in range(steps):
+        losses = nlp.update(examples, sgd=optimizer)
+    return losses
+
+
+@pytest.mark.parametrize("architecture", ["LabelToSpan", "CrossEncoder"])
+def test_overfitting_IO(make_nlp, architecture, tmp_path):
+    nlp = make_nlp((), architecture=architecture)
+    examples = [annotated(nlp, text, spans) for text, spans in TRAIN]
+    losses = overfit(nlp, examples)
+    assert losses["metaie"] < 0.05
+    assert nlp.get_pipe("metaie").labels == ("airline", "person", "place")
+    assert nlp.evaluate(examples)["spans_metaie_f"] == 1.0
+    before = [scored(nlp(text)) for text, _ in TRAIN]
+    nlp.to_disk(tmp_path)
+    again = spacy.load(tmp_path)
+    from_bytes = spacy.blank("en")
+    block = {key: value for key, value in nlp.config["components"]["metaie"].items() if key != "factory"}
+    from_bytes.add_pipe("metaie", config=block)
+    from_bytes.from_bytes(nlp.to_bytes())
+    for other in (again, from_bytes):
+        assert [scored(other(text)) for text, _ in TRAIN] == before
+    texts = [text for text, _ in TRAIN] * 3
+    for doc, expected in zip(again.pipe(texts, n_process=2, batch_size=3), before * 3):
+        found = scored(doc)
+        assert found.keys() == expected.keys()
+        assert all(abs(found[key] - expected[key]) < 1e-4 for key in found)
+
+
+def test_open_labels_train_on_rows_with_labels_of_their_own(make_nlp, tmp_path):
+    from metaie_spacy.corpus import make_corpus
+
+    rows = [
+        {"text": text, "spans": [{"start": text.index(part), "end": text.index(part) + len(part), "label": label} for part, label in spans], "absent": ["drug"]}
+        for text, spans in TRAIN
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf8")
+    nlp = make_nlp(())
+    examples = list(make_corpus(path)(nlp))
+    assert overfit(nlp, examples, steps=250)["metaie"] < 0.1
+    scores = nlp.evaluate(examples)
+    assert scores["spans_metaie_f"] == 1.0
+    assert nlp.get_pipe("metaie").labels == ()  # an open corpus closes nothing
+
+
+def test_float16_package_keeps_its_scores(make_nlp, tmp_path):
+    nlp = make_nlp(model={"save_dtype": "float16"})
+    nlp.to_disk(tmp_path)
+    again = spacy.load(tmp_path)
+    for text in SENTENCES:
+        first, second = scored(nlp(text)), scored(again(text))
+        assert all(abs(first[key] - second[key]) < 0.01 for key in first.keys() & second.keys())
+    full = make_nlp()
+    full.to_disk(tmp_path / "full")
+    size = lambda path: (path / "metaie" / "model").stat().st_size  # noqa: E731
+    assert size(tmp_path) < 0.75 * size(tmp_path / "full")
+
+
+def test_labels_can_be_a_list_or_queries_with_thresholds_at_any_time(make_nlp):
+    nlp = make_nlp(["person"])
+    pipe = nlp.get_pipe("metaie")
+    assert nlp("Ada flew.").spans["metaie"].attrs["asked"] == ["person"]
+    pipe.labels = {"PER": "person", "PERSON": {"query": "person", "threshold": 0.999}}
+    pipe.threshold = 0.001
+    doc = nlp(SENTENCES[0])
+    found = answers(doc)
+    assert doc.spans["metaie"].attrs["asked"] == ["PER", "PERSON"]
+    assert {label for _, label in found} == {"PER"}  # the same query under a threshold that nothing reaches
+    pipe.labels = []
+    with pytest.warns(UserWarning, match="no labels"):
+        assert answers(nlp(SENTENCES[0])) == []
+
+
+def test_labels_for_one_call_and_per_text_leave_the_component_alone(make_nlp):
+    nlp = make_nlp(["person"], threshold=0.01)
+    pipe = nlp.get_pipe("metaie")
+    doc = nlp(SENTENCES[0], component_cfg={"metaie": {"labels": ["drug", "date"]}})
+    assert doc.spans["metaie"].attrs["asked"] == ["drug", "date"]
+    pairs = [(SENTENCES[0], ["place"]), (SENTENCES[1], {"A": "airline"}), (SENTENCES[2], ["drug", "what hurt"])]
+    docs = list(pipe_with_labels(nlp, pairs))
+    assert [doc.spans["metaie"].attrs["asked"] for doc in docs] == [["place"], ["A"], ["drug", "what hurt"]]
+    for doc, (text, labels) in zip(docs, pairs):
+        alone = scored(nlp(text, component_cfg={"metaie": {"labels": labels}}))
+        together = scored(doc)
+        assert alone.keys() == together.keys()
+        assert all(abs(alone[key] - together[key]) < 1e-4 for key in alone)
+    assert pipe.labels == ("person",)
+
+
+def test_flat_keeps_the_best_of_overlapping_spans(make_nlp):
+    nlp = make_nlp(["person", "place", "date", "drug"], threshold=0.01)
+    overlapping = nlp(SENTENCES[0])
+    nlp.get_pipe("metaie").flat = True
+    flat = nlp(SENTENCES[0])
+    tokens = [token.i for span in flat.spans["metaie"] for token in span]
+    assert len(tokens) == len(set(tokens))
+    assert len(flat.spans["metaie"]) < len(overlapping.spans["metaie"])
+    assert max(overlapping.spans["metaie"].attrs["scores"]) == max(flat.spans["metaie"].attrs["scores"])
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\n \t", "x", "\u200b", "a" * 5000, "👩‍👩‍👧 😀", "\u202e\u0000"])
+def test_odd_texts_get_a_group_with_scores(make_nlp, text):
+    nlp = make_nlp(threshold=0.01)
+    doc = nlp(text)
+    group = doc.spans["metaie"]
+    assert group.attrs["asked"] == ["person", "date"]
+    assert group.attrs["scores"].dtype == np.float32 and len(group.attrs["scores"]) == len(group)
+    assert [answers(d) for d in nlp.pipe([text, "Ada flew.", text])][0] == answers(doc)
+
+
+def test_one_failing_doc_does_not_lose_its_neighbours(make_nlp):
+    nlp = make_nlp()
+    failed = []
+    nlp.set_error_handler(lambda name, pipe, docs, error: failed.append((docs[0].text, str(error))))
+    docs = [nlp.make_doc(text) for text in ("Ada flew.", "bad", "Marie flew.")]
+    docs[1]._.metaie_labels = ["  "]
+    kept = list(nlp.pipe(docs))
+    assert [doc.text for doc in kept] == ["Ada flew.", "Marie flew."]
+    assert failed[0][0] == "bad" and "is empty" in failed[0][1]
+
+
+@pytest.mark.parametrize(
+    "labels, message",
+    [
+        (["person", ""], r"labels\[1\] is empty"),
+        (["person", 3], r"labels\[1\] must be a string, not int"),
+        ("person", "not the string"),
+        ({"PER": {"query": "person", "treshold": 0.5}}, "unknown keys"),
+        ({"PER": {"query": "person", "threshold": 1.5}}, "between 0 and 1"),
+        ({"PER": None}, "must be a string"),
+        (7, "not int"),
+    ],
+)
+def test_bad_labels_are_refused_with_their_place(make_nlp, labels, message):
+    pipe = make_nlp().get_pipe("metaie")
+    with pytest.raises(ValueError, match=message):
+        pipe.labels = labels
+    assert pipe.labels == ("person", "date")
+
+
+def test_label_longer_than_the_window_is_named(make_nlp):
+    for architecture in ("LabelToSpan", "CrossEncoder"):
+        nlp = make_nlp(["person", "very " * 600 + "long"], architecture=architecture)
+        with pytest.raises(ValueError, match="The label 'very very .* pieces"):
+            nlp("Ada flew.")
+
+
+def test_label_without_any_piece_is_named(make_nlp):
+    with pytest.raises(ValueError, match="nothing that the encoder's tokenizer can read"):
+        make_nlp(["\u200b\u200d"])("Ada flew.")
+
+
+@pytest.mark.parametrize("threshold", [0, 1, "high", None, True])
+def test_bad_threshold_is_refused(make_nlp, threshold):
+    with pytest.raises(ValueError, match="threshold"):
+        make_nlp().get_pipe("metaie").threshold = threshold
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"threshold": "high"},
+        {"flat": "perhaps"},
+        {"model": {"window": "wide"}},
+        {"model": {"overlap": 200}},
+        {"model": {"save_dtype": "int4"}},
+        {"no_such_setting": 1},
+    ],
+)
+def test_config_of_a_wrong_type_is_refused(config):
+    with pytest.raises(ValueError):  # confection's ConfigValidationError is one
+        spacy.blank("en").add_pipe("metaie", config=config)
+
+
+def test_component_needs_neither_torch_nor_transformers():
+    # spacy.blank() imports the component of every installed package: it must not fail in ours.
+    code = (
+        "import sys\n"
+        "class Block:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('torch', 'transformers'): raise ImportError('blocked ' + name)\n"
+        "sys.meta_path.insert(0, Block())\n"
+        "import metaie_spacy.component; from metaie_spacy import MetaIE, pipe_with_labels\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_factory_loads_nothing():
+    nlp = spacy.blank("en")
+    pipe = nlp.add_pipe("metaie", config={"weights": "no_such_package"})
+    assert not pipe.model.shims[0].loaded
+
+
+def test_saved_pipeline_opens_without_the_default_weights(make_nlp, tmp_path):
+    nlp = make_nlp(threshold=0.01)
+    nlp.config["components"]["metaie"]["weights"] = "no_such_package"
+    nlp.to_disk(tmp_path)
+    assert scored(spacy.load(tmp_path)(SENTENCES[0])) == scored(nlp(SENTENCES[0]))
+
+
+def test_missing_weights_say_what_to_do():
+    nlp = spacy.blank("en")
+    nlp.add_pipe("metaie", config={"labels": ["person"], "weights": "no_such_package"})
+    with pytest.raises(ValueError, match="Cannot find the weights 'no_such_package'"):
+        nlp("Ada flew.")
+    nlp = spacy.blank("en")
+    nlp.add_pipe("metaie", config={"labels": ["person"], "weights": None})
+    with pytest.raises(ValueError, match="nlp.initialize"):
+        nlp("Ada flew.")
+
+
+def test_missing_encoder_says_what_to_do(tmp_path):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("metaie", config={"weights": None, "model": {"name": str(tmp_path / "nowhere")}})
+    with pytest.raises(ValueError, match="Cannot load the encoder"):
+        nlp.get_pipe("metaie").model.initialize()
+
+
+def test_run_time_settings_are_saved_and_a_changed_config_wins(make_nlp, tmp_path):
+    nlp = make_nlp(["person"])
+    pipe = nlp.get_pipe("metaie")
+    pipe.labels, pipe.threshold = {"D": {"query": "date", "threshold": 0.2}}, 0.3
+    nlp.to_disk(tmp_path)
+    again = spacy.load(tmp_path).get_pipe("metaie")
+    assert again.label_data == {"D": {"query": "date", "threshold": 0.2}} and again.threshold == 0.3
+    changed = spacy.load(tmp_path, config={"components": {"metaie": {"threshold": 0.7, "model": {"token_budget": 99}}}}).get_pipe("metaie")
+    assert changed.threshold == 0.7 and changed.labels == ("D",)
+    assert changed.model.shims[0].limits["token_budget"] == 99
+
+
+def test_truncated_or_foreign_model_directories_are_refused(make_nlp, tmp_path):
+    make_nlp().to_disk(tmp_path / "good")
+    model = tmp_path / "good" / "metaie" / "model"
+    whole = model.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"", b"not a model at all"):
+        model.write_bytes(damaged)
+        with pytest.raises(ValueError, match="model"):
+            spacy.load(tmp_path / "good")
+    model.unlink()
+    with pytest.raises(ValueError, match="lacks model"):
+        spacy.load(tmp_path / "good")
+    nlp = make_nlp()
+    for name, files, message in [
+        ("empty", [], "neither a spaCy pipeline nor"),
+        ("half", ["model.safetensors"], "lacks config.json"),
+    ]:
+        folder = tmp_path / name
+        folder.mkdir()
+        for file in files:
+            (folder / file).write_bytes(b"")
+        with pytest.raises(ValueError, match=message):
+            nlp.get_pipe("metaie").load_from(str(folder))
+    foreign = spacy.blank("en")
+    foreign.add_pipe("sentencizer")
+    foreign.to_disk(tmp_path / "foreign")
+    with pytest.raises(ValueError, match="no 'metaie' component"):
+        nlp.get_pipe("metaie").load_from(str(tmp_path / "foreign"))
+
+
+def test_weights_of_another_architecture_are_refused(make_nlp, tmp_path):
+    make_nlp(architecture="CrossEncoder").to_disk(tmp_path)
+    with pytest.raises(ValueError, match="architecture = CrossEncoder, but the config asks for LabelToSpan"):
+        make_nlp().get_pipe("metaie").load_from(str(tmp_path))
+    make_nlp(model={"text_sees_labels": False}).to_disk(tmp_path / "blind")
+    with pytest.raises(ValueError, match="text_sees_labels"):
+        make_nlp().get_pipe("metaie").load_from(str(tmp_path / "blind"))
+
+
+def test_examples_without_the_spans_key_are_refused(make_nlp):
+    nlp = make_nlp(())
+    examples = [annotated(nlp, *TRAIN[0], key="sc")]
+    with pytest.raises(ValueError, match=r"No example has doc.spans\['metaie'\]"):
+        nlp.initialize(lambda: examples)
+
+
+def test_examples_with_an_unknown_label_are_refused(make_nlp):
+    nlp = make_nlp(["person"])
+    example = annotated(nlp, *TRAIN[0])
+    nlp.initialize(lambda: [example])
+    with pytest.raises(ValueError, match=r"labels that the component lacks: \['place'\]"):
+        nlp.update([example])
+
+
+def test_update_drops_the_label_cache(make_nlp):
+    nlp = make_nlp(["person", "place"])
+    example = annotated(nlp, *TRAIN[0])
+    optimizer = nlp.initialize(lambda: [example])
+    before = scored(nlp(TRAIN[0][0], component_cfg={"metaie": {"labels": ["person"]}}))
+    nlp.get_pipe("metaie").threshold = 0.001
+    first = scored(nlp(TRAIN[0][0]))
+    for _ in range(20):
+        nlp.update([example], sgd=optimizer)
+    second = scored(nlp(TRAIN[0][0]))
+    assert first != second and len(before) <= len(first)
+    cache = nlp.get_pipe("metaie").model.shims[0].labels
+    assert set(cache._states) == {"person", "place"}
+
+
+def test_source_from_another_pipeline(make_nlp):
+    nlp = make_nlp(threshold=0.01)
+    other = spacy.blank("en", vocab=nlp.vocab)
+    other.add_pipe("metaie", source=nlp)
+    assert scored(other(SENTENCES[0])) == scored(nlp(SENTENCES[0]))

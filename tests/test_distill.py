@@ -1,0 +1,99 @@
+"""Distillation: resumes exactly, keeps dev apart, and its result loads."""
+import json
+
+import pytest
+import torch
+from conftest import answers
+from safetensors.torch import load_file
+
+from metaie_spacy.corpus import Item, blank_tokenizer
+from metaie_spacy.distill import batch_stream, distill, ramp
+from metaie_spacy.encoder import LabelToSpan
+
+
+def rows(n=40):
+    for i in range(n):
+        name, place = f"Ada{i}", f"Rome{i}"
+        text = f"{name} flew to {place} on Monday."
+        spans = [{"start": 0, "end": len(name), "label": "person"}, {"start": text.index(place), "end": text.index(place) + len(place), "label": "place"}]
+        yield {"id": str(i), "text": text, "spans": spans, "absent": ["drug"]}
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows()), encoding="utf8")
+    return path
+
+
+def run(corpus, output, encoders, **changes):
+    settings = {"encoder": encoders["bert"], "tokenize": blank_tokenizer(), "epochs": 3, "batch_size": 4, "save_every": 5, **changes}
+    return distill({str(corpus): 1.0}, output, **settings)
+
+
+def weights(output):
+    return load_file(output / "model" / "model.safetensors")
+
+
+def test_killed_run_resumes_to_the_same_weights(corpus, tmp_path, encoders, monkeypatch):
+    result = run(corpus, tmp_path / "whole", encoders)
+    calls = []
+    forward = LabelToSpan.forward
+
+    def dies(self, *args, **kwargs):
+        calls.append(1)
+        if len(calls) == 13:
+            raise KeyboardInterrupt
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(LabelToSpan, "forward", dies)
+    with pytest.raises(KeyboardInterrupt):
+        run(corpus, tmp_path / "killed", encoders)
+    monkeypatch.setattr(LabelToSpan, "forward", forward)
+    torch.manual_seed(99)
+    resumed = run(corpus, tmp_path / "killed", encoders)
+    assert resumed["steps"] == result["steps"] > 13
+    whole, killed = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+    assert all(torch.equal(whole[name], killed[name]) for name in whole)
+    lines = [json.loads(line)["id"] for line in (tmp_path / "whole" / "dev.jsonl").read_text().splitlines()]
+    assert len(lines) == result["dev_texts"] > 0
+
+
+def test_other_settings_do_not_resume(corpus, tmp_path, encoders):
+    run(corpus, tmp_path / "out", encoders, epochs=0.2)
+    with pytest.raises(ValueError, match="other settings"):
+        run(corpus, tmp_path / "out", encoders, epochs=0.2, lr=1e-3)
+
+
+def test_distilled_weights_load_into_the_component(corpus, tmp_path, encoders, make_nlp):
+    result = run(corpus, tmp_path / "out", encoders, epochs=60, lr=2e-3, dropout=0.0)
+    assert result["loss"] < 0.2
+    import spacy
+
+    nlp = spacy.blank("en")
+    model = {"@architectures": "metaie-spacy.LabelToSpan.v1", "name": encoders["bert"]}
+    pipe = nlp.add_pipe("metaie", config={"labels": ["person", "place"], "weights": str(tmp_path / "out" / "model"), "model": model})
+    doc = nlp("Ada3 flew to Rome3 on Monday.")
+    assert set(answers(doc)) == {("Ada3", "person"), ("Rome3", "place")}
+    assert pipe.model.shims[0].loaded
+
+
+def test_batches_are_the_same_for_the_same_seed_and_respect_weights():
+    parts = [([Item(f"a{i}", ["x"] * (i % 7), [], []) for i in range(20)], 0.5), ([Item(f"b{i}", ["x"], [], []) for i in range(5)], 2.0)]
+    stream = batch_stream(parts, 4, 0)
+    seen = {0: [], 1: []}
+    for epoch, items in stream:
+        if epoch > 1:
+            break
+        seen[epoch] += [item.id for item in items]
+    assert all(len(ids) == 20 for ids in seen.values())
+    halves = [{i for i in ids if i[0] == "a"} for ids in seen.values()]
+    assert len(halves[0] | halves[1]) == 20  # the two epochs see different halves
+    assert sorted(i for i in seen[0] if i[0] == "b") == sorted([f"b{i}" for i in range(5)] * 2)
+    again = batch_stream(parts, 4, 0)
+    assert [item.id for _, items in (next(again) for _ in range(5)) for item in items] == seen[0]
+
+
+def test_learning_rate_warms_up_and_decays_to_nothing():
+    rates = [ramp(step, 100, 0.1) for step in range(101)]
+    assert rates[0] == 0.1 and max(rates) == 1.0 and rates[9] == rates[10] == 1.0 and rates[100] == 0.0
