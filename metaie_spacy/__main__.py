@@ -206,16 +206,16 @@ def distill(
 ) -> None:
     """Train an open-label model on annotation rows (needs the extra 'train')."""
     from .corpus import blank_tokenizer
+    from .distill import Settings
     from .distill import distill as run
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("accelerate").setLevel(logging.WARNING)
-    weights = dict(corpus_weight(entry) for entry in corpus)
-    result = run(
-        weights, output, encoder=encoder, tokenize=blank_tokenizer(lang), architecture=architecture,
-        text_sees_labels=text_sees_labels, epochs=epochs, batch_size=batch_size, lr=lr, dev_share=dev_share, seed=seed,
-        mixed_precision=mixed_precision,
+    settings = Settings(
+        encoder, architecture=architecture, text_sees_labels=text_sees_labels, epochs=epochs, batch_size=batch_size, lr=lr,
+        dev_share=dev_share, seed=seed, mixed_precision=mixed_precision,
     )  # fmt: skip
+    result = run(dict(corpus_weight(entry) for entry in corpus), output, settings, tokenize=blank_tokenizer(lang))
     print(json.dumps(result))
 
 

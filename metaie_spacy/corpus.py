@@ -141,15 +141,15 @@ def split_dev(items: list[Item], share: float, seed: int) -> tuple[list[Item], l
 
 
 def make_corpus(
-    path: str | Path, spans_key: str = "metaie", limit: int = 0, labels: list[str] | None = None
+    path: str | Path, spans_key: str = "metaie", limit: int = 0, closed: bool = False
 ) -> Callable[["Language"], Iterator["Example"]]:
     """`metaie-spacy.Corpus.v1`: annotation rows as training examples.
 
     path (str | Path): an annotations file (JSONL).
     spans_key (str): where the spans go in `doc.spans`.
     limit (int): at most so many rows; 0: all.
-    labels (list[str] | None): a closed set: other labels are dropped, and no doc brings its own.
-        None: every doc brings its own labels, those with spans and those noted as absent.
+    closed (bool): all docs share one set of labels, as in few-shot training; else every doc brings
+        its own in `doc._.metaie_labels`: those with spans and those noted as absent.
     RETURNS (Callable): nlp -> examples.
     """
     if not str(path):
@@ -164,12 +164,11 @@ def make_corpus(
             if limit and number >= limit:
                 break
             predicted, reference = nlp.make_doc(row["text"]), nlp.make_doc(row["text"])
-            wanted = [s for s in row["spans"] if labels is None or s["label"] in labels]
-            spans = [reference.char_span(s["start"], s["end"], label=s["label"]) for s in wanted]
+            spans = [reference.char_span(s["start"], s["end"], label=s["label"]) for s in row["spans"]]
             misaligned += spans.count(None)
             kept = [span for span in spans if span is not None]
             reference.spans[spans_key] = SpanGroup(reference, name=spans_key, spans=kept)
-            if labels is None:
+            if not closed:
                 own = list(dict.fromkeys([s["label"] for s in row["spans"]] + list(row.get("absent", []))))
                 predicted._.metaie_labels = reference._.metaie_labels = own
             yield Example(predicted, reference)

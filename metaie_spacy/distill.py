@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Callable, Iterator, Mapping
 
@@ -16,7 +17,7 @@ from .corpus import Item, read_items, split_dev
 from .encoder import CrossEncoder, LabelToSpan, PackedEncoder
 from .pieces import WordPieces, load_tokenizer
 from .spans import PRF, decode, exact_matches
-from .training import LabelSpace, open_batch, parameter_groups, tagging_loss
+from .training import Batch, LabelSpace, open_batch, parameter_groups, tagging_loss
 
 logger = logging.getLogger("metaie_spacy")
 
@@ -24,107 +25,168 @@ ARCHITECTURES = {"LabelToSpan": LabelToSpan, "CrossEncoder": CrossEncoder}
 BUCKET = 64  # batches whose texts are sorted by length together
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What shapes the weights of a run; two runs with equal settings and corpus give equal weights.
+
+    encoder (str): a Hugging Face name or directory. architecture (str): LabelToSpan or CrossEncoder.
+    epochs (float): passes over the corpus. batch_size (int): texts of one step on one device.
+    lr (float): peak learning rate of the encoder; the head's is `lr * head_scale`.
+    warmup (float): share of the steps in which the rate rises; then it falls linearly to 0.
+    o_weight (float): weight of the O tag in the loss. ema (float): decay of the averaged weights,
+        which are what is saved; 0 turns averaging off.
+    dev_share (float): share of the texts that is never trained on.
+    mixed_precision (str): "no", "bf16" or "fp16", as in accelerate.
+    """
+
+    encoder: str
+    architecture: str = "LabelToSpan"
+    text_sees_labels: bool = True
+    epochs: float = 4
+    batch_size: int = 16
+    lr: float = 2e-4
+    head_scale: float = 8.0
+    weight_decay: float = 0.01
+    warmup: float = 0.1
+    o_weight: float = 0.25
+    dropout: float = 0.1
+    ema: float = 0.998
+    dev_share: float = 0.1
+    seed: int = 0
+    mixed_precision: str = "no"
+
+    def __post_init__(self):
+        if self.architecture not in ARCHITECTURES:
+            raise ValueError(f"architecture is '{self.architecture}'; use one of {', '.join(ARCHITECTURES)}.")
+
+
 def distill(
     corpus: Mapping[str | Path, float],
     output: str | Path,
+    settings: Settings,
     *,
-    encoder: str,
     tokenize: Callable[[str], list[tuple[int, int]]],
-    architecture: str = "LabelToSpan",
-    text_sees_labels: bool = True,
-    epochs: float = 4,
-    batch_size: int = 16,
-    lr: float = 2e-4,
-    head_scale: float = 8.0,
-    weight_decay: float = 0.01,
-    warmup: float = 0.1,
-    o_weight: float = 0.25,
-    dropout: float = 0.1,
-    ema: float = 0.998,
-    dev_share: float = 0.1,
-    seed: int = 0,
     save_every: int = 250,
-    mixed_precision: str = "no",
 ) -> dict:
     """Train an open-label model on annotation rows; a second call with the same arguments resumes.
 
     corpus (Mapping): annotation file -> times it is seen in an epoch (0.5: another half each epoch).
-    output (Path): takes `model/` (what `init_from` reads), `checkpoint/`, `log.jsonl`, `dev.jsonl`,
-        `settings.json`.
-    encoder (str): a Hugging Face name or directory.
+    output (Path): takes `model/` (what `weights` and `init_from` read), `checkpoint/`, `log.jsonl`,
+        `dev.jsonl` (ids of the dev split) and `settings.json`.
     tokenize (Callable): text -> character offsets of its tokens.
-    epochs (float): passes over the corpus. lr (float): of the encoder, head at `lr * head_scale`.
-    ema (float): decay of the averaged weights, which are what is saved; 0 turns it off.
-    dev_share (float): share of the documents that is never trained on.
-    mixed_precision (str): "no", "bf16" or "fp16", as in accelerate.
-    RETURNS (dict): steps, seconds, loss, and precision, recall and F on the dev split.
+    save_every (int): steps between checkpoints.
+    RETURNS (dict): steps, seconds, loss, and precision, recall and F on the dev split, where each
+        text is asked its own and its absent labels.
     RAISES (ValueError): a bad corpus row, or `output` holds a run with other settings.
     """
-    from accelerate import Accelerator
     from accelerate.utils import set_seed
 
-    settings = {key: value for key, value in locals().items() if key not in ("tokenize", "output", "corpus", "Accelerator", "set_seed", "save_every")}
-    settings["corpus"] = {str(path): weight for path, weight in corpus.items()}
     output = Path(output)
-    start_run(output, settings)
-    set_seed(seed)
-    accelerator = Accelerator(mixed_precision=mixed_precision)
-    parts = [(read_items(path, tokenize), weight) for path, weight in corpus.items()]
-    splits = [(*split_dev(items, dev_share, seed), weight) for items, weight in parts]
-    train, dev = [(kept, weight) for kept, _, weight in splits], [item for _, held, _ in splits for item in held]
-    pieces = WordPieces(load_tokenizer(encoder))
-    options = model_options(pieces, text_sees_labels=text_sees_labels, dropout=dropout)
-    model = ARCHITECTURES[architecture].from_pretrained(encoder, options).to(accelerator.device)
+    start_run(output, {"corpus": {str(path): weight for path, weight in corpus.items()}, **asdict(settings)})
+    set_seed(settings.seed)
+    train, dev = split_corpus(corpus, tokenize, settings)
+    pieces = WordPieces(load_tokenizer(settings.encoder))
+    options = model_options(pieces, text_sees_labels=settings.text_sees_labels, dropout=settings.dropout)
+    model = ARCHITECTURES[settings.architecture].from_pretrained(settings.encoder, options)
+    run = Run(model, settings, texts=sum(len(items) * weight for items, weight in train) * settings.epochs)
     space = LabelSpace([item for items, _ in train for item in items])
-    space.embed(model, pieces, seed=seed)
-
-    steps = sum(len(items) * weight for items, weight in train) * epochs / batch_size / accelerator.num_processes
-    steps = max(1, round(steps))
-    optimizer = torch.optim.AdamW(parameter_groups(model, lr, head_scale, weight_decay), fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: ramp(step, steps, warmup))
-    wrapped, optimizer, schedule = accelerator.prepare(model, optimizer, schedule)
-    average = Average(model, ema)
-    progress = Progress()
-    accelerator.register_for_checkpointing(average, progress)
-    if (output / "checkpoint").exists():
-        accelerator.load_state(output / "checkpoint")
-        logger.info("Resuming at step %d of %d.", progress.step, steps)
-    batches = batch_stream(train, batch_size, seed, accelerator.process_index, accelerator.num_processes)
-    bar = tqdm(total=steps, initial=progress.step, desc="distill", unit="step", mininterval=5)
-    began = time.perf_counter()
-    for step, (epoch, items) in enumerate(batches):
-        if step >= steps:
+    space.embed(model, pieces, seed=settings.seed)
+    run.resume(output / "checkpoint")
+    bar = tqdm(total=run.steps, initial=run.progress.step, desc="distill", unit="step", mininterval=5)
+    for step, (epoch, items) in enumerate(batch_stream(train, settings.batch_size, settings.seed, run.rank, run.ranks)):
+        if step >= run.steps:
             break
-        if step < progress.step:
-            continue
-        rng = random.Random(f"{seed}:{step}:{accelerator.process_index}")
-        batch = open_batch(items, pieces, space, rng).to(accelerator.device)
-        wrapped.train()
-        with accelerator.autocast():
-            loss = tagging_loss(wrapped(batch.texts, batch.labels, batch.asked), batch, o_weight)
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(wrapped.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
-        average.update(model)
-        progress.count(loss.item(), time.perf_counter() - began)
-        began = time.perf_counter()
+        if step < run.progress.step:
+            continue  # done before the interruption
+        batch = open_batch(items, pieces, space, random.Random(f"{settings.seed}:{step}:{run.rank}"))
+        run.step(batch)
         bar.update()
-        if progress.step % 50 == 0 and accelerator.is_main_process:
-            report(output, bar, {"step": progress.step, "epoch": epoch, "loss": progress.mean(50), "seconds": progress.seconds})
-        if (progress.step % save_every == 0 or progress.step == steps) and accelerator.is_main_process:
-            save_checkpoint(accelerator, output)
+        if run.is_main and run.progress.step % 50 == 0:
+            bar.set_postfix_str(f"loss {run.progress.mean(50):.3f}")
+            log(output, {"step": run.progress.step, "epoch": epoch, "loss": run.progress.mean(50), "seconds": run.progress.seconds})
+        if run.is_main and (run.progress.step % save_every == 0 or run.progress.step == run.steps):
+            run.save(output / "checkpoint")
     bar.close()
-    average.copy_to(model)
+    run.average.copy_to(model)
     scores = dev_scores(model, pieces, dev)
-    result = {"steps": steps, "seconds": round(progress.seconds), "loss": progress.mean(200), "dev_texts": len(dev)}
-    result |= {"dev_p": scores.precision, "dev_r": scores.recall, "dev_f": scores.fscore}
-    if accelerator.is_main_process:
+    result = {"steps": run.steps, "seconds": round(run.progress.seconds), "loss": run.progress.mean(200)}
+    result |= {"dev_texts": len(dev), "dev_p": scores.precision, "dev_r": scores.recall, "dev_f": scores.fscore}
+    if run.is_main:
         save_model(model, pieces.tokenizer, output / "model")
         write_dev(output / "dev.jsonl", dev)
-        report(output, bar, result)
+        log(output, result)
     return result
+
+
+def split_corpus(
+    corpus: Mapping[str | Path, float], tokenize: Callable[[str], list[tuple[int, int]]], settings: Settings
+) -> tuple[list[tuple[list[Item], float]], list[Item]]:
+    """Read the files and hold the dev split out. RETURNS (tuple): [(items, weight)], dev items"""
+    train, dev = [], []
+    for path, weight in corpus.items():
+        kept, held = split_dev(read_items(path, tokenize), settings.dev_share, settings.seed)
+        train.append((kept, weight))
+        dev += held
+    return train, dev
+
+
+class Run:
+    """The state of a training run, on whatever accelerate finds: module, optimizer, averages, progress.
+
+    model (PackedEncoder): what is trained, in place.
+    texts (float): how many are seen in all, over all devices.
+    """
+
+    def __init__(self, model: PackedEncoder, settings: Settings, *, texts: float):
+        from accelerate import Accelerator
+
+        self.accelerator = Accelerator(mixed_precision=settings.mixed_precision)
+        self.rank, self.ranks = self.accelerator.process_index, self.accelerator.num_processes
+        self.is_main = self.accelerator.is_main_process
+        self.settings = settings
+        self.steps = max(1, round(texts / settings.batch_size / self.ranks))
+        self.model = model.to(self.accelerator.device)
+        groups = parameter_groups(model, settings.lr, settings.head_scale, settings.weight_decay)
+        optimizer = torch.optim.AdamW(groups, fused=True)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: ramp(step, self.steps, settings.warmup))
+        self.wrapped, self.optimizer, self.schedule = self.accelerator.prepare(model, optimizer, schedule)
+        self.average, self.progress = Average(model, settings.ema), Progress()
+        self.accelerator.register_for_checkpointing(self.average, self.progress)
+
+    def step(self, batch: Batch) -> None:
+        """One optimizer step."""
+        began = time.perf_counter()
+        batch = batch.to(self.accelerator.device)
+        self.wrapped.train()
+        with self.accelerator.autocast():
+            logits = self.wrapped(batch.texts, batch.labels, batch.asked)
+        loss = tagging_loss(logits, batch, self.settings.o_weight)
+        self.accelerator.backward(loss)
+        self.accelerator.clip_grad_norm_(self.wrapped.parameters(), 1.0)
+        self.optimizer.step()
+        self.schedule.step()
+        self.optimizer.zero_grad()
+        self.average.update(self.model)
+        self.progress.count(loss.item(), time.perf_counter() - began)
+
+    def resume(self, path: Path) -> None:
+        """Go on where a checkpoint stands, if there is one."""
+        if not path.exists() and path.with_suffix(".old").exists():
+            os.replace(path.with_suffix(".old"), path)  # killed between the two renames of `save`
+        if path.exists():
+            self.accelerator.load_state(path)
+            logger.info("Resuming at step %d of %d.", self.progress.step, self.steps)
+
+    def save(self, path: Path) -> None:
+        """Replace the checkpoint; a run killed at any moment finds the new or the old one."""
+        new, old = path.with_suffix(".new"), path.with_suffix(".old")
+        for leftover in (new, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        self.accelerator.save_state(new)
+        if path.exists():
+            os.replace(path, old)
+        os.replace(new, path)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def model_options(pieces: WordPieces, *, text_sees_labels: bool = True, dropout: float = 0.1) -> dict:
@@ -273,18 +335,6 @@ def predict_items(model: PackedEncoder, pieces: WordPieces, items: list[Item]) -
     return found
 
 
-def save_checkpoint(accelerator, output: Path) -> None:
-    """Replace `checkpoint/` in one step: a run killed here loses nothing."""
-    new, old = output / "checkpoint.new", output / "checkpoint.old"
-    shutil.rmtree(new, ignore_errors=True)
-    accelerator.save_state(new)
-    if (output / "checkpoint").exists():
-        shutil.rmtree(old, ignore_errors=True)
-        os.replace(output / "checkpoint", old)
-    os.replace(new, output / "checkpoint")
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def save_model(model: PackedEncoder, tokenizer, path: Path) -> None:
     """Write `config.json`, `model.safetensors` and the tokenizer: what `init_from` reads."""
     from safetensors.torch import save_file
@@ -306,8 +356,7 @@ def write_dev(path: Path, items: list[Item]) -> None:
     os.replace(path.with_suffix(".new"), path)
 
 
-def report(output: Path, bar, values: dict) -> None:
-    """Append a line to `log.jsonl` and show the loss."""
+def log(output: Path, values: dict) -> None:
+    """Append a line to `log.jsonl`."""
     with (output / "log.jsonl").open("a", encoding="utf8") as file:
         file.write(json.dumps(values) + "\n")
-    bar.set_postfix_str(f"loss {values['loss']:.3f}")

@@ -7,7 +7,7 @@ from conftest import answers
 from safetensors.torch import load_file
 
 from metaie_spacy.corpus import Item, blank_tokenizer
-from metaie_spacy.distill import batch_stream, distill, ramp
+from metaie_spacy.distill import Settings, batch_stream, distill, ramp
 from metaie_spacy.encoder import LabelToSpan
 
 
@@ -27,8 +27,8 @@ def corpus(tmp_path):
 
 
 def run(corpus, output, encoders, **changes):
-    settings = {"encoder": encoders["bert"], "tokenize": blank_tokenizer(), "epochs": 3, "batch_size": 4, "save_every": 5, **changes}
-    return distill({str(corpus): 1.0}, output, **settings)
+    settings = Settings(encoders["bert"], **{"epochs": 3, "batch_size": 4, **changes})
+    return distill({str(corpus): 1.0}, output, settings, tokenize=blank_tokenizer(), save_every=5)
 
 
 def weights(output):

@@ -1,0 +1,43 @@
+"""The shipped configs, run through spaCy's own training."""
+import json
+from pathlib import Path
+
+import pytest
+import spacy
+from spacy.cli.train import train
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+ROWS = [
+    {"text": "Ada flew to Rome.", "spans": [{"start": 0, "end": 3, "label": "person"}, {"start": 12, "end": 16, "label": "place"}], "absent": ["drug"]},
+    {"text": "No one came.", "spans": [], "absent": ["person"]},
+]
+
+
+@pytest.fixture
+def data(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, ROWS * 4)), encoding="utf8")
+    return path
+
+
+def overrides(data, encoder):
+    return {
+        "paths.train": str(data), "paths.dev": str(data), "training.max_steps": 4, "training.eval_frequency": 2,
+        "components.metaie.model.name": encoder, "components.metaie.weights": None,
+    }  # fmt: skip
+
+
+def test_distill_config_trains_open_labels(data, encoders, tmp_path):
+    train(CONFIGS / "distill.cfg", tmp_path / "out", overrides=overrides(data, encoders["bert"]))
+    nlp = spacy.load(tmp_path / "out" / "model-last")
+    assert nlp.get_pipe("metaie").labels == ()
+    assert "spans_metaie_f" in nlp.meta["performance"]
+
+
+def test_fewshot_config_starts_from_weights_and_closes_the_labels(data, encoders, tmp_path, make_nlp):
+    make_nlp().to_disk(tmp_path / "start")
+    changes = overrides(data, encoders["bert"]) | {"paths.init_from": str(tmp_path / "start"), "components.metaie.model.dropout": 0.0}
+    train(CONFIGS / "fewshot.cfg", tmp_path / "out", overrides=changes)
+    nlp = spacy.load(tmp_path / "out" / "model-last")
+    assert nlp.get_pipe("metaie").labels == ("person", "place")
+    assert nlp("Ada flew to Rome.").spans["metaie"].attrs["asked"] == ["person", "place"]
