@@ -1,5 +1,6 @@
 """What a result file says about how it was made."""
 import hashlib
+import json
 import platform
 import subprocess
 import sys
@@ -7,6 +8,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from metaie_spacy.model import find_source
+
+
+def write_result(path: Path | None, result: dict, model: str) -> None:
+    """Write a result as JSON, with its provenance; None: nowhere."""
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(result | provenance(model), indent=1) + "\n", encoding="utf8")
 
 
 def provenance(model: str) -> dict:

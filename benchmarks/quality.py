@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 
 import spacy
-from provenance import provenance
+from provenance import write_result
 
 from metaie_spacy.evaluate import evaluate
 
@@ -50,10 +50,7 @@ def main() -> None:
     for group, names in GROUPS.items():
         result["means"][group] = sum(result["datasets"][name]["f"] for name in names) / len(names)
         print(f"{group:20} mean F {result['means'][group]:.3f}")
-    result |= provenance(args.model)
-    if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf8")
+    write_result(args.output, result, args.model)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import spacy
 import torch
-from provenance import provenance
+from provenance import write_result
 from tqdm import tqdm
 
 from metaie_spacy.corpus import blank_tokenizer
@@ -114,10 +114,7 @@ def main() -> None:
     total = sum(seconds(small, texts, LABELS[:16]) for _ in range(args.rounds))
     result["encoder_share_of_wall_time_at_16_labels"] = clock.total / total
     print(f"inside the encoder: {clock.total / total:.0%} of nlp.pipe's wall time at 16 labels")
-    result |= provenance(args.model)
-    if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf8")
+    write_result(args.output, result, args.model)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Weights -> a spaCy pipeline on disk, ready for `spacy package`."""
+import shutil
 from pathlib import Path
+from typing import Iterable
 
 import spacy
 import srsly
@@ -14,6 +16,7 @@ def assemble(
     lang: str = "en",
     name: str = "metaie_sm",
     meta: str | Path | None = None,
+    include: Iterable[str | Path] = (),
     save_dtype: str = "float16",
     architecture: str = "LabelToSpan",
     encoder: str = ENCODER,
@@ -23,6 +26,7 @@ def assemble(
     weights (str | Path): the `model/` directory of a distillation, or a package.
     output (Path): takes the pipeline. name (str): the package's name without the language.
     meta (Path | None): JSON that is merged into the pipeline's meta.json (version, licence, sources ...).
+    include (Iterable[Path]): files that the package carries; NOTICE also becomes LICENSES_SOURCES.
     save_dtype (str): "float16" or "float32". architecture, encoder (str): what the weights were trained with.
     RAISES (ValueError): no such weights.
     """
@@ -32,3 +36,7 @@ def assemble(
     pipe.load_from(str(weights))
     nlp.meta.update({"name": name} | (srsly.read_json(meta) if meta else {}))
     nlp.to_disk(output)
+    for file in map(Path, include):
+        shutil.copy(file, Path(output) / file.name)
+        if file.name == "NOTICE":
+            shutil.copy(file, Path(output) / "LICENSES_SOURCES")  # the name that `spacy package` looks for

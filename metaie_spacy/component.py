@@ -209,15 +209,18 @@ class MetaIE(TrainablePipe):
         if any(not asked for asked in wanted):
             warnings.warn(f"'{self.name}' was given no labels for some texts: nothing is extracted from them. Set its 'labels'.")
         texts = [[token.text for token in doc] for doc in docs]
-        by_query = [_by_query(asked) for asked in wanted]
+        grouped = {asked: _by_query(asked) for asked in set(wanted)}
+        queries = {asked: list(by_query) for asked, by_query in grouped.items()}
         answers: list[list[Answer]] = [[] for _ in docs]
-        for i, queries, tokens, logits in score_texts(self.model, texts, [list(queries) for queries in by_query]):
+        for i, chunk, tokens, logits in score_texts(self.model, texts, [queries[asked] for asked in wanted]):
             # One query may serve several names, each with a threshold of its own.
-            pairs = [(u, label) for u, query in enumerate(queries) for label in by_query[i][query]]
+            pairs = [(u, label) for u, query in enumerate(chunk) for label in grouped[wanted[i]][query]]
             thresholds = np.array([label.threshold or self.threshold for _, label in pairs])
             names = [label.name for _, label in pairs]
             answers[i] += decode(logits[:, [u for u, _ in pairs]], names, thresholds, tokens)
-        return [(flatten(found) if self.flat else found, [label.name for label in asked]) for found, asked in zip(answers, wanted)]
+        return [
+            (flatten(found) if self.flat else found, [label.name for label in asked]) for found, asked in zip(answers, wanted)
+        ]
 
     def set_annotations(self, docs: Iterable[Doc], scores: list[tuple[list[Answer], list[str]]]) -> None:
         for doc, (answers, asked) in zip(docs, scores):
@@ -239,7 +242,7 @@ class MetaIE(TrainablePipe):
 
         init_from (str | None): package or directory to start from; None: `weights`, and if that is
             null too, the encoder's published weights.
-        RAISES (ValueError): no example has spans under `spans_key`.
+        RAISES (ValueError): no example has spans under `spans_key`, but some have others.
         """
         validate_get_examples(get_examples, "MetaIE.initialize")
         start = init_from or self.weights
@@ -249,8 +252,10 @@ class MetaIE(TrainablePipe):
             self.load_from(start)
         if labels is not None:
             self.labels = labels
-        items, found, is_open = [], {}, False
+        items, found, others, is_open = [], {}, set(), False
         for eg in get_examples():
+            others.update(key for key, group in eg.reference.spans.items() if len(group) and key != self.spans_key)
+            others.update(["doc.ents"] if eg.reference.ents else [])
             if self.spans_key not in eg.reference.spans:
                 continue
             item = self._item(eg)
@@ -259,9 +264,10 @@ class MetaIE(TrainablePipe):
                 found.update(dict.fromkeys(span.label_ for span in eg.reference.spans[self.spans_key]))
             else:
                 is_open = True
-        if not any(item.spans for item in items):
+        if others and not any(item.spans for item in items):
             raise ValueError(
-                f"No example has doc.spans['{self.spans_key}']. Set spans_key in [components.{self.name}] to the key of your data."
+                f"No example has a span in doc.spans['{self.spans_key}'], only in {sorted(others)}. "
+                f"Set spans_key in [components.{self.name}] to the key of your data."
             )
         if found and not self._labels:
             self.labels = sorted(found)
@@ -313,6 +319,8 @@ class MetaIE(TrainablePipe):
             self._space = self._space or LabelSpace(items)
             self._seen_examples += len(items)
             batch = open_batch(items, pieces, self._space, random.Random(self._seen_examples))
+        elif not self._labels:
+            raise ValueError(f"'{self.name}' has no labels to train on. Set its 'labels', or call nlp.initialize() with examples that have some.")
         else:
             batch = closed_batch(items, self._labels, pieces)
         batch = batch.to(self.model.shims[0].device)

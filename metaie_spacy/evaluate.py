@@ -4,6 +4,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Iterable, Sequence
 
+import srsly
 from spacy.language import Language
 from tqdm import tqdm
 
@@ -19,6 +20,7 @@ def evaluate(
     labels: Sequence[str] | dict | None = None,
     name: str = "metaie",
     limit: int = 0,
+    only: str | Path | None = None,
     progress: bool = False,
 ) -> dict:
     """Exact-match scores on character spans.
@@ -28,13 +30,18 @@ def evaluate(
     labels: asked of every text, as `MetaIE.labels` takes them (gold spans of other names are not
         counted); None: every text is asked its own labels and those noted as absent.
     name (str): of the component. limit (int): only the first rows; 0: all.
+    only (Path | None): a JSONL file whose ids choose the rows, such as distill's `dev.jsonl`.
     RETURNS (dict): `p`, `r`, `f` (micro, 0 to 1), `texts`, `spans`, `seconds`, and `per_label`.
     RAISES (ValueError): a bad row, or no such component.
     """
     if name not in nlp.pipe_names:
         raise ValueError(f"The pipeline has no component '{name}', only {nlp.pipe_names}. Give its name.")
     key = nlp.get_pipe(name).spans_key
-    rows = list(read_rows(path))[: limit or None]
+    rows = list(read_rows(path))
+    if only is not None:
+        chosen = {row["id"] for row in srsly.read_jsonl(only)}
+        rows = [row for row in rows if row["id"] in chosen]
+    rows = rows[: limit or None]
     pairs = []
     for row in rows:
         own = dict.fromkeys([s["label"] for s in row["spans"]] + list(row.get("absent", [])))

@@ -163,7 +163,8 @@ def score_texts(model: Model, texts: Sequence[Sequence[str]], labels: Sequence[S
     """Logits of every text for its own labels, in length-bucketed batches under a token budget.
 
     model (Model): one of the architectures. texts (Sequence[Sequence[str]]): words of each text.
-    labels (Sequence[Sequence[str]]): the queries asked of each text.
+    labels (Sequence[Sequence[str]]): the queries asked of each text; texts that share a list object
+        share the work of cutting it into chunks.
     YIELDS (tuple): text index, chunk of labels, indices of the scored words, logits (W, U, 2); a
         text comes once per chunk of its labels.
     """
@@ -178,14 +179,13 @@ def score_texts(model: Model, texts: Sequence[Sequence[str]], labels: Sequence[S
         scored.append([j for j, size in enumerate(sizes) if size])
         if scored[-1]:
             windows.append(split_windows(sizes, limit, min(limits["overlap"], limit // 2 - 1), i))
-    sets = {}
-    for i in {parts[0].text for parts in windows}:
-        key = frozenset(labels[i])
-        if key not in sets:
-            sets[key] = chunk_labels(labels[i], pieces, limits["label_budget"], label_room)
     by_text = {parts[0].text: parts for parts in windows}
-    for number in range(max(map(len, sets.values()), default=0)):
-        chunks = {i: sets[frozenset(labels[i])] for i in by_text}
+    chunked = {}
+    for i in by_text:
+        if id(labels[i]) not in chunked:
+            chunked[id(labels[i])] = chunk_labels(labels[i], pieces, limits["label_budget"], label_room)
+    chunks = {i: chunked[id(labels[i])] for i in by_text}
+    for number in range(max(map(len, chunked.values()), default=0)):
         jobs = [(part, chunks[i][number]) for i in by_text if number < len(chunks[i]) for part in by_text[i]]
         results = {}
         for part, chunk, logits, kept in _run_jobs(model, texts, jobs, limit):

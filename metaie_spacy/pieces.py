@@ -18,23 +18,27 @@ class WordPieces:
     def __init__(self, tokenizer):
         self.tokenizer = tokenizer
         self.cls_id, self.sep_id = special_ids(tokenizer)
+        self._backend = tokenizer.backend_tokenizer
+        self._backend.no_padding()  # published tokenizers may pad every word to a text's length
+        self._backend.no_truncation()
         self.cut_words = 0  # words of more than MAX_PIECES pieces so far
         self._seen: dict[str, tuple[int, ...]] = {}
 
     def __call__(self, words: Sequence[str]) -> list[tuple[int, ...]]:
         """Piece ids of each word; () for words that the tokenizer drops (white space, controls)."""
-        new = [word for word in dict.fromkeys(words) if word not in self._seen]
+        seen = self._seen  # threads share it: it only grows, and is replaced when it is full
+        new = [word for word in dict.fromkeys(words) if word not in seen]
         if new:
-            if len(self._seen) + len(new) > CACHED_WORDS:
-                self._seen.clear()
-                new = list(dict.fromkeys(words))
-            self._seen.update(zip(new, self._split(new)))
-        return [self._seen[word] for word in words]
+            if len(seen) + len(new) > CACHED_WORDS:
+                seen, new = {}, list(dict.fromkeys(words))
+            seen.update(zip(new, self._split(new)))
+            self._seen = seen
+        return [seen[word] for word in words]
 
     def _split(self, words: list[str]) -> list[tuple[int, ...]]:
-        encoded = self.tokenizer(
-            [[word] for word in words], is_split_into_words=True, add_special_tokens=False, verbose=False
-        )["input_ids"]
+        # The backend's own call changes no state of the tokenizer, so that threads may share it.
+        batch = self._backend.encode_batch([[word] for word in words], is_pretokenized=True, add_special_tokens=False)
+        encoded = [encoding.ids for encoding in batch]
         too_long = [word for word, ids in zip(words, encoded) if len(ids) > MAX_PIECES]
         if too_long:
             self.cut_words += len(too_long)

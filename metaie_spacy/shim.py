@@ -40,6 +40,13 @@ class MetaIEShim(HFShim):
         self.labels = LabelCache(CACHE_BYTES)
         self.lock = threading.RLock()
 
+    def __getstate__(self) -> dict:
+        # For copies and for worker processes: a lock is no one else's, and labels are encoded anew.
+        return {**self.__dict__, "lock": None, "labels": LabelCache(CACHE_BYTES)}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state, lock=threading.RLock())
+
     @property
     def loaded(self) -> bool:
         return self._model is not None
@@ -158,11 +165,15 @@ class MetaIEShim(HFShim):
 
     def encode_labels(self, labels: Sequence[str]) -> LabelStates | Labels:
         """States of the labels, in their order, from the cache where it has them."""
-        packed = self.pieces.labels(labels)
-        packed = Labels(*(t.to(self.device) for t in packed))
-        if not hasattr(self.module, "label_head"):
-            return packed  # a CrossEncoder has nothing to keep
-        return self.labels.get(labels, packed, self.module.encode_labels)
+        if hasattr(self.module, "label_head"):
+            return self.labels.get(labels, self._encode)
+        return self._pack(labels)  # a CrossEncoder has nothing to keep
+
+    def _pack(self, labels: Sequence[str]) -> Labels:
+        return Labels(*(t.to(self.device) for t in self.pieces.labels(labels)))
+
+    def _encode(self, labels: Sequence[str]) -> LabelStates:
+        return self.module.encode_labels(self._pack(labels))
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """As thinc's, but clipped over all gradients at once, and with the head's own learning rate."""
@@ -213,21 +224,20 @@ class LabelCache:
         self._states.clear()
         self._last, self.size = None, 0
 
-    def get(self, labels: Sequence[str], packed: Labels, encode: Callable[[Labels], LabelStates]) -> LabelStates:
-        """The states of `labels`, which stand packed in `packed`; only new ones are encoded."""
+    def get(self, labels: Sequence[str], encode: Callable[[Sequence[str]], LabelStates]) -> LabelStates:
+        """The states of `labels`, in their order; only new ones are encoded."""
         names = tuple(labels)
         if self._last and self._last[0] == names:
             return self._last[1]
-        pieces = packed.ids.split(packed.lengths.tolist())
-        new = [i for i, label in enumerate(names) if label not in self._states]
+        new = [label for label in names if label not in self._states]
         fresh = {}
         if new:
-            states = encode(Labels(torch.cat([pieces[i] for i in new]), packed.lengths[new]))
+            states = encode(new)
             parts = states.kv.split(states.lengths.tolist())
-            fresh = {names[i]: (vector.clone(), kv.clone()) for i, vector, kv in zip(new, states.vectors, parts)}
+            fresh = {label: (vector.clone(), kv.clone()) for label, vector, kv in zip(new, states.vectors, parts)}
             self.encoded += len(new)
         found = [fresh[label] if label in fresh else self._states[label] for label in names]
-        lengths = torch.tensor([len(kv) for _, kv in found], device=packed.ids.device)
+        lengths = torch.tensor([len(kv) for _, kv in found], device=found[0][0].device)
         result = LabelStates(torch.stack([v for v, _ in found]), torch.cat([kv for _, kv in found]), lengths)
         for label in names:
             if label in fresh:
