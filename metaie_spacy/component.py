@@ -16,7 +16,7 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer
 
-from .corpus import Item, longest_first
+from .corpus import Item, example_item
 from .schema import Label, check_threshold, parse_labels, plain
 from .spans import Answer, decode, flatten, write_group
 
@@ -209,12 +209,12 @@ class MetaIE(TrainablePipe):
         if any(not asked for asked in wanted):
             warnings.warn(f"'{self.name}' was given no labels for some texts: nothing is extracted from them. Set its 'labels'.")
         texts = [[token.text for token in doc] for doc in docs]
-        grouped = {asked: _by_query(asked) for asked in set(wanted)}
-        queries = {asked: list(by_query) for asked, by_query in grouped.items()}
+        grouped = {id(asked): _by_query(asked) for asked in wanted}  # most docs share one set
+        by_query = [grouped[id(asked)] for asked in wanted]
         answers: list[list[Answer]] = [[] for _ in docs]
-        for i, chunk, tokens, logits in score_texts(self.model, texts, [queries[asked] for asked in wanted]):
+        for i, chunk, tokens, logits in score_texts(self.model, texts, by_query):
             # One query may serve several names, each with a threshold of its own.
-            pairs = [(u, label) for u, query in enumerate(chunk) for label in grouped[wanted[i]][query]]
+            pairs = [(u, label) for u, query in enumerate(chunk) for label in by_query[i][query]]
             thresholds = np.array([label.threshold or self.threshold for _, label in pairs])
             names = [label.name for _, label in pairs]
             answers[i] += decode(logits[:, [u for u, _ in pairs]], names, thresholds, tokens)
@@ -258,7 +258,7 @@ class MetaIE(TrainablePipe):
             others.update(["doc.ents"] if eg.reference.ents else [])
             if self.spans_key not in eg.reference.spans:
                 continue
-            item = self._item(eg)
+            item = example_item(eg, self.spans_key)
             items.append(item)
             if eg.reference._.metaie_labels is None:
                 found.update(dict.fromkeys(span.label_ for span in eg.reference.spans[self.spans_key]))
@@ -276,15 +276,6 @@ class MetaIE(TrainablePipe):
 
             self._space = LabelSpace(items)
             self._space.embed(self.model.shims[0].module, self.model.shims[0].pieces)
-
-    def _item(self, eg: Example) -> Item:
-        """The gold spans of an example on the tokens of its predicted doc."""
-        group = eg.reference.spans[self.spans_key] if self.spans_key in eg.reference.spans else []
-        spans = [(span.start, span.end, span.label_) for span in eg.get_aligned_spans_y2x(group, allow_overlap=True)]
-        asked = [label.name for label in parse_labels(eg.reference._.metaie_labels or [])]
-        with_spans = {label for _, _, label in spans}
-        absent = [label for label in asked if label not in with_spans]
-        return Item("", [token.text for token in eg.predicted], longest_first(spans), absent)
 
     def update(
         self,
@@ -306,7 +297,7 @@ class MetaIE(TrainablePipe):
         for group in (True, False):
             part = [eg for eg in examples if (eg.reference._.metaie_labels is not None) is group and len(eg.predicted)]
             if part:
-                losses[self.name] += self._step([self._item(eg) for eg in part], is_open=group)
+                losses[self.name] += self._step([example_item(eg, self.spans_key) for eg in part], is_open=group)
         if sgd is not None:
             self.finish_update(sgd)
         return losses

@@ -103,6 +103,18 @@ def read_items(path: str | Path, tokenize: Callable[[str], list[tuple[int, int]]
     return items
 
 
+def example_item(eg: "Example", spans_key: str) -> Item:
+    """The gold spans of an example on the tokens of its predicted doc.
+
+    Labels in `_.metaie_labels` that have no span are its absent labels.
+    """
+    group = eg.reference.spans[spans_key] if spans_key in eg.reference.spans else []
+    spans = [(span.start, span.end, span.label_) for span in eg.get_aligned_spans_y2x(group, allow_overlap=True)]
+    with_spans = {label for _, _, label in spans}
+    absent = [label for label in eg.reference._.metaie_labels or [] if label not in with_spans]
+    return Item("", [token.text for token in eg.predicted], longest_first(spans), absent)
+
+
 def longest_first(spans: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
     """The spans without those that overlap a longer (then earlier) one of their own label."""
     kept, taken = [], set()

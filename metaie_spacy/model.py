@@ -1,7 +1,7 @@
 """Architectures: the torch modules as thinc models, and the batches that they predict in."""
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Callable, Iterator, NamedTuple, Sequence
+from typing import Callable, Collection, Iterator, NamedTuple, Sequence
 
 import numpy as np
 import srsly
@@ -136,7 +136,7 @@ def split_windows(sizes: Sequence[int], limit: int, overlap: int, text: int = 0)
     ]
 
 
-def chunk_labels(labels: Sequence[str], pieces: WordPieces, budget: int, window: int) -> list[tuple[str, ...]]:
+def chunk_labels(labels: Collection[str], pieces: WordPieces, budget: int, window: int) -> list[tuple[str, ...]]:
     """Queries deduplicated, sorted, and cut into chunks of about equal size that fit a budget of pieces.
 
     RAISES (ValueError): a label is longer than the encoder's window, or has no pieces.
@@ -159,11 +159,13 @@ def chunk_labels(labels: Sequence[str], pieces: WordPieces, budget: int, window:
     return [tuple(chunk) for chunk in chunks if chunk]
 
 
-def score_texts(model: Model, texts: Sequence[Sequence[str]], labels: Sequence[Sequence[str]]):
+def score_texts(
+    model: Model, texts: Sequence[Sequence[str]], labels: Sequence[Collection[str]]
+) -> Iterator[tuple[int, tuple[str, ...], list[int], np.ndarray]]:
     """Logits of every text for its own labels, in length-bucketed batches under a token budget.
 
     model (Model): one of the architectures. texts (Sequence[Sequence[str]]): words of each text.
-    labels (Sequence[Sequence[str]]): the queries asked of each text; texts that share a list object
+    labels (Sequence[Collection[str]]): the queries asked of each text; texts that share one object
         share the work of cutting it into chunks.
     YIELDS (tuple): text index, chunk of labels, indices of the scored words, logits (W, U, 2); a
         text comes once per chunk of its labels.

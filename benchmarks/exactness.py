@@ -1,0 +1,98 @@
+"""How much scores move when nothing should move them: order, company, padding, cache, saving, float16.
+
+    python benchmarks/exactness.py --data FILE [--float32 DIR] --output benchmarks/results/exactness.json
+
+FILE holds texts (JSONL with "text"); DIR is the float32 `model/` directory that the package was made from.
+"""
+import argparse
+import json
+import random
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import spacy
+import torch
+from provenance import write_result
+from speed import LABELS
+
+from metaie_spacy.model import chunk_labels, score_texts
+
+
+def logits_of(nlp, texts: list[list[str]], labels: list[str]) -> dict:
+    """{(text, label): logits} by the batching of prediction, from an empty cache."""
+    model = nlp.get_pipe("metaie").model
+    model.shims[0].labels.clear()
+    found = {}
+    for i, chunk, _, logits in score_texts(model, texts, [labels] * len(texts)):
+        found |= {(tuple(texts[i]), label): logits[:, u] for u, label in enumerate(chunk)}
+    return found
+
+
+def largest(a: dict, b: dict) -> float:
+    """Largest change of a probability of B or I."""
+    return max(float(np.abs(probabilities(a[key]) - probabilities(b[key])).max()) for key in a)
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    full = np.concatenate([np.zeros((*logits.shape[:-1], 1)), logits.astype("float64")], -1)
+    full = np.exp(full - full.max(-1, keepdims=True))
+    return (full / full.sum(-1, keepdims=True))[..., 1:]
+
+
+def joint(nlp, texts: list[list[str]], labels: list[str]) -> dict:
+    """The training pass: labels and texts encoded together, without the cache."""
+    shim = nlp.get_pipe("metaie").model.shims[0]
+    shim.module.eval()
+    found = {}
+    for words in texts:
+        packed, _ = shim.pieces.texts([words])
+        with torch.no_grad():
+            logits = shim.module(packed, shim.pieces.labels(sorted(labels))).numpy()
+        found |= {(tuple(words), label): logits[:, u] for u, label in enumerate(sorted(labels))}
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", default="en_metaie_sm")
+    parser.add_argument("--float32", type=Path)
+    parser.add_argument("--texts", type=int, default=100)
+    parser.add_argument("--output", type=Path)
+    args = parser.parse_args()
+    nlp = spacy.load(args.model)
+    pipe = nlp.get_pipe("metaie")
+    shim = pipe.model.shims[0]
+    rows = [json.loads(line) for line in args.data.open(encoding="utf8")][: args.texts]
+    raw = list(dict.fromkeys(row["text"] for row in rows))
+    texts = [[token.text for token in nlp.make_doc(text)] for text in raw]
+    few, many = LABELS[:16], LABELS
+    shuffled = random.Random(0).sample(many, len(many))
+    result = {"texts": len(texts), "labels": len(few), "labels_in_chunks": len(many), "largest_change_of_a_probability": {}}
+    changes = result["largest_change_of_a_probability"]
+    together = logits_of(nlp, texts, few)
+    changes["order of labels"] = largest(together, logits_of(nlp, texts, few[::-1]))
+    shim.limits["label_budget"] = 60
+    result["chunks"] = len(chunk_labels(many, shim.pieces, 60, shim.module.window))
+    changes["order of labels in several chunks"] = largest(logits_of(nlp, texts, many), logits_of(nlp, texts, shuffled))
+    shim.limits["label_budget"] = 256
+    alone = {}
+    for words in texts:
+        alone |= logits_of(nlp, [words], few)
+    changes["batch composition and padding"] = largest(together, alone)
+    changes["joint pass against cached pass"] = largest(together, joint(nlp, texts, few))
+    with tempfile.TemporaryDirectory() as folder:
+        shim.save_dtype = "float32"
+        nlp.to_disk(folder)
+        changes["saved and loaded, float32"] = largest(together, logits_of(spacy.load(folder), texts, few))
+    if args.float32:
+        pipe.load_from(str(args.float32))
+        changes["float16 package against float32 weights"] = largest(logits_of(nlp, texts, few), together)
+    for name, value in changes.items():
+        print(f"{name:45} {value:.1e}")
+    write_result(args.output, result, args.model)
+
+
+if __name__ == "__main__":
+    main()
