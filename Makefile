@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 WHEEL := $(lastword $(sort $(wildcard packages/en_metaie_sm-*.whl)))
 
 .PHONY: demo test clean
@@ -15,8 +16,9 @@ test: $(VENV)/.installed
 
 $(VENV)/.installed: setup.py constraints.txt $(WHEEL)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[test]" $(WHEEL)
+	$(PIP) torch
+	$(PIP) -e ".[test]"
+	$(PIP) $(WHEEL)
 	touch $@
 
 clean:

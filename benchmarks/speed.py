@@ -34,7 +34,7 @@ def cross_encoder_of(nlp):
     """A pipeline whose CrossEncoder shares the encoder weights of `nlp`'s component."""
     shim = nlp.get_pipe("metaie").model.shims[0]
     other = spacy.blank("en")
-    block = {"@architectures": "metaie-spacy.CrossEncoder.v1"}
+    block = {"@architectures": "metaie-spacy.CrossEncoder.v1", "name": shim.name}
     pipe = other.add_pipe("metaie", config={"weights": None, "model": block})
     config = type(shim.module.config).from_dict(json.loads(shim.module.config.to_json_string()))
     module = CrossEncoder.from_config(config)

@@ -34,9 +34,9 @@ scorer = {"@scorers":"metaie-spacy.scorer.v1"}
 name = "sentence-transformers/all-MiniLM-L6-v2"
 text_sees_labels = true
 dropout = 0.1
-window = 256
-overlap = 64
-token_budget = 4096
+window = 96
+overlap = 32
+token_budget = 1024
 label_budget = 256
 save_dtype = "float32"
 """

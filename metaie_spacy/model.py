@@ -19,9 +19,9 @@ def build_label_to_span(
     name: str,
     text_sees_labels: bool = True,
     dropout: float = 0.1,
-    window: int = 256,
-    overlap: int = 64,
-    token_budget: int = 4096,
+    window: int = 96,
+    overlap: int = 32,
+    token_budget: int = 1024,
     label_budget: int = 256,
     save_dtype: str = "float32",
 ) -> Model:
@@ -31,8 +31,10 @@ def build_label_to_span(
     text_sees_labels (bool): whether a text's states depend on the labels asked.
     dropout (float): of the hidden states and heads, while training.
     window (int): most pieces of one pass over a text; longer texts are read in overlapping windows.
+        Best near the length of the training passages: what lies beyond was not learned.
     overlap (int): pieces that two windows share.
-    token_budget (int): most pieces, padding included, of the texts of one batch.
+    token_budget (int): most pieces, padding included, of the texts of one batch; on a CPU a batch
+        whose states fit its cache is fastest, a GPU wants more.
     label_budget (int): most label pieces asked in one pass; further labels take another pass.
     save_dtype (str): "float16" or "float32", the type of saved weights.
     RETURNS (Model): (Texts, labels, asked) -> logits (W, U, 2).
@@ -45,9 +47,9 @@ def build_label_to_span(
 def build_cross_encoder(
     name: str,
     dropout: float = 0.1,
-    window: int = 256,
-    overlap: int = 64,
-    token_budget: int = 4096,
+    window: int = 96,
+    overlap: int = 32,
+    token_budget: int = 1024,
     save_dtype: str = "float32",
 ) -> Model:
     """`metaie-spacy.CrossEncoder.v1`: the paper's form (arXiv 2404.00457), one pass per text and label.

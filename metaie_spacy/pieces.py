@@ -41,11 +41,12 @@ class WordPieces:
         encoded = [encoding.ids for encoding in batch]
         too_long = [word for word, ids in zip(words, encoded) if len(ids) > MAX_PIECES]
         if too_long:
-            self.cut_words += len(too_long)
-            logger.warning(
-                "%d token(s) have more than %d pieces and are read by their first %d, such as '%s...'.",
-                len(too_long), MAX_PIECES, MAX_PIECES, too_long[0][:40],
-            )  # fmt: skip
+            before, self.cut_words = self.cut_words, self.cut_words + len(too_long)
+            if len(str(before)) < len(str(self.cut_words)) or not before:  # the 1st, the 10th, the 100th ...
+                logger.warning(
+                    "%d different token(s) so far have more than %d pieces and are read by their first %d, such as '%s...'.",
+                    self.cut_words, MAX_PIECES, MAX_PIECES, too_long[0][:40],
+                )  # fmt: skip
         return [tuple(ids[:MAX_PIECES]) for ids in encoded]
 
     def label(self, label: str) -> tuple[int, ...]:

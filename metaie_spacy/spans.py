@@ -34,21 +34,24 @@ def decode(
     """
     if not len(logits) or not len(labels):
         return []
-    scaled = logits.astype("float64") / temperature
-    shift = np.log(thresholds / (1 - thresholds))
+    scaled = logits.transpose(1, 0, 2) / temperature  # (U, W, 2)
     best = scaled.max(-1)
-    tags = np.where(best > shift, np.where(scaled[..., 0] >= scaled[..., 1], 1, 2), 0).T  # (U, W)
-    before = np.pad(tags, ((0, 0), (1, 0)))[:, :-1]
-    after = np.pad(tags, ((0, 0), (0, 1)))[:, 1:]
-    starts = np.argwhere((tags == 1) | ((tags == 2) & (before == 0)))
-    ends = np.argwhere((tags > 0) & (after != 2))
-    peak = np.maximum(best, 0)
-    chosen = np.where(scaled[..., 0] >= scaled[..., 1], scaled[..., 0], scaled[..., 1])
-    total = np.exp(-peak) + np.exp(scaled - peak[..., None]).sum(-1)
-    probabilities = (np.exp(chosen - peak) / total).T  # (U, W)
+    shift = np.log(thresholds / (1 - thresholds))[:, None]
+    tags = np.zeros((len(labels), len(logits) + 1), dtype="int8")  # an O stands before the first token
+    tags[:, 1:] = np.where(best > shift, np.where(scaled[..., 0] >= scaled[..., 1], 1, 2), 0)
+    u, i = np.nonzero(tags[:, 1:])  # by label, then by position: the cells of a span stand together
+    if not len(u):
+        return []
+    opens = (tags[u, i + 1] == 1) | (tags[u, i] == 0)
+    cells = scaled[u, i].astype("float64")
+    peak = np.maximum(cells.max(-1), 0)
+    probability = np.exp(cells.max(-1) - peak) / (np.exp(-peak) + np.exp(cells - peak[:, None]).sum(-1))
+    starts = np.flatnonzero(opens)
+    stops = np.append(starts[1:], len(u))
+    scores = np.minimum(np.add.reduceat(probability, starts) / (stops - starts), 1.0)
     return [
-        Answer(labels[u], tokens[i], tokens[j] + 1, float(np.clip(probabilities[u, i : j + 1].mean(), 0, 1)))
-        for (u, i), (_, j) in zip(starts.tolist(), ends.tolist())
+        Answer(labels[label], tokens[first], tokens[last] + 1, score)
+        for label, first, last, score in zip(u[starts].tolist(), i[starts].tolist(), i[stops - 1].tolist(), scores.tolist())
     ]
 
 

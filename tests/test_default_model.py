@@ -18,14 +18,28 @@ def test_blank_pipeline_takes_the_default_weights(nlp):
     assert answers(blank(TEXT)) == answers(nlp(TEXT)) == [("Ada Lovelace", "person"), ("London", "city")]
 
 
-def test_spans_that_cross_the_edges_of_windows_are_found_once(nlp):
+PEOPLE = ["Ada Lovelace", "Charles Babbage", "Marie Curie", "Alan Turing", "Grace Hopper", "Isaac Newton", "Emmy Noether", "Niels Bohr"]
+CITIES = ["London", "Paris", "Warsaw", "Berlin", "Boston", "Vienna", "Madrid"]
+BETWEEN = [
+    "The weather stayed mild for the rest of the week and nothing else happened. ",
+    "Most of the work was done by hand, slowly and with great care, as it had always been. ",
+    "Nobody could say why it took so long, or what would come next. ",
+]
+
+
+@pytest.mark.parametrize("window, overlap", [(None, None), (64, 31), (53, 19), (40, 15)])
+def test_spans_that_cross_the_edges_of_windows_are_found_once(nlp, window, overlap):
+    parts, expected = [], []
+    for i in range(40):
+        person, city = PEOPLE[i % 8], CITIES[i % 7]
+        parts += [f"{person} was born in {city}, far from the sea. ", BETWEEN[i % 3], BETWEEN[(i + 1) % 3]]
+        expected += [(person, "person"), (city, "city")]
     nlp.get_pipe("metaie").labels = ["person", "city"]
     limits = nlp.get_pipe("metaie").model.shims[0].limits
     before = dict(limits)
     try:
-        for window in (64, 53, 40):
-            limits["window"], limits["overlap"] = window, 19
-            assert answers(nlp(TEXT * 40)) == [("Ada Lovelace", "person"), ("London", "city")] * 40
+        limits.update({"window": window, "overlap": overlap} if window else {})
+        assert answers(nlp("".join(parts))) == expected
     finally:
         limits.update(before)
 
