@@ -34,8 +34,9 @@ setup(
         "spacy_architectures": [
             "metaie-spacy.LabelToSpan.v1 = metaie_spacy.model:build_label_to_span",
             "metaie-spacy.CrossEncoder.v1 = metaie_spacy.model:build_cross_encoder",
+            "metaie-spacy.SharedTransformer.v1 = metaie_spacy.shared:build_shared_transformer",
         ],
         "spacy_readers": ["metaie-spacy.Corpus.v1 = metaie_spacy.corpus:make_corpus"],
-        "spacy_scorers": ["metaie-spacy.scorer.v1 = metaie_spacy.component:make_metaie_scorer"],
+        "spacy_scorers": ["metaie-spacy.scorer.v1 = metaie_spacy.spans:make_metaie_scorer"],
     },
 )

@@ -4,11 +4,13 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-__all__ = ["MetaIE", "pipe_with_labels", "__version__"]
+__all__ = ["MetaIE", "pipe_with_labels", "read_schema", "__version__"]
+
+HOMES = {"MetaIE": "component", "pipe_with_labels": "doc_labels", "read_schema": "schema"}
 
 
 def __getattr__(name: str) -> Any:
     # Lazy: distillation runs on machines without spaCy, and spaCy starts without torch.
-    if name in ("MetaIE", "pipe_with_labels"):
-        return getattr(import_module(f"{__name__}.component"), name)
+    if name in HOMES:
+        return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,12 +5,12 @@ import sys
 from contextlib import ExitStack
 from enum import Enum
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import typer
 from tqdm import tqdm
 
-from .schema import read_labels
+from .schema import read_labels, read_schema
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -26,9 +26,11 @@ class Format(str, Enum):
 @app.command()
 def extract(
     source: Optional[str] = typer.Argument(None, help="A text, or a file (.txt: a text a line; .jsonl: objects with a \"text\"); nothing or '-': stdin"),
-    labels: str = typer.Option(DEFAULT_LABELS, help='What to look for: "person, date of birth"'),
+    labels: Optional[str] = typer.Option(None, help=f'What to look for: "person, date of birth"; without it and --schema: "{DEFAULT_LABELS}"'),
+    schema: Optional[Path] = typer.Option(None, help='JSON file: {"labels": {"DOB": {"query": "date of birth", "threshold": 0.6}}, "flat": true}'),
     model: str = typer.Option("en_metaie_sm", help="A spaCy pipeline with a metaie component: package or path"),
     threshold: Optional[float] = typer.Option(None, help="Between 0 and 1; higher gives fewer, surer spans"),
+    gpu: int = typer.Option(-1, help="Number of the GPU to use; -1: the CPU"),
     format: Format = typer.Option(Format.table, help="table, jsonl, or html (displaCy's span view)"),
     output: Optional[Path] = typer.Option(None, help="Write the result here instead of to stdout"),
     errors: Optional[Path] = typer.Option(None, help="Keep bad input lines here, as they came"),
@@ -36,9 +38,10 @@ def extract(
     """Extract labelled spans from a text, a file or stdin."""
     from .extract import TextReader, annotate, render_html, span_rows, table
 
-    nlp = load_pipeline(model)
+    settings = asked(labels, schema, DEFAULT_LABELS)
+    nlp = load_pipeline(model, gpu)
     pipe = nlp.get_pipe("metaie")
-    pipe.labels = read_labels(labels)
+    pipe.schema = settings
     if threshold is not None:
         pipe.threshold = threshold
     with ExitStack() as stack:
@@ -65,8 +68,10 @@ def extract(
 def evaluate(
     model: str = typer.Argument(..., help="A spaCy pipeline with a metaie component: package or path"),
     data: Path = typer.Argument(..., help="Annotated rows (JSONL)"),
-    labels: Optional[str] = typer.Option(None, help="Ask these of every text; without it, each text's own and absent labels"),
+    labels: Optional[str] = typer.Option(None, help="Ask these of every text; without it and --schema, each text's own and absent labels"),
+    schema: Optional[Path] = typer.Option(None, help="JSON file with labels, their queries and thresholds"),
     threshold: Optional[float] = typer.Option(None, help="Between 0 and 1"),
+    gpu: int = typer.Option(-1, help="Number of the GPU to use; -1: the CPU"),
     limit: int = typer.Option(0, help="Only the first rows; 0: all"),
     only: Optional[Path] = typer.Option(None, help="Only rows whose ids stand in this file, such as distill's dev.jsonl"),
     output: Optional[Path] = typer.Option(None, help="Write all figures here (JSON)"),
@@ -74,10 +79,14 @@ def evaluate(
     """Score a pipeline on annotated rows: exact-match precision, recall and F."""
     from .evaluate import evaluate as run
 
-    nlp = load_pipeline(model)
+    settings = asked(labels, schema, None)
+    nlp = load_pipeline(model, gpu)
+    pipe = nlp.get_pipe("metaie")
+    if settings:
+        pipe.schema = settings
     if threshold is not None:
-        nlp.get_pipe("metaie").threshold = threshold
-    result = run(nlp, data, labels=read_labels(labels) if labels else None, limit=limit, only=only, progress=True)
+        pipe.threshold = threshold
+    result = run(nlp, data, labels=pipe.label_data if settings else None, limit=limit, only=only, progress=True)
     if output:
         output.write_text(json.dumps(result, indent=1), encoding="utf8")
     print(f"P {result['p']:.3f}  R {result['r']:.3f}  F {result['f']:.3f}  ({result['spans']} gold spans, {result['texts']} texts)")
@@ -139,13 +148,41 @@ def corpus_weight(entry: str) -> tuple[str, float]:
         return entry, 1.0
 
 
-def load_pipeline(name: str):
+def asked(labels: str | None, schema: Path | None, default: str | None) -> dict[str, Any] | None:
+    """The schema that the options ask for.
+
+    RAISES (ValueError): both are given, or one is malformed.
+    """
+    if labels and schema:
+        raise ValueError("Give either --labels or --schema, not both.")
+    if schema:
+        return read_schema(schema)
+    labels = labels or default
+    return {"labels": read_labels(labels)} if labels else None
+
+
+def use_gpu(number: int) -> None:
+    """RAISES (SystemExit): there is no such GPU, or a library for it is missing; says which extra brings it."""
+    import spacy
+    import torch
+
+    if not torch.cuda.is_available():
+        fail("--gpu: this build of torch finds no CUDA GPU. Install a CUDA build of torch, and metaie-spacy[cuda12x] or [cuda13x].")
+    try:
+        spacy.require_gpu(number)
+    except ValueError as error:
+        fail(f"--gpu {number}: {error}\nspaCy needs CuPy for it: install metaie-spacy[cuda12x] or metaie-spacy[cuda13x].")
+
+
+def load_pipeline(name: str, gpu: int = -1):
     """A pipeline that has a metaie component.
 
     RAISES (SystemExit): there is none; the reason goes to stderr.
     """
     import spacy
 
+    if gpu >= 0:
+        use_gpu(gpu)
     try:
         nlp = spacy.load(name)
     except (OSError, ValueError) as error:

@@ -1,8 +1,8 @@
 """The spaCy component: labels in, labelled spans out. Imports neither torch nor transformers."""
 import json
-import multiprocessing
 import random
 import warnings
+from itertools import islice
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator, Mapping
 
@@ -10,21 +10,22 @@ import numpy as np
 from spacy import util
 from spacy.language import Language
 from spacy.pipeline.trainable_pipe import TrainablePipe
-from spacy.scorer import Scorer
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer
 
 from .corpus import Item, example_item
-from .schema import Label, check_threshold, parse_labels, plain
-from .spans import Answer, decode, flatten, write_group
+from .doc_labels import doc_labels
+from .schema import Label, check_config_labels, check_threshold, parse_labels, plain, read_schema
+from .spans import Answer, decode, flatten, write_ents, write_group
 
 DEFAULT_CONFIG_TEXT = """
 [metaie]
 labels = []
 threshold = 0.5
 flat = false
+set_ents = false
 spans_key = "metaie"
 weights = "en_metaie_sm"
 scorer = {"@scorers":"metaie-spacy.scorer.v1"}
@@ -39,11 +40,9 @@ overlap = 32
 token_budget = 1024
 label_budget = 256
 save_dtype = "float32"
+compute_dtype = "auto"
 """
 DEFAULT_CONFIG = Config().from_str(DEFAULT_CONFIG_TEXT)["metaie"]
-
-if not Doc.has_extension("metaie_labels"):
-    Doc.set_extension("metaie_labels", default=None)
 
 
 @Language.factory(
@@ -56,15 +55,19 @@ def make_metaie(
     nlp: Language,
     name: str,
     model: Model,
-    labels: list[str] | dict[str, Any],
+    labels: list[str | dict[str, Any]] | dict[str, Any],
     threshold: float,
     flat: bool,
+    set_ents: bool,
     spans_key: str,
     weights: str | None,
     scorer: Callable | None,
 ) -> "MetaIE":
+    if labels:
+        check_config_labels(labels)
     return MetaIE(
-        nlp.vocab, model, name, labels=labels, threshold=threshold, flat=flat, spans_key=spans_key, weights=weights, scorer=scorer
+        nlp.vocab, model, name, labels=labels, threshold=threshold, flat=flat, set_ents=set_ents, spans_key=spans_key,
+        weights=weights, scorer=scorer,
     )  # fmt: skip
 
 
@@ -73,9 +76,12 @@ class MetaIE(TrainablePipe):
 
     vocab (Vocab): the shared vocabulary.
     model (Model): one of the architectures of this package.
-    labels: a list of names, or a mapping from name to query or `{"query", "threshold"}`.
+    labels: a list of names, or a mapping from name to query or to `{"query", "threshold",
+        "description"}`, or a list of such mappings with a "name" each.
     threshold (float): in (0, 1); 0.5 takes the likeliest tags, more trades recall for precision.
     flat (bool): keep only the best-scored of overlapping spans.
+    set_ents (bool): write the flat, best-scored spans to `doc.ents` too; entities that none of
+        them overlaps are kept.
     spans_key (str): where in `doc.spans` the spans go.
     weights (str | None): package or directory that a fresh component takes its weights from, on
         first use; None: `nlp.initialize()` starts from the encoder's published weights.
@@ -90,6 +96,7 @@ class MetaIE(TrainablePipe):
         labels: Iterable[str] | Mapping[str, Any] = (),
         threshold: float = 0.5,
         flat: bool = False,
+        set_ents: bool = False,
         spans_key: str = "metaie",
         weights: str | None = None,
         scorer: Callable | None = None,
@@ -103,6 +110,7 @@ class MetaIE(TrainablePipe):
         self.labels = labels
         self.threshold = threshold
         self.flat = flat
+        self.set_ents = set_ents
         self.spans_key = spans_key
         self._initial = self._settings()
         self._space = None  # labels of an open corpus, set by initialize
@@ -119,7 +127,7 @@ class MetaIE(TrainablePipe):
 
     @property
     def label_data(self) -> dict[str, Any]:
-        """The labels with their queries and thresholds, as `labels` takes them."""
+        """The labels with their queries, thresholds and descriptions, as `labels` takes them."""
         return plain(self._labels)
 
     @property
@@ -130,8 +138,21 @@ class MetaIE(TrainablePipe):
     def threshold(self, value: float) -> None:
         self._threshold = check_threshold(value)
 
+    @property
+    def schema(self) -> dict[str, Any]:
+        """What is asked and how answers are kept, as JSON has it. Takes a mapping or a JSON file's path."""
+        return {key: value for key, value in self._settings().items() if key != "spans_key"}
+
+    @schema.setter
+    def schema(self, source: str | Path | Mapping[str, Any]) -> None:
+        for key, value in read_schema(source).items():
+            setattr(self, key, value)
+
     def _settings(self) -> dict[str, Any]:
-        return {"labels": plain(self._labels), "threshold": self.threshold, "flat": self.flat, "spans_key": self.spans_key}
+        return {
+            "labels": plain(self._labels), "threshold": self.threshold, "flat": self.flat, "set_ents": self.set_ents,
+            "spans_key": self.spans_key,
+        }  # fmt: skip
 
     def load(self) -> None:
         """Load the weights, if none are there yet.
@@ -147,15 +168,16 @@ class MetaIE(TrainablePipe):
             )
         self.load_from(self.weights)
 
-    def load_from(self, source: str) -> None:
+    def load_from(self, source: str, *, labels_only: bool = False) -> None:
         """Load weights, in place of those that are there.
 
         source (str): a package, a pipeline directory, or what `distill` wrote as `model/`.
+        labels_only (bool): a SharedTransformer may start from the label encoder of a LabelToSpan.
         RAISES (ValueError): it is none of these, is damaged, or of another architecture.
         """
         from .model import load_weights
 
-        load_weights(self.model, source)
+        load_weights(self.model, source, labels_only=labels_only)
 
     def __call__(self, doc: Doc, *, labels: Any = None) -> Doc:
         """Annotate one doc; `labels` holds for this call only (through nlp's `component_cfg`)."""
@@ -167,21 +189,19 @@ class MetaIE(TrainablePipe):
         Batches of `batch_size` docs are re-batched inside by length. A doc that fails goes to the
         error handler alone; the others of its batch are kept.
         """
-        if multiprocessing.parent_process() is not None:
-            import torch
-
-            torch.set_num_threads(1)  # workers share the cores, and forked OpenMP pools hang
         asked = None if labels is None else parse_labels(labels)
         handler = self.get_error_handler()
+        self.model.shims[0].enter_process()
         for docs in util.minibatch(stream, size=batch_size):
             try:
                 self.set_annotations(docs, self.predict(docs, labels=asked))
-                yield from docs
             except Exception as error:
-                if len(docs) == 1:
-                    handler(self.name, self, docs, error)
-                else:
+                if len(docs) > 1:
                     yield from self._pipe_singly(docs, asked, handler)
+                    continue
+                handler(self.name, self, docs, error)
+                continue
+            yield from docs
 
     def _pipe_singly(self, docs: list[Doc], asked: tuple[Label, ...] | None, handler: Callable) -> Iterator[Doc]:
         for doc in docs:
@@ -201,18 +221,18 @@ class MetaIE(TrainablePipe):
         RETURNS (list): per doc its answers and the names of the labels that were asked.
         """
         self.load()
-        from .model import score_texts
+        from .model import score_docs
 
         docs = list(docs)
         default = self._labels if labels is None else labels
-        wanted = [default if doc._.metaie_labels is None else parse_labels(doc._.metaie_labels) for doc in docs]
+        own = [doc_labels(doc, self.name) for doc in docs]
+        wanted = [default if given is None else parse_labels(given) for given in own]
         if any(not asked for asked in wanted):
             warnings.warn(f"'{self.name}' was given no labels for some texts: nothing is extracted from them. Set its 'labels'.")
-        texts = [[token.text for token in doc] for doc in docs]
-        grouped = {id(asked): _by_query(asked) for asked in wanted}  # most docs share one set
-        by_query = [grouped[id(asked)] for asked in wanted]
+        grouped = {asked: _by_query(asked) for asked in wanted}  # docs with equal labels share one object
+        by_query = [grouped[asked] for asked in wanted]
         answers: list[list[Answer]] = [[] for _ in docs]
-        for i, chunk, tokens, logits in score_texts(self.model, texts, by_query):
+        for i, chunk, tokens, logits in score_docs(self.model, docs, by_query):
             # One query may serve several names, each with a threshold of its own.
             pairs = [(u, label) for u, query in enumerate(chunk) for label in by_query[i][query]]
             thresholds = np.array([label.threshold or self.threshold for _, label in pairs])
@@ -225,6 +245,8 @@ class MetaIE(TrainablePipe):
     def set_annotations(self, docs: Iterable[Doc], scores: list[tuple[list[Answer], list[str]]]) -> None:
         for doc, (answers, asked) in zip(docs, scores):
             write_group(doc, self.spans_key, answers, asked)
+            if self.set_ents:
+                write_ents(doc, answers)
 
     def initialize(
         self,
@@ -246,10 +268,14 @@ class MetaIE(TrainablePipe):
         """
         validate_get_examples(get_examples, "MetaIE.initialize")
         start = init_from or self.weights
+        if self.model.has_ref("tok2vec"):
+            from .shared import set_width
+
+            set_width(self.model, [eg.predicted for eg in islice(get_examples(), 10)])
         if start is None:
             self.model.initialize()
         else:
-            self.load_from(start)
+            self.load_from(start, labels_only=True)
         if labels is not None:
             self.labels = labels
         items, found, others, is_open = [], {}, set(), False
@@ -294,17 +320,24 @@ class MetaIE(TrainablePipe):
         examples = list(examples)
         validate_examples(examples, "MetaIE.update")
         self.load()
-        for group in (True, False):
-            part = [eg for eg in examples if (eg.reference._.metaie_labels is not None) is group and len(eg.predicted)]
-            if part:
-                losses[self.name] += self._step([example_item(eg, self.spans_key) for eg in part], is_open=group)
+        is_open = [eg.reference._.metaie_labels is not None for eg in examples]
+        if self.model.has_ref("tok2vec"):
+            # A listener has been given the vectors of exactly these docs: they go through in one step.
+            if len(set(is_open)) > 1:
+                raise ValueError(f"A batch for '{self.name}' mixes docs with labels of their own and docs without. Train on one kind.")
+            losses[self.name] += self._step(examples, is_open=is_open[0]) if examples else 0.0
+        else:
+            for group in (True, False):
+                part = [eg for eg, own in zip(examples, is_open) if own is group and len(eg.predicted)]
+                losses[self.name] += self._step(part, is_open=group) if part else 0.0
         if sgd is not None:
             self.finish_update(sgd)
         return losses
 
-    def _step(self, items: list[Item], *, is_open: bool) -> float:
+    def _step(self, examples: list[Example], *, is_open: bool) -> float:
         from .training import LabelSpace, closed_batch, loss_gradient, open_batch
 
+        items = [example_item(eg, self.spans_key) for eg in examples]
         pieces = self.model.shims[0].pieces
         if is_open:
             self._space = self._space or LabelSpace(items)
@@ -315,7 +348,8 @@ class MetaIE(TrainablePipe):
         else:
             batch = closed_batch(items, self._labels, pieces)
         batch = batch.to(self.model.shims[0].device)
-        logits, backprop = self.model.begin_update((batch.texts, batch.labels, batch.asked))
+        texts = ([eg.predicted for eg in examples], batch.rows) if self.model.has_ref("tok2vec") else batch.texts
+        logits, backprop = self.model.begin_update((texts, batch.labels, batch.asked))
         loss, d_logits = loss_gradient(logits, batch)
         backprop(d_logits)
         return loss
@@ -388,40 +422,3 @@ def _by_query(labels: Iterable[Label]) -> dict[str, list[Label]]:
     for label in labels:
         grouped.setdefault(label.query, []).append(label)
     return grouped
-
-
-def metaie_score(examples: Iterable[Example], *, spans_key: str, **kwargs) -> dict[str, Any]:
-    """Exact-match precision, recall and F of the spans under a key, keyed `spans_<key>_p` and so on."""
-    attr = f"spans_{spans_key}"
-    kwargs = {
-        "attr": attr,
-        "allow_overlap": True,
-        "getter": lambda doc, _: doc.spans[spans_key] if spans_key in doc.spans else [],
-        "has_annotation": lambda doc: spans_key in doc.spans,
-        **kwargs,
-    }
-    return Scorer.score_spans(examples, **kwargs)
-
-
-def make_metaie_scorer() -> Callable:
-    """`metaie-spacy.scorer.v1`"""
-    return metaie_score
-
-
-def pipe_with_labels(
-    nlp: Language, pairs: Iterable[tuple[str | Doc, Any]], **pipe_kwargs
-) -> Iterator[Doc]:
-    """Run a pipeline over texts that bring labels of their own; texts are batched across label sets.
-
-    pairs (Iterable): text or Doc, and its labels in any form that `MetaIE.labels` takes.
-    pipe_kwargs: passed to `nlp.pipe`.
-    YIELDS (Doc): in order.
-    """
-
-    def docs() -> Iterator[Doc]:
-        for text, labels in pairs:
-            doc = nlp.make_doc(text) if isinstance(text, str) else text
-            doc._.metaie_labels = plain(parse_labels(labels))
-            yield doc
-
-    return nlp.pipe(docs(), **pipe_kwargs)

@@ -153,7 +153,7 @@ def split_dev(items: list[Item], share: float, seed: int) -> tuple[list[Item], l
 
 
 def make_corpus(
-    path: str | Path, spans_key: str = "metaie", limit: int = 0, closed: bool = False
+    path: str | Path, spans_key: str = "metaie", limit: int = 0, closed: bool = False, ents: bool = False
 ) -> Callable[["Language"], Iterator["Example"]]:
     """`metaie-spacy.Corpus.v1`: annotation rows as training examples.
 
@@ -162,6 +162,8 @@ def make_corpus(
     limit (int): at most so many rows; 0: all.
     closed (bool): all docs share one set of labels, as in few-shot training; else every doc brings
         its own in `doc._.metaie_labels`: those with spans and those noted as absent.
+    ents (bool): the spans are `doc.ents` too, of overlapping ones the longest, so that `ner` can
+        be trained from the same rows.
     RETURNS (Callable): nlp -> examples.
     """
     if not str(path):
@@ -170,6 +172,7 @@ def make_corpus(
     def read(nlp: "Language") -> Iterator["Example"]:
         from spacy.tokens import SpanGroup
         from spacy.training import Example
+        from spacy.util import filter_spans
 
         misaligned = 0
         for number, row in enumerate(read_rows(path)):
@@ -180,6 +183,8 @@ def make_corpus(
             misaligned += spans.count(None)
             kept = [span for span in spans if span is not None]
             reference.spans[spans_key] = SpanGroup(reference, name=spans_key, spans=kept)
+            if ents:
+                reference.ents = filter_spans(kept)
             if not closed:
                 own = list(dict.fromkeys([s["label"] for s in row["spans"]] + list(row.get("absent", []))))
                 predicted._.metaie_labels = reference._.metaie_labels = own

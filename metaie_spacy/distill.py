@@ -345,9 +345,10 @@ def predict_items(
     asked = torch.zeros((len(items), len(labels)), dtype=torch.bool)
     for b, names in enumerate(wanted):
         asked[b, [column[name] for name in names]] = True
-    batch = Batch(texts, pieces.labels(labels), asked, asked, asked).to(model.bias.device)
+    device = model.bias.device
+    packed = (type(part)(*(t.to(device) for t in part)) for part in (texts, pieces.labels(labels)))
     with torch.no_grad():
-        rows = model(batch.texts, batch.labels, batch.asked).float().cpu().numpy()
+        rows = model(*packed, asked.to(device)).float().cpu().numpy()
     offset = 0
     for names, kept in zip(wanted, scored):
         yield rows[offset : offset + len(kept)][:, [column[name] for name in names]], names, kept

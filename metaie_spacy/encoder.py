@@ -4,12 +4,14 @@ Needs torch and transformers only. Sequences travel PACKED: the pieces of all se
 stand in one (N,) tensor beside their lengths, so that linear layers, nine tenths of the work, never
 touch padding; only attention unfolds them into rows of equal length.
 """
+import json
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AutoConfig, AutoModel, PretrainedConfig
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, PretrainedConfig
 
 from .pieces import N_SHAPES
 
@@ -100,7 +102,7 @@ class PackedEncoder(nn.Module):
         pooler = {} if config.model_type == "electra" else {"add_pooling_layer": False}
         self.config = config
         self.options = config.metaie
-        self.encoder = AutoModel.from_config(config, **pooler)
+        self.encoder = AutoModel.from_config(config, trust_remote_code=False, **pooler)
         width = getattr(config, "embedding_size", config.hidden_size)
         self.shape = nn.Embedding(N_SHAPES, width)
         self.marker = nn.Parameter(torch.randn(width) * config.initializer_range)
@@ -120,11 +122,11 @@ class PackedEncoder(nn.Module):
         options (dict): becomes `config.metaie`.
         RAISES (ValueError): the encoder's family is not supported.
         """
-        config = AutoConfig.from_pretrained(name)
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         check_family(config)
         config.metaie = dict(options)
         model = cls(config)
-        source = AutoModel.from_pretrained(name, torch_dtype=torch.float32).state_dict()
+        source = AutoModel.from_pretrained(name, torch_dtype=torch.float32, trust_remote_code=False).state_dict()
         own = model.encoder.state_dict()
         missing = own.keys() - source.keys() - {"embeddings.position_ids", "embeddings.token_type_ids"}
         if missing:
@@ -220,7 +222,8 @@ class LabelToSpan(PackedEncoder):
     def __init__(self, config: PretrainedConfig):
         super().__init__(config)
         hidden, inner, width = config.hidden_size, self.options["head_inner"], self.options["head_width"]
-        self.token_head = mlp(hidden, inner, 2 * width, self.options["dropout"])
+        self.token_width = self.options.get("token_width", hidden)
+        self.token_head = mlp(self.token_width, inner, 2 * width, self.options["dropout"])
         self.label_head = mlp(hidden, inner, 2 * width, self.options["dropout"])
         # At the start nothing is a span: with a neutral bias the head first drowns in O.
         self.bias = nn.Parameter(torch.full((2,), -3.0))
@@ -252,10 +255,43 @@ class LabelToSpan(PackedEncoder):
         if len(states.kv):
             prefix = Prefix(states.kv, *label_pieces(states.lengths, asked))
         x = self.embed(texts.ids, rows.positions, self.segment[0] + self.shape(texts.shapes))
-        x = self.run(x, rows, prefix)
-        tokens = self.token_head(x[texts.first]).unflatten(-1, (2, -1))
+        return self.match(self.run(x, rows, prefix)[texts.first], states)
+
+    def match(self, tokens: Tensor, states: LabelStates) -> Tensor:
+        """Logits of W token states, (W, width), against U labels: (W, U, 2)."""
+        tokens = self.token_head(tokens).unflatten(-1, (2, -1))
         logits = torch.einsum("wkd,ukd->wuk", tokens, states.vectors.to(tokens.dtype))
         return logits / self.options["head_width"] ** 0.5 + self.bias
+
+
+class TokenVectors(NamedTuple):
+    """Tokens that another model has encoded: T of them, of which W are scored.
+
+    vectors (Tensor): (T, width). rows (Tensor): the scored ones, int64 (W,).
+    """
+
+    vectors: Tensor
+    rows: Tensor
+
+
+class SharedTransformer(LabelToSpan):
+    """Labels against token vectors that come from elsewhere; of the encoder's own, only labels are encoded.
+
+    `config.metaie["token_width"]` is the width of those vectors.
+    """
+
+    def forward(self, texts: TokenVectors, labels: Labels | LabelStates, asked: Tensor | None = None) -> Tensor:
+        """As `LabelToSpan.forward`; no label changes how a text is read, so `asked` has no effect.
+
+        RAISES (ValueError): the vectors are of another width than those of the training.
+        """
+        if texts.vectors.shape[-1] != self.token_width:
+            raise ValueError(
+                f"The token vectors are {texts.vectors.shape[-1]} wide, but this component was trained on {self.token_width}. "
+                "Use the tok2vec that it was trained with, or train it again."
+            )
+        states = self.encode_labels(labels) if isinstance(labels, Labels) else labels
+        return self.match(texts.vectors[texts.rows], states)
 
 
 class CrossEncoder(PackedEncoder):
@@ -329,3 +365,19 @@ def check_family(config: PretrainedConfig) -> None:
             f"Encoders of type '{config.model_type}' (positions: {positions}) are not supported: "
             f"use one of {', '.join(FAMILIES)} with absolute positions."
         )
+
+
+def saved_config(path: Path) -> PretrainedConfig:
+    """The config of saved weights, read as data: of its keys, those that name code have no effect.
+
+    path (Path): a directory with `config.json`.
+    RAISES (ValueError): it is of no supported family, or not ours. (KeyError, OSError): it is damaged.
+    """
+    values = json.loads((path / "config.json").read_text(encoding="utf8"))
+    if not isinstance(values, dict) or not isinstance(values.get("metaie"), dict):
+        raise ValueError(f"'{path / 'config.json'}' does not describe a metaie model.")
+    if values.get("model_type") not in FAMILIES:
+        raise ValueError(f"The saved encoder is of type {values.get('model_type')!r}; supported are {', '.join(FAMILIES)}.")
+    for key in ("auto_map", "attn_implementation", "_attn_implementation", "quantization_config", "custom_pipelines"):
+        values.pop(key, None)
+    return CONFIG_MAPPING[values["model_type"]].from_dict(values)

@@ -8,8 +8,8 @@ import srsly
 from spacy.language import Language
 from tqdm import tqdm
 
-from .component import pipe_with_labels
 from .corpus import read_rows
+from .doc_labels import pipe_with_labels
 from .spans import PRF, exact_matches
 
 
@@ -49,7 +49,7 @@ def evaluate(
     names = None if labels is None else set(labels)
     gold = [{(s["start"], s["end"], s["label"]) for s in row["spans"] if names is None or s["label"] in names} for row in rows]
     began = time.perf_counter()
-    docs = pipe_with_labels(nlp, pairs)
+    docs = pipe_with_labels(nlp, pairs, name=name)
     docs = tqdm(docs, total=len(rows), desc="evaluate", mininterval=5, disable=not progress)
     found = [{(span.start_char, span.end_char, span.label_) for span in doc.spans[key]} for doc in docs]
     seconds = time.perf_counter() - began

@@ -6,10 +6,12 @@ from typing import Callable, Collection, Iterator, NamedTuple, Sequence
 import numpy as np
 import srsly
 import torch
+from spacy.tokens import Doc
 from thinc.api import ArgsKwargs, Config, Model, torch2xp, xp2torch
 
 from .encoder import CrossEncoder, LabelToSpan
 from .pieces import WordPieces
+from .precision import COMPUTE_DTYPES
 from .shim import MetaIEShim
 
 MAX_SPREAD = 16  # different label sets that one batch mixes
@@ -24,6 +26,7 @@ def build_label_to_span(
     token_budget: int = 1024,
     label_budget: int = 256,
     save_dtype: str = "float32",
+    compute_dtype: str = "auto",
 ) -> Model:
     """`metaie-spacy.LabelToSpan.v1`: every label is encoded once and attended to by all texts.
 
@@ -37,11 +40,13 @@ def build_label_to_span(
         whose states fit its cache is fastest, a GPU wants more.
     label_budget (int): most label pieces asked in one pass; further labels take another pass.
     save_dtype (str): "float16" or "float32", the type of saved weights.
+    compute_dtype (str): what predictions are computed in: "float32"; "bfloat16"; "auto", that is,
+        bfloat16 where a short measurement finds it faster; or "int8" (CPU only).
     RETURNS (Model): (Texts, labels, asked) -> logits (W, U, 2).
     """
     options = {"text_sees_labels": text_sees_labels, "head_inner": 512, "head_width": 256, "dropout": dropout}
     limits = {"window": window, "overlap": overlap, "token_budget": token_budget, "label_budget": label_budget}
-    return _build(LabelToSpan, name, options, limits, save_dtype)
+    return _build(LabelToSpan, name, options, limits, save_dtype, compute_dtype)
 
 
 def build_cross_encoder(
@@ -51,6 +56,7 @@ def build_cross_encoder(
     overlap: int = 32,
     token_budget: int = 1024,
     save_dtype: str = "float32",
+    compute_dtype: str = "auto",
 ) -> Model:
     """`metaie-spacy.CrossEncoder.v1`: the paper's form (arXiv 2404.00457), one pass per text and label.
 
@@ -58,19 +64,21 @@ def build_cross_encoder(
     """
     options = {"head_inner": 512, "dropout": dropout}
     limits = {"window": window, "overlap": overlap, "token_budget": token_budget, "label_budget": window}
-    return _build(CrossEncoder, name, options, limits, save_dtype)
+    return _build(CrossEncoder, name, options, limits, save_dtype, compute_dtype)
 
 
-def _build(module_cls: type, name: str, options: dict, limits: dict, save_dtype: str) -> Model:
+def _build(module_cls: type, name: str, options: dict, limits: dict, save_dtype: str, compute_dtype: str) -> Model:
     if save_dtype not in ("float16", "float32"):
         raise ValueError(f"save_dtype is '{save_dtype}'; use 'float16' or 'float32'.")
+    if compute_dtype not in COMPUTE_DTYPES:
+        raise ValueError(f"compute_dtype is '{compute_dtype}'; use one of {', '.join(COMPUTE_DTYPES)}.")
     if not 0 <= limits["overlap"] < limits["window"] // 2:
         raise ValueError(f"overlap ({limits['overlap']}) must be at least 0 and less than half of window ({limits['window']}).")
     return Model(
         "metaie",
         forward,
         init=init,
-        shims=[MetaIEShim(module_cls, name, options, limits, save_dtype=save_dtype)],
+        shims=[MetaIEShim(module_cls, name, options, limits, save_dtype=save_dtype, compute_dtype=compute_dtype)],
     )
 
 
@@ -161,6 +169,22 @@ def chunk_labels(labels: Collection[str], pieces: WordPieces, budget: int, windo
     return [tuple(chunk) for chunk in chunks if chunk]
 
 
+def score_docs(
+    model: Model, docs: Sequence[Doc], labels: Sequence[Collection[str]]
+) -> Iterator[tuple[int, tuple[str, ...], list[int], np.ndarray]]:
+    """Logits of every doc for its own labels, as `score_texts` gives them."""
+    if not model.has_ref("tok2vec"):
+        yield from score_texts(model, [[token.text for token in doc] for doc in docs], labels)
+        return
+    from .shared import score_shared
+
+    shim, chunked = model.shims[0], {}
+    for asked in labels:
+        if id(asked) not in chunked:
+            chunked[id(asked)] = chunk_labels(asked, shim.pieces, shim.limits["label_budget"], shim.module.window)
+    yield from score_shared(model, docs, [chunked[id(asked)] for asked in labels])
+
+
 def score_texts(
     model: Model, texts: Sequence[Sequence[str]], labels: Sequence[Collection[str]]
 ) -> Iterator[tuple[int, tuple[str, ...], list[int], np.ndarray]]:
@@ -234,15 +258,18 @@ def _batches(jobs: list, budget: int, is_cross: bool, limit: int):
         yield batch
 
 
-def load_weights(model: Model, source: str) -> None:
+def load_weights(model: Model, source: str, *, labels_only: bool = False) -> None:
     """Fill the model from a package, a pipeline directory or a directory that `distill` wrote.
 
     source (str): e.g. "en_metaie_sm" or a path.
-    RAISES (ValueError): it is none of these, or is damaged.
+    labels_only (bool): a SharedTransformer may take the label encoder of a LabelToSpan, to be
+        trained from there.
+    RAISES (ValueError): it is none of these, or is damaged, or of another architecture.
     """
-    path = find_source(source)
+    shim, path = model.shims[0], find_source(source)
+    labels_only = labels_only and bool(model.has_ref("tok2vec"))
     if (path / "model.safetensors").exists() and not (path / "meta.json").exists():
-        model.shims[0].load_directory(path)
+        shim.load_directory(path, labels_only=labels_only)
         return
     config = path / "config.cfg"
     if not config.exists():
@@ -251,8 +278,12 @@ def load_weights(model: Model, source: str) -> None:
     names = [name for name, block in components.items() if block.get("factory") == "metaie"]
     if not names or not (path / names[0] / "model").exists():
         raise ValueError(f"The pipeline in '{path}' has no 'metaie' component with weights.")
-    message = srsly.msgpack_loads((path / names[0] / "model").read_bytes())
-    model.shims[0].from_bytes(message["shims"][0][0])
+    content = (path / names[0] / "model").read_bytes()
+    message = srsly.msgpack_loads(content)
+    if len(message["nodes"]) > 1:  # with a tok2vec of its own
+        model.from_bytes(content)
+    else:
+        shim.from_bytes(message["shims"][0][0], labels_only=labels_only)
 
 
 def find_source(source: str) -> Path:

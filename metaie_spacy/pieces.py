@@ -1,10 +1,13 @@
 """Words to pieces: the ids, shapes and packed batches that the encoders take (torch and transformers only)."""
+import json
 import logging
+from pathlib import Path
 from typing import Sequence
 
 MAX_PIECES = 16  # of one token; what is beyond is counted and reported
 N_SHAPES = 9  # see `word_shape`; 0 stands for special pieces
 CACHED_WORDS = 100_000
+SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 logger = logging.getLogger("metaie_spacy")
 
@@ -115,9 +118,28 @@ def load_tokenizer(name: str):
     from transformers import AutoConfig, AutoTokenizer
 
     # Byte-level tokenizers mark a word's start by a space in front of it.
-    family = AutoConfig.from_pretrained(name).model_type
+    family = AutoConfig.from_pretrained(name, trust_remote_code=False).model_type
     kwargs = {"add_prefix_space": True} if family == "roberta" else {}
-    return AutoTokenizer.from_pretrained(name, use_fast=True, **kwargs)
+    return AutoTokenizer.from_pretrained(name, use_fast=True, trust_remote_code=False, **kwargs)
+
+
+def saved_tokenizer(path: Path):
+    """The fast tokenizer that was saved beside weights: `tokenizer.json` as it is, whatever class the files name.
+
+    path (Path): a directory with `tokenizer.json` and `tokenizer_config.json`.
+    RAISES (OSError, ValueError): the files are missing or damaged.
+    """
+    from transformers import PreTrainedTokenizerFast
+
+    config = json.loads((path / "tokenizer_config.json").read_text(encoding="utf8"))
+    specials = {key: config[key] for key in SPECIAL_TOKENS if config.get(key) is not None}
+    texts = {key: value["content"] if isinstance(value, dict) else value for key, value in specials.items()}
+    if not (path / "tokenizer.json").exists():
+        raise FileNotFoundError(f"'{path}' lacks tokenizer.json")
+    try:
+        return PreTrainedTokenizerFast(tokenizer_file=str(path / "tokenizer.json"), **texts)
+    except Exception as error:  # the tokenizers library raises plain Exception
+        raise ValueError(f"'{path / 'tokenizer.json'}' holds no tokenizer: {error}") from error
 
 
 def word_shape(word: str) -> int:

@@ -1,5 +1,7 @@
 """Our thinc shim around the torch module: saving, loading, optimizing, and the cache of encoded labels."""
 import json
+import multiprocessing
+import os
 import tempfile
 import threading
 from collections import OrderedDict
@@ -12,10 +14,11 @@ import torch
 from spacy_transformers.data_classes import HFObjects
 from spacy_transformers.layers.hf_shim import HFShim
 from thinc.api import ArgsKwargs, Optimizer, get_torch_default_device, torch2xp, xp2torch
-from transformers import AutoConfig, AutoTokenizer
+from transformers.modeling_utils import no_init_weights
 
-from .encoder import Labels, LabelStates, PackedEncoder, Texts
-from .pieces import WordPieces, load_tokenizer
+from .encoder import Labels, LabelStates, PackedEncoder, saved_config
+from .pieces import WordPieces, load_tokenizer, saved_tokenizer
+from .precision import converted, resolve_dtype
 
 HEAD_SCALE = 8.0  # the head's learning rate, in multiples of the encoder's
 CACHE_BYTES = 256 * 2**20
@@ -29,23 +32,33 @@ class MetaIEShim(HFShim):
     limits (dict): window, overlap, token_budget and label_budget, in pieces. They are the config's
         and not saved with the weights, so that `spacy.load(..., config=...)` can change them.
     save_dtype (str): "float16" or "float32", the type of the saved weights; loading casts up.
+    compute_dtype (str): what predictions are computed in, see `precision.resolve_dtype`.
     """
 
     def __init__(
-        self, model_cls: type[PackedEncoder], name: str, options: dict, limits: dict[str, int], *, save_dtype: str
+        self,
+        model_cls: type[PackedEncoder],
+        name: str,
+        options: dict,
+        limits: dict[str, int],
+        *,
+        save_dtype: str,
+        compute_dtype: str,
     ):
         super().__init__(HFObjects(None, None, None), grad_scaler_config={"enabled": False}, model_cls=model_cls)
-        self.name, self.options, self.limits, self.save_dtype = name, options, limits, save_dtype
+        self.name, self.options, self.limits = name, options, limits
+        self.save_dtype, self.compute_dtype = save_dtype, compute_dtype
         self.pieces: WordPieces | None = None
         self.labels = LabelCache(CACHE_BYTES)
-        self.lock = threading.RLock()
+        self._twin: PackedEncoder | None = None  # computes in another format than the weights are kept in
+        self.lock, self._pid = threading.RLock(), os.getpid()
 
     def __getstate__(self) -> dict:
         # For copies and for worker processes: a lock is no one else's, and labels are encoded anew.
-        return {**self.__dict__, "lock": None, "labels": LabelCache(CACHE_BYTES)}
+        return {**self.__dict__, "lock": None, "_twin": None, "labels": LabelCache(CACHE_BYTES)}
 
     def __setstate__(self, state: dict) -> None:
-        self.__dict__.update(state, lock=threading.RLock())
+        self.__dict__.update(state, lock=threading.RLock(), _pid=os.getpid())
 
     @property
     def loaded(self) -> bool:
@@ -66,7 +79,40 @@ class MetaIEShim(HFShim):
         self._hfmodel = HFObjects(tokenizer, module, None)
         self._model = module.to(get_torch_default_device())
         self.pieces = WordPieces(tokenizer)
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what was derived from the weights: to be called after every change of them."""
         self.labels.clear()
+        self._twin = None
+
+    @property
+    def predictor(self) -> PackedEncoder:
+        """The module that predicts: the weights themselves, or their copy in `compute_dtype`."""
+        dtype = resolve_dtype(self.compute_dtype, self.device)
+        if dtype == "float32":
+            return self.module.eval()
+        if self._twin is None:
+            self._twin = converted(self.module, dtype)
+        return self._twin
+
+    def enter_process(self) -> None:
+        """Settle in: to be called before work that may run in another process than the last.
+
+        RAISES (ValueError): a worker of `nlp.pipe(n_process=...)` would use a GPU.
+        """
+        if is_pipe_worker():
+            if self.loaded and self.device.type == "cuda":
+                raise ValueError(
+                    "nlp.pipe(..., n_process=2) cannot share a model on a GPU: CUDA does not survive the fork, and copies "
+                    "would fill its memory. Use n_process=1 and a larger token_budget in [components.metaie.model]."
+                )
+            torch.set_num_threads(1)  # the workers share the cores
+        if self._pid != os.getpid():
+            # A fork copies neither the threads of OpenMP and tokenizers, which then wait for ever, nor the holder of a lock.
+            torch.set_num_threads(1)
+            os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+            self.lock, self._pid = threading.RLock(), os.getpid()
 
     def load_encoder(self) -> None:
         """Start from the encoder's published weights and a fresh head.
@@ -85,7 +131,7 @@ class MetaIEShim(HFShim):
             ) from error
         self.set_module(module, tokenizer)
 
-    def load_directory(self, path: Path) -> None:
+    def load_directory(self, path: Path, *, labels_only: bool = False) -> None:
         """Load what `distill` saved: `config.json`, `model.safetensors` and the tokenizer.
 
         RAISES (ValueError): the directory is incomplete, damaged, or of another architecture.
@@ -93,37 +139,44 @@ class MetaIEShim(HFShim):
         missing = [name for name in ("config.json", "model.safetensors") if not (path / name).exists()]
         if missing:
             raise ValueError(f"'{path}' is no metaie model: it lacks {' and '.join(missing)}.")
-        self._restore(path, (path / "model.safetensors").read_bytes(), str(path))
+        self._restore(path, (path / "model.safetensors").read_bytes(), str(path), labels_only=labels_only)
 
-    def _restore(self, path: Path, weights: bytes, source: str) -> None:
+    def _restore(self, path: Path, weights: bytes, source: str, *, labels_only: bool = False) -> None:
+        """Fill the module. Only data is read, no pickle and no code: the source need not be trusted."""
         from safetensors import SafetensorError
         from safetensors.torch import load
 
         try:
-            config = AutoConfig.from_pretrained(path)
-            tokenizer = AutoTokenizer.from_pretrained(path, use_fast=True)
-            state = load(weights)
-        except (OSError, SafetensorError, json.JSONDecodeError) as error:
+            config = saved_config(path)
+            tokenizer = saved_tokenizer(path)
+            state = {key: value.float() for key, value in load(weights).items()}
+        except (OSError, SafetensorError, json.JSONDecodeError, KeyError) as error:
             raise ValueError(f"The metaie model in {source} is damaged: {str(error).splitlines()[0]}") from error
-        saved = getattr(config, "metaie", {})
-        wanted = {"architecture": self.model_cls.__name__, **self.options}
+        saved, wanted = config.metaie, {"architecture": self.model_cls.__name__, **self.options}
+        if labels_only and saved.get("architecture") == "LabelToSpan":
+            saved.update(wanted)
+            state = {key: value for key, value in state.items() if not key.startswith("token_head.")}
         for key in ("architecture", "text_sees_labels"):
             if saved.get(key) != wanted.get(key):
                 raise ValueError(
-                    f"The weights in {source} have {key} = {saved.get(key)}, but the config asks for "
-                    f"{wanted.get(key)}. Change [components.metaie.model] or 'weights'."
+                    f"The weights in {source} have {key} = {saved.get(key)}, but the config asks for {wanted.get(key)}. "
+                    "Change [components.metaie.model] or 'weights', or train the component first."
                 )
-        config.metaie["dropout"] = self.options["dropout"]
-        module = self.model_cls.from_config(config)
+        saved["dropout"] = self.options["dropout"]
+        is_partial = labels_only and not any(key.startswith("token_head.") for key in state)
+        if is_partial:
+            module = self.model_cls.from_config(config)  # with a fresh head for tokens
+        else:
+            with no_init_weights():  # half of the time of loading; every weight is replaced
+                module = self.model_cls.from_config(config)
         try:
-            module.load_state_dict({key: value.float() for key, value in state.items()}, strict=True)
+            result = module.load_state_dict(state, strict=not is_partial, assign=True)
         except RuntimeError as error:
-            from transformers import __version__
-
-            raise ValueError(
-                f"The weights in {source} were saved with transformers {config.transformers_version} and do not fit "
-                f"the model that transformers {__version__} builds: {str(error)[:300]}"
-            ) from error
+            raise ValueError(_misfit(source, config, str(error))) from error
+        lacking = [key for key in result.missing_keys if not key.startswith("token_head.")]
+        if lacking or result.unexpected_keys:
+            raise ValueError(_misfit(source, config, f"missing {lacking}, unexpected {result.unexpected_keys}"))
+        module.requires_grad_()
         self.set_module(module, tokenizer)
 
     def to_bytes(self) -> bytes:
@@ -137,7 +190,7 @@ class MetaIEShim(HFShim):
             files = {file.name: file.read_bytes() for file in sorted(Path(folder).iterdir())}
         return srsly.msgpack_dumps({"format": 1, "files": files, "state": save(state)})
 
-    def from_bytes(self, bytes_data: bytes) -> "MetaIEShim":
+    def from_bytes(self, bytes_data: bytes, *, labels_only: bool = False) -> "MetaIEShim":
         """RAISES (ValueError): the bytes are no metaie model."""
         try:
             message = srsly.msgpack_loads(bytes_data)
@@ -147,20 +200,20 @@ class MetaIEShim(HFShim):
         with tempfile.TemporaryDirectory() as folder:
             for name, content in files.items():
                 (Path(folder) / Path(name).name).write_bytes(content)
-            self._restore(Path(folder), state, "the saved pipeline")
+            self._restore(Path(folder), state, "the saved pipeline", labels_only=labels_only)
         return self
 
     def predict(self, inputs: ArgsKwargs) -> torch.Tensor:
         """Logits of texts for labels given as strings, which are encoded at most once."""
         texts, labels, asked = inputs.args
         with self.lock, torch.inference_mode():
-            self.module.eval()
+            module = self.predictor
             states = self.encode_labels(labels)
-            texts = Texts(*(t.to(self.device) for t in texts))
-            return self.module(texts, states, None if asked is None else asked.to(self.device))
+            texts = type(texts)(*(t.to(self.device) for t in texts))
+            return module(texts, states, None if asked is None else asked.to(self.device))
 
     def begin_update(self, inputs: ArgsKwargs) -> tuple[torch.Tensor, Callable]:
-        self.labels.clear()
+        self.forget()
         return super().begin_update(inputs)
 
     def encode_labels(self, labels: Sequence[str]) -> LabelStates | Labels:
@@ -173,7 +226,7 @@ class MetaIEShim(HFShim):
         return Labels(*(t.to(self.device) for t in self.pieces.labels(labels)))
 
     def _encode(self, labels: Sequence[str]) -> LabelStates:
-        return self.module.encode_labels(self._pack(labels))
+        return self.predictor.encode_labels(self._pack(labels))
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """As thinc's, but clipped over all gradients at once, and with the head's own learning rate."""
@@ -188,7 +241,7 @@ class MetaIEShim(HFShim):
             )
             parameter.data = xp2torch(weights, requires_grad=True, device=parameter.device)
             parameter.grad = None
-        self.labels.clear()
+        self.forget()
 
     @contextmanager
     def use_params(self, params: dict[Any, Any]) -> Iterator[None]:
@@ -197,16 +250,16 @@ class MetaIEShim(HFShim):
         state = self.module.state_dict()
         kept = {name: state[name].clone() for name in names}
         self.module.load_state_dict({name: xp2torch(params[self.id, name]) for name in names}, strict=False)
-        self.labels.clear()
+        self.forget()
         try:
             yield
         finally:
             self.module.load_state_dict(kept, strict=False)
-            self.labels.clear()
+            self.forget()
 
     def to_device(self, device_type: str, device_id: int) -> None:
         super().to_device(device_type, device_id)
-        self.labels.clear()
+        self.forget()
 
 
 class LabelCache:
@@ -248,6 +301,21 @@ class LabelCache:
             self.size -= nbytes(self._states.popitem(last=False)[1])
         self._last = (names, result)
         return result
+
+
+def is_pipe_worker() -> bool:
+    """Whether this process is a worker of `nlp.pipe(n_process=...)`."""
+    target = getattr(multiprocessing.current_process(), "_target", None)
+    return getattr(target, "__module__", None) == "spacy.language"
+
+
+def _misfit(source: str, config: Any, reason: str) -> str:
+    from transformers import __version__
+
+    return (
+        f"The weights in {source} were saved with transformers {config.transformers_version} and do not fit "
+        f"the model that transformers {__version__} builds: {reason[:300]}"
+    )
 
 
 def nbytes(tensors: Sequence[torch.Tensor]) -> int:

@@ -1,10 +1,11 @@
-"""BIO tags and spans: decoding, overlap, scoring, and the one function that writes a SpanGroup."""
-from typing import TYPE_CHECKING, Iterable, NamedTuple, Sequence
+"""BIO tags and spans: decoding, overlap, scoring, and the functions that write to a doc."""
+from typing import TYPE_CHECKING, Any, Callable, Iterable, NamedTuple, Sequence
 
 import numpy as np
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc, SpanGroup
+    from spacy.training import Example
 
 
 class Answer(NamedTuple):
@@ -80,6 +81,16 @@ def write_group(doc: "Doc", key: str, answers: Iterable[Answer], asked: Sequence
     return doc.spans[key]
 
 
+def write_ents(doc: "Doc", answers: Iterable[Answer]) -> None:
+    """Set `doc.ents` to the flat, best-scored answers and those entities of the doc that none of them overlaps."""
+    from spacy.tokens import Span
+
+    flat = flatten(answers)
+    taken = {i for answer in flat for i in range(answer.start, answer.end)}
+    kept = [ent for ent in doc.ents if taken.isdisjoint(range(ent.start, ent.end))]
+    doc.set_ents([*kept, *(Span(doc, a.start, a.end, label=a.label) for a in flat)])
+
+
 class PRF(NamedTuple):
     """Counts of exact matches: true positives, false positives, false negatives."""
 
@@ -106,3 +117,22 @@ def exact_matches(gold: Iterable[set], predicted: Iterable[set]) -> PRF:
     return PRF(
         sum(len(g & p) for g, p in pairs), sum(len(p - g) for g, p in pairs), sum(len(g - p) for g, p in pairs)
     )
+
+
+def metaie_score(examples: Iterable["Example"], *, spans_key: str, **kwargs) -> dict[str, Any]:
+    """Exact-match precision, recall and F of the spans under a key, keyed `spans_<key>_p` and so on."""
+    from spacy.scorer import Scorer
+
+    kwargs = {
+        "attr": f"spans_{spans_key}",
+        "allow_overlap": True,
+        "getter": lambda doc, _: doc.spans[spans_key] if spans_key in doc.spans else [],
+        "has_annotation": lambda doc: spans_key in doc.spans,
+        **kwargs,
+    }
+    return Scorer.score_spans(examples, **kwargs)
+
+
+def make_metaie_scorer() -> Callable:
+    """`metaie-spacy.scorer.v1`"""
+    return metaie_score

@@ -25,6 +25,7 @@ class Batch(NamedTuple):
     texts (Texts), labels (Labels): the packed inputs.
     asked (Tensor): bool (B, U). tags (Tensor): 0 = O, 1 = B, 2 = I, int64 (W, U).
     weights (Tensor): 1 where the tag counts in the loss, 0 elsewhere, float32 (W, U).
+    rows (Tensor): where the scored tokens stand among all tokens of all texts, int64 (W,).
     """
 
     texts: Texts
@@ -32,6 +33,7 @@ class Batch(NamedTuple):
     asked: Tensor
     tags: Tensor
     weights: Tensor
+    rows: Tensor
 
     def to(self, device: torch.device) -> "Batch":
         texts, labels = Texts(*(t.to(device) for t in self.texts)), Labels(*(t.to(device) for t in self.labels))
@@ -150,10 +152,12 @@ def _batch(
     tags = torch.zeros((len(texts.first), len(labels)), dtype=torch.int64)
     owner = torch.arange(len(items)).repeat_interleave(texts.words)
     weights = asked[owner].float()
-    offset = 0
+    offset, rows_of_tokens, n_tokens = 0, [], 0
     for b, (item, kept) in enumerate(zip(items, scored)):
         row = {i: offset + place for place, i in enumerate(kept)}
         offset += len(kept)
+        rows_of_tokens += [n_tokens + i for i in kept]
+        n_tokens += len(item.words)
         for start, end, label in item.spans:
             rows = [row[i] for i in range(start, end) if i in row]
             u = column.get(label, by_key.get(same_label(label)))
@@ -165,7 +169,7 @@ def _batch(
             if asked[b, u]:
                 tags[rows, u] = 2
                 tags[rows[0], u] = 1
-    return Batch(texts, pieces.labels(labels), asked, tags, weights)
+    return Batch(texts, pieces.labels(labels), asked, tags, weights, torch.tensor(rows_of_tokens, dtype=torch.int64))
 
 
 def tagging_loss(logits: Tensor, batch: Batch, o_weight: float = 0.25) -> Tensor:

@@ -82,7 +82,7 @@ def make_nlp(encoders):
 
     def make(labels=("person", "date"), *, architecture="LabelToSpan", family="bert", model=None, **config):
         nlp = spacy.blank("en")
-        block = {"@architectures": f"metaie-spacy.{architecture}.v1", "name": encoders[family], "dropout": 0.0, **(model or {})}
+        block = {"@architectures": f"metaie-spacy.{architecture}.v1", "name": encoders[family], "dropout": 0.0, "compute_dtype": "float32", **(model or {})}
         torch.manual_seed(1)
         pipe = nlp.add_pipe("metaie", config={"labels": labels if isinstance(labels, dict) else list(labels), "weights": None, "model": block, **config})
         pipe.model.initialize()
