@@ -193,23 +193,19 @@ class MetaIE(TrainablePipe):
         handler = self.get_error_handler()
         self.model.shims[0].enter_process()
         for docs in util.minibatch(stream, size=batch_size):
-            try:
-                self.set_annotations(docs, self.predict(docs, labels=asked))
-            except Exception as error:
-                if len(docs) > 1:
-                    yield from self._pipe_singly(docs, asked, handler)
-                    continue
-                handler(self.name, self, docs, error)
-                continue
-            yield from docs
+            yield from self._annotate(docs, asked, handler)
 
-    def _pipe_singly(self, docs: list[Doc], asked: tuple[Label, ...] | None, handler: Callable) -> Iterator[Doc]:
-        for doc in docs:
-            try:
-                self.set_annotations([doc], self.predict([doc], labels=asked))
-                yield doc
-            except Exception as error:
-                handler(self.name, self, [doc], error)
+    def _annotate(self, docs: list[Doc], asked: tuple[Label, ...] | None, handler: Callable) -> list[Doc]:
+        """The docs that went well. Where one fails, halves are tried, so that the others stay batched."""
+        try:
+            self.set_annotations(docs, self.predict(docs, labels=asked))
+            return docs
+        except Exception as error:
+            if len(docs) == 1:
+                handler(self.name, self, docs, error)
+                return []
+        middle = len(docs) // 2
+        return [*self._annotate(docs[:middle], asked, handler), *self._annotate(docs[middle:], asked, handler)]
 
     def predict(
         self, docs: Iterable[Doc], *, labels: tuple[Label, ...] | None = None

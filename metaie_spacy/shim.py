@@ -88,10 +88,10 @@ class MetaIEShim(HFShim):
 
     @property
     def predictor(self) -> PackedEncoder:
-        """The module that predicts: the weights themselves, or their copy in `compute_dtype`."""
+        """The module that reads texts: the weights themselves, or their copy in `compute_dtype`."""
         dtype = resolve_dtype(self.compute_dtype, self.device)
         if dtype == "float32":
-            return self.module.eval()
+            return self.module
         if self._twin is None:
             self._twin = converted(self.module, dtype)
         return self._twin
@@ -207,6 +207,7 @@ class MetaIEShim(HFShim):
         """Logits of texts for labels given as strings, which are encoded at most once."""
         texts, labels, asked = inputs.args
         with self.lock, torch.inference_mode():
+            self.module.eval()
             module = self.predictor
             states = self.encode_labels(labels)
             texts = type(texts)(*(t.to(self.device) for t in texts))
@@ -226,7 +227,7 @@ class MetaIEShim(HFShim):
         return Labels(*(t.to(self.device) for t in self.pieces.labels(labels)))
 
     def _encode(self, labels: Sequence[str]) -> LabelStates:
-        return self.predictor.encode_labels(self._pack(labels))
+        return self.module.encode_labels(self._pack(labels))  # once each: always in float32
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """As thinc's, but clipped over all gradients at once, and with the head's own learning rate."""

@@ -1,0 +1,99 @@
+"""bfloat16 and int8 against float32: F1, score changes and speed of the same weights.
+
+    python benchmarks/precision.py --data bench/conll2003 --output benchmarks/results/precision.json
+
+DIR is a dataset's folder as in quality.py. Score changes are taken over all its texts: of the probabilities of every
+tag of every (token, label) pair, and of the scores of the spans that both formats find. Speeds are medians of one
+interleaved run over 300 of the texts, relative to float32. A CPU without units for bfloat16 emulates it, slowly.
+"""
+import argparse
+import hashlib
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+import spacy
+import torch
+from exactness import largest
+from provenance import write_result
+from quality import label_queries
+from tqdm import tqdm
+
+from metaie_spacy.corpus import read_rows
+from metaie_spacy.evaluate import evaluate
+from metaie_spacy.model import score_docs
+from metaie_spacy.precision import resolve_dtype
+
+DTYPES = ("float32", "bfloat16", "int8")
+
+
+def set_dtype(nlp, dtype: str) -> None:
+    shim = nlp.get_pipe("metaie").model.shims[0]
+    shim.compute_dtype = dtype
+    shim.forget()
+
+
+def scores_of(nlp, texts: list[str], labels: dict[str, str]) -> tuple[dict, dict]:
+    """Logits by (text, label), and scores by (text, span, label)."""
+    pipe = nlp.get_pipe("metaie")
+    logits, spans, queries = {}, {}, sorted(labels.values())
+    for start in tqdm(range(0, len(texts), 250), desc=f"scores {pipe.model.shims[0].compute_dtype}"):
+        docs = [nlp.make_doc(text) for text in texts[start : start + 250]]
+        for i, chunk, _, found in score_docs(pipe.model, docs, [queries] * len(docs)):
+            logits |= {(start + i, label): found[:, u] for u, label in enumerate(chunk)}
+        for i, doc in enumerate(pipe.pipe(docs, labels=labels)):
+            group = doc.spans[pipe.spans_key]
+            spans |= {(start + i, s.start, s.end, s.label_): float(x) for s, x in zip(group, group.attrs["scores"])}
+    return logits, spans
+
+
+def seconds(nlp, texts: list[str]) -> float:
+    began = time.perf_counter()
+    for _ in nlp.pipe(texts):
+        pass
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of one dataset, such as bench/conll2003")
+    parser.add_argument("--model", default="en_metaie_sm")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--output", type=Path)
+    args = parser.parse_args()
+    path, labels = args.data / "test.jsonl", label_queries(args.data)
+    texts = [row["text"] for row in read_rows(path)]
+    nlp = spacy.load(args.model)
+    pipe = nlp.get_pipe("metaie")
+    pipe.flat, pipe.labels = True, labels
+    chosen = resolve_dtype("auto", pipe.model.shims[0].device)
+    result = {"dataset": args.data.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "texts": len(texts),
+              "threads": torch.get_num_threads(), "cpu": torch.backends.cpu.get_cpu_capability(), "auto": chosen, "dtypes": {}}  # fmt: skip
+    kept = {}
+    for dtype in DTYPES:
+        set_dtype(nlp, dtype)
+        scores = evaluate(nlp, path, labels=labels)
+        logits, spans = scores_of(nlp, texts, labels)
+        kept.setdefault("logits", logits), kept.setdefault("spans", spans)
+        changes = [abs(score - kept["spans"][key]) for key, score in spans.items() if key in kept["spans"]]
+        result["dtypes"][dtype] = {
+            "f": scores["f"], "f_change": scores["f"] - result["dtypes"].get("float32", scores)["f"], "spans": len(spans),
+            "spans_of_float32_found": len(changes) / len(kept["spans"]), "largest_tag_probability_change": largest(kept["logits"], logits),
+            "largest_span_score_change": max(changes), "span_score_change_p99": float(np.percentile(changes, 99)),
+        }  # fmt: skip
+        print(dtype, result["dtypes"][dtype], flush=True)
+    times = {dtype: [] for dtype in DTYPES}
+    for _ in range(args.rounds):
+        for dtype in DTYPES:
+            set_dtype(nlp, dtype)
+            seconds(nlp, texts[:16])
+            times[dtype].append(seconds(nlp, texts[:300]))
+    for dtype in DTYPES:
+        result["dtypes"][dtype] |= {"seconds": times[dtype], "speed": statistics.median(times["float32"]) / statistics.median(times[dtype])}
+        print(f"{dtype}: {result['dtypes'][dtype]['speed']:.2f} x float32's speed, F {result['dtypes'][dtype]['f']:.4f}")
+    write_result(args.output, result, args.model)
+
+
+if __name__ == "__main__":
+    main()
