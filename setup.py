@@ -27,7 +27,7 @@ setup(
         "train": ["accelerate>=1.0"],
         "cuda12x": ["cupy-cuda12x>=13.0"],
         "cuda13x": ["cupy-cuda13x>=13.6"],
-        "test": ["pytest>=8.0", "accelerate>=1.0"],
+        "test": ["pytest>=8.0", "accelerate>=1.0", "hypothesis>=6.100", "fastapi>=0.110", "uvicorn>=0.29", "httpx>=0.27"],
     },
     entry_points={
         "spacy_factories": ["metaie = metaie_spacy.component:make_metaie"],

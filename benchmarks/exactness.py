@@ -64,6 +64,7 @@ def main() -> None:
     nlp = spacy.load(args.model)
     pipe = nlp.get_pipe("metaie")
     shim = pipe.model.shims[0]
+    shim.compute_dtype = "float32"
     rows = [json.loads(line) for line in args.data.open(encoding="utf8")][: args.texts]
     raw = list(dict.fromkeys(row["text"] for row in rows))
     texts = [[token.text for token in nlp.make_doc(text)] for text in raw]

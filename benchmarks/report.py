@@ -27,10 +27,42 @@ def speed_table(result: dict) -> list[str]:
     return [*lines, "", f"Of `nlp.pipe`'s wall time at 16 labels, {share:.0%} is spent inside the encoder."]
 
 
+def production_table(results: dict[str, dict]) -> list[str]:
+    """One line per promise, with the command that checks it."""
+    memory, workers, latency, service = (results[name] for name in ("memory", "workers", "latency", "service"))
+    robust, formats = results["robustness"], results["precision"]
+    curve, ratios = list(memory["resident_mib"].values()), latency["ratios"]
+    tenth = curve[len(curve) // 10 - 1]
+    fork, spawn = workers["workers"]["fork"], workers["workers"]["spawn"]
+    rows = [
+        (f"Hostile input: {robust['texts']:,} texts of random Unicode under random label sets",
+         f"{len(robust['crashes'])} crashes; {robust['answered']:,} answered, {sum(robust['refused'].values()):,} refused by name (half surrogates, empty or unreadable labels)", robust),
+        (f"Resident memory, {memory['texts']:,} texts in zones of {memory['zone']:,}",
+         f"{tenth:,.0f} MiB after a tenth, {curve[-1]:,.0f} MiB at the end ({memory['growth']:+.1%}); {memory['texts_per_s']:.0f} texts/s with {memory['labels']} labels", memory),
+        ("`n_process=2` against one process",
+         f"same spans: {'yes' if fork['same_spans'] and spawn['same_spans'] else 'NO'} (forked and spawned); scores within {max(fork['largest_score_change'], spawn['largest_score_change']):.0e}; "
+         f"{fork['speed']:.2f} x as fast ({workers['threads']} threads against 2 workers)", workers),
+        (f"Loading, against AutoModel and AutoTokenizer of the same weights ({latency['bare']['load_seconds'] * 1000:.0f} ms)",
+         f"{ratios['load_seconds']:.1f} x, of which an empty `spacy.blank` is {latency['spacy_blank_seconds'] / latency['bare']['load_seconds']:.1f} x", latency),
+        (f"Resident memory after loading, against the same ({latency['bare']['resident_mib']:.0f} MiB)", f"{ratios['resident_mib']:.2f} x", latency),
+        (f"Latency of single texts, {latency['labels']} labels, against the bare encoder", f"p50 {ratios['p50_ms']:.2f} x, p99 {ratios['p99_ms']:.2f} x", latency),
+        (f"The cookbook's service, {service['clients']} clients for {service['seconds']:.0f} s",
+         f"{service['requests_per_s']:.0f} requests/s, p50 {service['p50_ms']:.0f} ms, p99 {service['p99_ms']:.0f} ms, {service['errors']} errors", service),
+    ]  # fmt: skip
+    lines = ["| what | measured | command |", "|---|---|---|"]
+    lines += [f"| {what} | {found} | `{result['command']}` |" for what, found, result in rows]
+    lines += ["", f"Number formats on {formats['dataset']} ({formats['texts']:,} texts; this CPU: {formats['cpu']}, where `auto` takes {formats['auto']}; `{formats['command']}`):", ""]
+    lines += ["| compute_dtype | F1 | largest change of a span's score | float32's spans found | speed |", "|---|---|---|---|---|"]
+    for dtype, row in formats["dtypes"].items():
+        lines.append(f"| {dtype} | {row['f']:.2%} | {row['largest_span_score_change']:.3f} | {row['spans_of_float32_found']:.1%} | {row['speed']:.2f} x |")
+    return lines
+
+
 def block() -> str:
-    results = ROOT / "benchmarks" / "results"
-    quality = json.loads((results / "quality.json").read_text(encoding="utf8"))
-    speed = json.loads((results / "speed.json").read_text(encoding="utf8"))
+    folder = ROOT / "benchmarks" / "results"
+    names = ("quality", "speed", "memory", "workers", "latency", "service", "robustness", "precision")
+    results = {name: json.loads((folder / f"{name}.json").read_text(encoding="utf8")) for name in names}
+    quality, speed = results["quality"], results["speed"]
     return "\n".join(
         [
             BEGIN, "",
@@ -38,7 +70,8 @@ def block() -> str:
             f"(`{quality['command']}`; data checksums and the model's hash are in the result file):", "", *quality_table(quality), "",
             f"Speed against one pass per label (`CrossEncoder.v1`), same encoder, {speed['dtype']}, batching and decoder, {speed['texts']} sentences,",
             f"{speed['threads']} CPU threads, one interleaved run (`{speed['command']}`). The bound is the ratio of pieces that pass through the encoder:",
-            "", *speed_table(speed), "", END,
+            "", *speed_table(speed), "",
+            f"In production, measured on {speed['threads']} CPU cores:", "", *production_table(results), "", END,
         ]
     )  # fmt: skip
 

@@ -19,7 +19,7 @@ from provenance import write_result
 from tqdm import tqdm
 
 from metaie_spacy.corpus import blank_tokenizer
-from metaie_spacy.encoder import CrossEncoder
+from metaie_spacy.heads import CrossEncoder
 
 LABELS = (
     "person, organization, location, date, country, city, company, team, event, product, nationality, profession, amount of money, "
@@ -93,6 +93,8 @@ def main() -> None:
     texts = [row["text"] for row in random.Random(0).sample(rows, min(args.texts, len(rows)))]
     small = spacy.load(args.model)
     cross = cross_encoder_of(small)
+    for nlp in (small, cross):
+        nlp.get_pipe("metaie").model.shims[0].compute_dtype = "float32"
     for nlp in (small, cross):
         seconds(nlp, texts[:32], LABELS[:4])
     result = {"texts": len(texts), "threads": torch.get_num_threads(), "dtype": "float32", "labels": {}}

@@ -153,12 +153,12 @@ def asked(labels: str | None, schema: Path | None, default: str | None) -> dict[
 
     RAISES (ValueError): both are given, or one is malformed.
     """
-    if labels and schema:
+    if labels is not None and schema:
         raise ValueError("Give either --labels or --schema, not both.")
     if schema:
         return read_schema(schema)
-    labels = labels or default
-    return {"labels": read_labels(labels)} if labels else None
+    labels = default if labels is None else labels
+    return None if labels is None else {"labels": read_labels(labels)}
 
 
 def use_gpu(number: int) -> None:

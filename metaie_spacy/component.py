@@ -15,7 +15,7 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer
 
-from .corpus import Item, example_item
+from .corpus import example_item, survey
 from .doc_labels import doc_labels
 from .schema import Label, check_config_labels, check_threshold, parse_labels, plain, read_schema
 from .spans import Answer, decode, flatten, write_ents, write_group
@@ -39,6 +39,7 @@ window = 96
 overlap = 32
 token_budget = 1024
 label_budget = 256
+label_cache = 256
 save_dtype = "float32"
 compute_dtype = "auto"
 """
@@ -260,7 +261,7 @@ class MetaIE(TrainablePipe):
 
         init_from (str | None): package or directory to start from; None: `weights`, and if that is
             null too, the encoder's published weights.
-        RAISES (ValueError): no example has spans under `spans_key`, but some have others.
+        RAISES (ValueError): as `survey`, and as `load_from`.
         """
         validate_get_examples(get_examples, "MetaIE.initialize")
         start = init_from or self.weights
@@ -274,25 +275,9 @@ class MetaIE(TrainablePipe):
             self.load_from(start, labels_only=True)
         if labels is not None:
             self.labels = labels
-        items, found, others, is_open = [], {}, set(), False
-        for eg in get_examples():
-            others.update(key for key, group in eg.reference.spans.items() if len(group) and key != self.spans_key)
-            others.update(["doc.ents"] if eg.reference.ents else [])
-            if self.spans_key not in eg.reference.spans:
-                continue
-            item = example_item(eg, self.spans_key)
-            items.append(item)
-            if eg.reference._.metaie_labels is None:
-                found.update(dict.fromkeys(span.label_ for span in eg.reference.spans[self.spans_key]))
-            else:
-                is_open = True
-        if others and not any(item.spans for item in items):
-            raise ValueError(
-                f"No example has a span in doc.spans['{self.spans_key}'], only in {sorted(others)}. "
-                f"Set spans_key in [components.{self.name}] to the key of your data."
-            )
+        items, found, is_open = survey(get_examples(), self.spans_key)
         if found and not self._labels:
-            self.labels = sorted(found)
+            self.labels = found
         if is_open:
             from .training import LabelSpace
 

@@ -2,7 +2,7 @@
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Iterator, NamedTuple
+from typing import TYPE_CHECKING, Callable, Iterable, Iterator, NamedTuple
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -115,6 +115,32 @@ def example_item(eg: "Example", spans_key: str) -> Item:
     return Item("", [token.text for token in eg.predicted], longest_first(spans), absent)
 
 
+def survey(examples: Iterable["Example"], spans_key: str) -> tuple[list[Item], list[str], bool]:
+    """What a corpus asks for.
+
+    RETURNS (tuple): the examples as items, the labels of those that bring no labels of their own,
+        sorted, and whether any brings some.
+    RAISES (ValueError): no example has spans under `spans_key`, but some have others.
+    """
+    items, found, others, is_open = [], set(), set(), False
+    for eg in examples:
+        others.update(key for key, group in eg.reference.spans.items() if len(group) and key != spans_key)
+        others.update(["doc.ents"] if eg.reference.ents else [])
+        if spans_key not in eg.reference.spans:
+            continue
+        items.append(example_item(eg, spans_key))
+        if eg.reference._.metaie_labels is None:
+            found.update(span.label_ for span in eg.reference.spans[spans_key])
+        else:
+            is_open = True
+    if others and not any(item.spans for item in items):
+        raise ValueError(
+            f"No example has a span in doc.spans['{spans_key}'], only in {sorted(others)}. "
+            "Set spans_key in the component's block of the config to the key of your data."
+        )
+    return items, sorted(found), is_open
+
+
 def longest_first(spans: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
     """The spans without those that overlap a longer (then earlier) one of their own label."""
     kept, taken = [], set()
@@ -153,43 +179,79 @@ def split_dev(items: list[Item], share: float, seed: int) -> tuple[list[Item], l
 
 
 def make_corpus(
-    path: str | Path, spans_key: str = "metaie", limit: int = 0, closed: bool = False, ents: bool = False
+    path: str | Path,
+    spans_key: str = "metaie",
+    limit: int = 0,
+    closed: bool = False,
+    ents: bool = False,
+    from_key: str | None = None,
 ) -> Callable[["Language"], Iterator["Example"]]:
-    """`metaie-spacy.Corpus.v1`: annotation rows as training examples.
+    """`metaie-spacy.Corpus.v1`: annotation rows, or spaCy's own binary files, as training examples.
 
-    path (str | Path): an annotations file (JSONL).
+    path (str | Path): an annotations file (JSONL), or a `.spacy` file.
     spans_key (str): where the spans go in `doc.spans`.
     limit (int): at most so many rows; 0: all.
     closed (bool): all docs share one set of labels, as in few-shot training; else every doc brings
         its own in `doc._.metaie_labels`: those with spans and those noted as absent.
     ents (bool): the spans are `doc.ents` too, of overlapping ones the longest, so that `ner` can
         be trained from the same rows.
+    from_key (str | None): the group of a `.spacy` file that holds the spans, such as "sc"; "ents"
+        takes `doc.ents`; None: `spans_key`.
     RETURNS (Callable): nlp -> examples.
+    RAISES (ValueError): no path, a bad row, or a `.spacy` file without that group.
     """
     if not str(path):
         raise ValueError("The corpus has no path: pass --paths.train and --paths.dev, or set them in [paths].")
 
     def read(nlp: "Language") -> Iterator["Example"]:
-        from spacy.tokens import SpanGroup
-        from spacy.training import Example
         from spacy.util import filter_spans
 
-        misaligned = 0
-        for number, row in enumerate(read_rows(path)):
+        is_binary = Path(path).suffix == ".spacy"
+        source = _binary_examples(nlp, Path(path), spans_key, from_key or spans_key) if is_binary else _row_examples(nlp, path, spans_key)
+        for number, (eg, absent) in enumerate(source):
             if limit and number >= limit:
                 break
-            predicted, reference = nlp.make_doc(row["text"]), nlp.make_doc(row["text"])
-            spans = [reference.char_span(s["start"], s["end"], label=s["label"]) for s in row["spans"]]
-            misaligned += spans.count(None)
-            kept = [span for span in spans if span is not None]
-            reference.spans[spans_key] = SpanGroup(reference, name=spans_key, spans=kept)
+            group = eg.reference.spans[spans_key]
             if ents:
-                reference.ents = filter_spans(kept)
+                eg.reference.ents = filter_spans(group)
             if not closed:
-                own = list(dict.fromkeys([s["label"] for s in row["spans"]] + list(row.get("absent", []))))
-                predicted._.metaie_labels = reference._.metaie_labels = own
-            yield Example(predicted, reference)
-        if misaligned:
-            logger.warning("%s: %d spans do not align with the tokens and are left out.", path, misaligned)
+                own = list(dict.fromkeys([span.label_ for span in group] + absent))
+                eg.predicted._.metaie_labels = eg.reference._.metaie_labels = own
+            yield eg
 
     return read
+
+
+def _row_examples(nlp: "Language", path: str | Path, spans_key: str) -> Iterator[tuple["Example", list[str]]]:
+    """Examples of annotation rows, with the labels that have no answer. Spans that do not align are counted."""
+    from spacy.tokens import SpanGroup
+    from spacy.training import Example
+
+    misaligned = 0
+    for row in read_rows(path):
+        predicted, reference = nlp.make_doc(row["text"]), nlp.make_doc(row["text"])
+        spans = [reference.char_span(s["start"], s["end"], label=s["label"]) for s in row["spans"]]
+        misaligned += spans.count(None)
+        kept = [span for span in spans if span is not None]
+        reference.spans[spans_key] = SpanGroup(reference, name=spans_key, spans=kept)
+        yield Example(predicted, reference), list(row.get("absent", []))
+    if misaligned:
+        logger.warning("%s: %d spans do not align with the tokens and are left out.", path, misaligned)
+
+
+def _binary_examples(nlp: "Language", path: Path, spans_key: str, from_key: str) -> Iterator[tuple["Example", list[str]]]:
+    """Examples of a `.spacy` file; a label that the file has and a doc has not is no absent label of it."""
+    from spacy.tokens import SpanGroup
+    from spacy.training import Corpus
+
+    if not path.exists():
+        raise ValueError(f"There is no corpus file '{path}'.")
+    found, others = 0, set()
+    for eg in Corpus(path)(nlp):
+        doc = eg.reference
+        spans = doc.ents if from_key == "ents" and "ents" not in doc.spans else doc.spans[from_key] if from_key in doc.spans else []
+        found, others = found + len(spans), others | set(doc.spans) | ({"ents"} if doc.ents else set())
+        doc.spans[spans_key] = SpanGroup(doc, name=spans_key, spans=list(spans))
+        yield eg, []
+    if not found:
+        raise ValueError(f"No doc of '{path}' has a span under '{from_key}', only under {sorted(others - {spans_key}) or 'nothing'}. Set from_key of the reader.")

@@ -15,7 +15,8 @@ import torch
 from tqdm import tqdm
 
 from .corpus import Item, read_items, split_dev
-from .encoder import CrossEncoder, LabelToSpan, PackedEncoder
+from .encoder import PackedEncoder
+from .heads import CrossEncoder, LabelToSpan
 from .pieces import WordPieces, load_tokenizer
 from .spans import PRF, decode, exact_matches
 from .training import Batch, LabelSpace, open_batch, parameter_groups, tagging_loss

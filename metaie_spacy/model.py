@@ -9,7 +9,7 @@ import torch
 from spacy.tokens import Doc
 from thinc.api import ArgsKwargs, Config, Model, torch2xp, xp2torch
 
-from .encoder import CrossEncoder, LabelToSpan
+from .heads import CrossEncoder, LabelToSpan
 from .pieces import WordPieces
 from .precision import COMPUTE_DTYPES
 from .shim import MetaIEShim
@@ -25,6 +25,7 @@ def build_label_to_span(
     overlap: int = 32,
     token_budget: int = 1024,
     label_budget: int = 256,
+    label_cache: int = 256,
     save_dtype: str = "float32",
     compute_dtype: str = "auto",
 ) -> Model:
@@ -39,13 +40,15 @@ def build_label_to_span(
     token_budget (int): most pieces, padding included, of the texts of one batch; on a CPU a batch
         whose states fit its cache is fastest, a GPU wants more.
     label_budget (int): most label pieces asked in one pass; further labels take another pass.
+    label_cache (int): most MiB of encoded labels that are kept between calls; a label takes some 50
+        KiB, so that 256 hold about 5,000.
     save_dtype (str): "float16" or "float32", the type of saved weights.
     compute_dtype (str): what predictions are computed in: "float32"; "bfloat16"; "auto", that is,
         bfloat16 where a short measurement finds it faster; or "int8" (CPU only).
     RETURNS (Model): (Texts, labels, asked) -> logits (W, U, 2).
     """
     options = {"text_sees_labels": text_sees_labels, "head_inner": 512, "head_width": 256, "dropout": dropout}
-    limits = {"window": window, "overlap": overlap, "token_budget": token_budget, "label_budget": label_budget}
+    limits = {"window": window, "overlap": overlap, "token_budget": token_budget, "label_budget": label_budget, "label_cache": label_cache}
     return _build(LabelToSpan, name, options, limits, save_dtype, compute_dtype)
 
 
@@ -63,7 +66,7 @@ def build_cross_encoder(
     Arguments as in `LabelToSpan.v1`.
     """
     options = {"head_inner": 512, "dropout": dropout}
-    limits = {"window": window, "overlap": overlap, "token_budget": token_budget, "label_budget": window}
+    limits = {"window": window, "overlap": overlap, "token_budget": token_budget, "label_budget": window, "label_cache": 0}
     return _build(CrossEncoder, name, options, limits, save_dtype, compute_dtype)
 
 

@@ -6,7 +6,7 @@ from typing import Sequence
 
 MAX_PIECES = 16  # of one token; what is beyond is counted and reported
 N_SHAPES = 9  # see `word_shape`; 0 stands for special pieces
-CACHED_WORDS = 100_000
+CACHED_WORDS = 50_000
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 logger = logging.getLogger("metaie_spacy")

@@ -60,7 +60,7 @@ def cpu_gains_from_bfloat16() -> bool:
 
 
 def converted(module: nn.Module, dtype: str) -> nn.Module:
-    """A copy for prediction that computes the linear layers of `module.encoder` in another format.
+    """A copy for prediction that computes the linear layers of the encoder's blocks in another format.
 
     All other tensors are shared with `module`, which stays as it is.
 
@@ -69,16 +69,16 @@ def converted(module: nn.Module, dtype: str) -> nn.Module:
     tensors = [*module.parameters(), *module.buffers()]
     twin = copy.deepcopy(module, memo={id(tensor): tensor for tensor in tensors}).eval()
     if dtype == "int8":
-        quantize(twin.encoder)
+        quantize(twin.encoder.encoder)
         return twin
-    for parent in list(twin.encoder.modules()):
+    for parent in list(twin.encoder.encoder.modules()):
         for name, child in parent.named_children():
             if isinstance(child, nn.Linear):
                 setattr(parent, name, Bfloat16Linear(child))
     return twin
 
 
-def quantize(encoder: nn.Module) -> None:
+def quantize(blocks: nn.Module) -> None:
     """Make linear layers int8, in place: weights by output channel, activations by batch (dynamic).
 
     The second layer of each feed-forward block stays float32: its inputs hold the outliers that
@@ -88,9 +88,9 @@ def quantize(encoder: nn.Module) -> None:
 
     names = [
         name
-        for name, module in encoder.named_modules()
+        for name, module in blocks.named_modules()
         if isinstance(module, nn.Linear) and not (name.endswith(".output.dense") and "attention" not in name)
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch announces the move of this function to a package of its own
-        quantize_dynamic(encoder, dict.fromkeys(names, per_channel_dynamic_qconfig), dtype=torch.qint8, inplace=True)
+        quantize_dynamic(blocks, dict.fromkeys(names, per_channel_dynamic_qconfig), dtype=torch.qint8, inplace=True)

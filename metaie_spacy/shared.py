@@ -6,7 +6,7 @@ from spacy.tokens import Doc
 from thinc.api import ArgsKwargs, Model, torch2xp, xp2torch
 from thinc.types import Floats2d
 
-from .encoder import SharedTransformer, TokenVectors
+from .heads import SharedTransformer, TokenVectors
 from .shim import MetaIEShim
 
 
@@ -15,6 +15,7 @@ def build_shared_transformer(
     label_encoder: str,
     dropout: float = 0.1,
     label_budget: int = 4096,
+    label_cache: int = 256,
     save_dtype: str = "float32",
     compute_dtype: str = "auto",
 ) -> Model:
@@ -31,8 +32,9 @@ def build_shared_transformer(
     """
     options = {"text_sees_labels": False, "head_inner": 512, "head_width": 256, "dropout": dropout}
     shim = MetaIEShim(
-        SharedTransformer, label_encoder, options, {"label_budget": label_budget}, save_dtype=save_dtype, compute_dtype=compute_dtype
-    )
+        SharedTransformer, label_encoder, options, {"label_budget": label_budget, "label_cache": label_cache}, save_dtype=save_dtype,
+        compute_dtype=compute_dtype,
+    )  # fmt: skip
     return Model("metaie", forward, init=init, layers=[tok2vec], refs={"tok2vec": tok2vec}, shims=[shim])
 
 

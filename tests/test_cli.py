@@ -84,3 +84,23 @@ def test_evaluate_prints_and_writes_scores(tmp_path):
     assert result.returncode == 0, result.stderr
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores["f"] == 1.0 and "F 1.000" in result.stdout.decode()
+
+
+def test_schema_file_gives_names_queries_and_flatness(tmp_path):
+    schema = tmp_path / "schema.json"
+    schema.write_text(json.dumps({"labels": {"WHO": "person", "WHERE": {"query": "city", "threshold": 0.4}}, "flat": True}), encoding="utf8")
+    result = run("extract", "Ada Lovelace lived in London.", "--schema", schema, "--format", "jsonl")
+    assert [(s["text"], s["label"]) for s in json.loads(result.stdout)["spans"]] == [("Ada Lovelace", "WHO"), ("London", "WHERE")]
+    schema.write_text('{"labels": {"WHO": {"query": ""}}}', encoding="utf8")
+    for extra, message in ((), "labels['WHO']['query'] is empty"), (("--labels", "x"), "not both"):
+        result = run("extract", "Ada.", "--schema", schema, *extra)
+        assert result.returncode == 1 and message in result.stderr.decode() and b"Traceback" not in result.stderr
+
+
+def test_asking_for_a_gpu_that_is_not_there_names_what_to_install():
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    result = run("extract", "Ada.", "--gpu", "0")
+    assert result.returncode == 1 and "cuda12x" in result.stderr.decode()

@@ -366,3 +366,112 @@ def test_source_from_another_pipeline(make_nlp):
     other = spacy.blank("en", vocab=nlp.vocab)
     other.add_pipe("metaie", source=nlp)
     assert scored(other(SENTENCES[0])) == scored(nlp(SENTENCES[0]))
+
+
+def test_schema_comes_from_a_dict_or_a_json_file(make_nlp, tmp_path):
+    pipe = make_nlp().get_pipe("metaie")
+    schema = {"labels": {"DOB": {"query": "date of birth", "threshold": 0.2, "description": "as written"}, "PER": "person"}, "flat": True, "threshold": 0.3}
+    pipe.schema = schema
+    assert pipe.labels == ("DOB", "PER") and pipe.flat and pipe.threshold == 0.3 and not pipe.set_ents
+    assert pipe.schema == schema | {"set_ents": False}
+    path = tmp_path / "schema.json"
+    path.write_text(json.dumps({"labels": ["drug", {"name": "DOB", "query": "date of birth"}]}), encoding="utf8")
+    pipe.schema = path
+    assert pipe.label_data == {"drug": "drug", "DOB": {"query": "date of birth"}["query"]} and pipe.flat
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("{", "schema.json, line 1, column 2: not JSON"),
+        ('{"labels": {"A": {"query": "x", "threshold": 2}}}', r"schema.json: labels\['A'\]\['threshold'\] must be a number"),
+        ('{"labels": {"A": "x", "A": "y"}}', "schema.json: the key 'A' occurs twice"),
+        ('{"labels": ["x"], "links": {}}', r"schema.json: the schema has the unknown keys \['links'\]; known are labels, threshold"),
+        ('{"labels": ["x"], "flat": "yes"}', "flat must be true or false"),
+        ('["x"]', 'a schema is an object with "labels"'),
+        ('{"labels": [{"query": "x"}]}', r'labels\[0\] has no "name"'),
+        ('{"labels": [{"name": "A", "query": "x"}, {"name": "A", "query": "y"}]}', r"labels\[1\] names 'A' a second time"),
+        ('{"labels": {"A": {"description": 3}}}', r"labels\['A'\]\['description'\] must be a string"),
+        ('{"labels": ["\\ud800"]}', r"labels\[0\] holds half of a surrogate pair"),
+        ("\xff", "schema.json: .*can't decode"),
+        (None, "There is no schema file"),
+    ],
+)
+def test_bad_schema_is_refused_with_its_place_and_changes_nothing(make_nlp, tmp_path, content, message):
+    path = tmp_path / "schema.json"
+    if content is not None:
+        path.write_bytes(content.encode("latin1"))
+    pipe = make_nlp().get_pipe("metaie")
+    before = pipe.schema
+    with pytest.raises(ValueError, match=message):
+        pipe.schema = path
+    assert pipe.schema == before
+
+
+CONFIG_LABELS = [
+    ["U.S. state", "100%"],
+    {"DOB": {"query": "date of birth", "threshold": 0.4, "description": "as written"}, "a.b": "query"},
+    [{"name": "U.S. state: which?", "query": "state [of the USA]", "threshold": 0.6}, "person"],
+]
+
+
+@pytest.mark.parametrize("labels", CONFIG_LABELS)
+def test_labels_of_a_config_survive_the_config(make_nlp, labels, tmp_path):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("metaie", config={"labels": labels, "weights": None})
+    expected = nlp.get_pipe("metaie").label_data
+    again = spacy.util.load_model_from_config(spacy.util.Config().from_str(nlp.config.to_str()))
+    assert again.get_pipe("metaie").label_data == expected
+
+
+@pytest.mark.parametrize("labels", [{"U.S. state": {"query": "state"}}, {"a=b": "x"}, {"x": "cost in ${usd}"}])
+def test_labels_that_a_config_cannot_hold_are_refused_before_they_are_saved(make_nlp, labels):
+    with pytest.raises(ValueError, match=r"cannot hold these labels .*\[\{\"name\""):
+        spacy.blank("en").add_pipe("metaie", config={"labels": labels, "weights": None})
+    nlp = make_nlp()
+    nlp.get_pipe("metaie").labels = labels  # at run time everything goes
+    assert nlp(SENTENCES[0]).spans["metaie"].attrs["asked"] == list(labels)
+
+
+def test_any_run_time_label_is_saved_and_comes_back(make_nlp, tmp_path):
+    nlp = make_nlp()
+    nlp.get_pipe("metaie").labels = {"U.S. state": {"query": "place", "threshold": 0.01}, "a=b": "person"}
+    nlp.to_disk(tmp_path)
+    again = spacy.load(tmp_path)
+    assert again.get_pipe("metaie").label_data == nlp.get_pipe("metaie").label_data
+    assert scored(again(SENTENCES[0])) == scored(nlp(SENTENCES[0]))
+
+
+def test_pipelines_without_the_component_open_and_run(make_nlp, tmp_path):
+    nlp = make_nlp(threshold=0.01)
+    nlp.to_disk(tmp_path)
+    without = spacy.load(tmp_path, exclude=["metaie"])
+    assert without.pipe_names == [] and "metaie" not in without(SENTENCES[0]).spans
+    disabled = spacy.load(tmp_path, disable=["metaie"])
+    assert disabled.pipe_names == [] and "metaie" not in disabled(SENTENCES[0]).spans
+    disabled.enable_pipe("metaie")
+    assert scored(disabled(SENTENCES[0])) == scored(nlp(SENTENCES[0]))
+    with nlp.select_pipes(disable=["metaie"]):
+        assert "metaie" not in nlp(SENTENCES[0]).spans
+    nlp.to_disk(tmp_path / "bare", exclude=["metaie"])
+    assert not (tmp_path / "bare" / "metaie").exists()
+    same = make_nlp(threshold=0.01).from_bytes(nlp.to_bytes(exclude=["vocab"]))
+    assert scored(same(SENTENCES[0])) == scored(nlp(SENTENCES[0]))
+
+
+def test_answers_survive_docbin_and_bytes(make_nlp):
+    from spacy.tokens import Doc, DocBin
+
+    nlp = make_nlp(threshold=0.01)
+    doc = nlp(SENTENCES[0])
+    for other in (Doc(nlp.vocab).from_bytes(doc.to_bytes()), next(DocBin().from_bytes(DocBin(docs=[doc]).to_bytes()).get_docs(nlp.vocab))):
+        assert scored(other) == scored(doc) and other.spans["metaie"].attrs["asked"] == ["person", "date"]
+
+
+def test_training_a_pipeline_leaves_a_frozen_component_alone(make_nlp):
+    nlp = make_nlp(["person", "place"])
+    examples = [annotated(nlp, *TRAIN[0])]
+    optimizer = nlp.initialize(lambda: examples)
+    before = scored(nlp(TRAIN[0][0]))
+    nlp.update(examples, sgd=optimizer, exclude=["metaie"])
+    assert scored(nlp(TRAIN[0][0])) == before

@@ -44,6 +44,21 @@ def test_spans_that_cross_the_edges_of_windows_are_found_once(nlp, window, overl
         limits.update(before)
 
 
+def test_set_ents_keeps_entities_that_do_not_overlap():
+    from spacy.tokens import Span
+
+    nlp = spacy.blank("en")
+    pipe = nlp.add_pipe("metaie", config={"labels": {"PER": "person", "WHO": "person", "CITY": "city"}, "set_ents": True})
+    doc = nlp.make_doc("Ada Lovelace was born in London on 10 December 1815.")
+    doc.ents = [Span(doc, 1, 2, label="LOST"), Span(doc, 7, 10, label="DATE", kb_id="Q1")]
+    doc = nlp(doc)
+    assert [(ent.text, ent.label_, ent.kb_id_) for ent in doc.ents if ent.label_ == "DATE"] == [("10 December 1815", "DATE", "Q1")]
+    assert {ent.text for ent in doc.ents} == {"Ada Lovelace", "London", "10 December 1815"}
+    assert {label for text, label in answers(doc) if text == "Ada Lovelace"} == {"PER", "WHO"}  # doc.spans may overlap
+    pipe.set_ents = False
+    assert not nlp("Ada Lovelace was born in London.").ents
+
+
 def test_package_says_what_it_was_made_from(nlp):
     names = {source["name"] for source in nlp.meta["sources"]}
     assert "all-MiniLM-L6-v2" in names and nlp.meta["license"] == "MIT"

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from metaie_spacy.corpus import Item, blank_tokenizer
 from metaie_spacy.distill import Settings, batch_stream, distill, ramp
-from metaie_spacy.encoder import LabelToSpan
+from metaie_spacy.heads import LabelToSpan
 
 
 def rows(n=40):

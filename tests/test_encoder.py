@@ -4,7 +4,7 @@ import pytest
 import torch
 from conftest import SENTENCES, wake
 
-from metaie_spacy.encoder import CrossEncoder, LabelToSpan, label_pieces
+from metaie_spacy.heads import CrossEncoder, LabelToSpan, label_pieces
 from metaie_spacy.model import score_texts
 from metaie_spacy.pieces import WordPieces, load_tokenizer
 

@@ -1,0 +1,73 @@
+"""Resident memory of a long run: 100,000 texts through nlp.pipe, one memory zone per 1,000.
+
+    python benchmarks/memory.py --output benchmarks/results/memory.json
+
+Texts are sentences of assets/corpus.jsonl in which words are swapped for new ones, so that the vocabulary never stops
+growing. Linux only (reads /proc/self/statm).
+"""
+import argparse
+import json
+import os
+import random
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Iterator
+
+import spacy
+import torch
+from provenance import write_result
+from tqdm import tqdm
+
+CORPUS = Path(__file__).parents[1] / "assets" / "corpus.jsonl"
+LABELS = ["person", "organization", "location", "date", "amount of money", "product", "event", "job title"]
+
+
+def resident() -> float:
+    """Resident memory of this process, MiB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def sentences(seed: int) -> Iterator[str]:
+    """Endless sentences, each with a new word or two."""
+    rng = random.Random(seed)
+    found = [s.strip() for line in CORPUS.open(encoding="utf8") for s in json.loads(line)["text"].split(". ") if len(s) > 20]
+    while True:
+        words = rng.choice(found).split()
+        for _ in range(2):
+            words[rng.randrange(len(words))] = "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(4, 10))).capitalize()
+        yield " ".join(words)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--texts", type=int, default=100_000)
+    parser.add_argument("--zone", type=int, default=1000, help="texts of one memory zone")
+    parser.add_argument("--model", default="en_metaie_sm")
+    parser.add_argument("--output", type=Path)
+    args = parser.parse_args()
+    nlp = spacy.load(args.model)
+    nlp.get_pipe("metaie").labels = LABELS
+    stream, curve, spans, tokens = sentences(0), {}, 0, 0
+    began = time.perf_counter()
+    with tqdm(total=args.texts, unit="text", mininterval=10) as bar:
+        for start in range(0, args.texts, args.zone):
+            with nlp.memory_zone():
+                for doc in nlp.pipe(islice(stream, args.zone)):
+                    spans, tokens = spans + len(doc.spans["metaie"]), tokens + len(doc)
+            bar.update(args.zone)
+            if (start + args.zone) % (args.texts // 20) == 0:
+                curve[start + args.zone] = round(resident(), 1)
+    seconds = time.perf_counter() - began
+    early, late = curve[args.texts // 10], curve[args.texts]
+    result = {
+        "texts": args.texts, "zone": args.zone, "labels": len(LABELS), "tokens": tokens, "spans": spans, "resident_mib": curve,
+        "growth": late / early - 1, "texts_per_s": args.texts / seconds, "tokens_per_s": tokens / seconds, "threads": torch.get_num_threads(),
+    }  # fmt: skip
+    print(result)
+    write_result(args.output, result, args.model)
+
+
+if __name__ == "__main__":
+    main()
