@@ -3,8 +3,9 @@
     python benchmarks/latency.py --data FILE --output benchmarks/results/latency.json
 
 FILE holds texts (JSONL with "text"). The bare encoder is the same weights through transformers: AutoModel and AutoTokenizer
-from a folder that holds them in float16, as the package does, cast to float32. Loads and resident memory are those of
-fresh processes that have imported everything before; loads alternate, as do the single texts. Linux only (/proc).
+from a folder that holds them in float16, as the package does, cast to float32. Loads alternate, each in a fresh process:
+the first one still imports what is imported on first use, the second ("again") does not. An empty pipeline on disk shows
+what spaCy itself takes. Single texts alternate too. Linux only (/proc).
 """
 import argparse
 import json
@@ -36,25 +37,24 @@ def load_bare(folder: str):
 
 
 def in_fresh_process(what: str, source: str) -> dict:
-    """{"seconds", "resident_mib"} of one load, measured by this script in a process of its own."""
+    """{"first", "again", "resident_mib"} of loads in a process of its own; "again" has nothing left to import."""
     command = [sys.executable, __file__, "--child", what, "--model", source]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
 
 
 def child(what: str, source: str) -> None:
-    """Load once, all imports done, and read one text; print what it took."""
+    """Load twice and read one text; print what it took."""
     import metaie_spacy.model  # noqa: F401
 
-    AutoTokenizer.from_pretrained, AutoModel.from_pretrained  # resolves what transformers imports lazily
-    from transformers import BertModel, BertTokenizerFast  # noqa: F401
-
-    spacy.blank("en").add_pipe("metaie")  # fills the registries
-    began = time.perf_counter()
-    loaded = load_pipeline(source) if what == "pipeline" else load_bare(source)
-    seconds = time.perf_counter() - began
+    load = {"pipeline": load_pipeline, "empty pipeline": spacy.load, "bare": load_bare}[what]
+    seconds = []
+    for _ in range(2):
+        began = time.perf_counter()
+        loaded = load(source)
+        seconds.append(time.perf_counter() - began)
     text = "Ada Lovelace, born 10 December 1815, worked with Charles Babbage."
-    loaded(text) if what == "pipeline" else read(*loaded, text)
-    print(json.dumps({"seconds": seconds, "resident_mib": resident()}))
+    read(*loaded, text) if what == "bare" else loaded(text)
+    print(json.dumps({"first": seconds[0], "again": seconds[1], "resident_mib": resident()}))
 
 
 def read(model, tokenizer, text: str) -> torch.Tensor:
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--model", default="en_metaie_sm")
     parser.add_argument("--texts", type=int, default=1000)
     parser.add_argument("--loads", type=int, default=7)
-    parser.add_argument("--child", choices=["pipeline", "bare"], help=argparse.SUPPRESS)
+    parser.add_argument("--child", choices=["pipeline", "empty pipeline", "bare"], help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     if args.child:
@@ -82,15 +82,18 @@ def main() -> None:
     shim = nlp.get_pipe("metaie").model.shims[0]
     texts = [json.loads(line)["text"] for line in args.data.open(encoding="utf8")]
     texts = random.Random(0).sample(texts, min(args.texts, len(texts)))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as empty:
         shim.module.encoder.half().save_pretrained(folder)
         shim.module.encoder.float()
         shim._hfmodel.tokenizer.save_pretrained(folder)
+        spacy.blank("en").to_disk(empty)
         bare = load_bare(folder)
-        loads: dict[str, list] = {"pipeline": [], "bare": []}
+        sources = {"pipeline": args.model, "empty pipeline": empty, "bare": folder}
+        runs: dict[str, list] = {what: [] for what in sources}
         for _ in tqdm(range(args.loads), desc="loads"):
-            for what, source in (("pipeline", args.model), ("bare", folder)):
-                loads[what].append(in_fresh_process(what, source))
+            for what, source in sources.items():
+                runs[what].append(in_fresh_process(what, source))
+    loads = {what: {key: statistics.median(one[key] for one in found) for key in found[0]} for what, found in runs.items()}
     times: dict[str, list] = {"pipeline": [], "bare": []}
     for text in texts[:50]:
         nlp(text), read(*bare, text)
@@ -99,15 +102,14 @@ def main() -> None:
             began = time.perf_counter()
             run(text)
             times[what].append(time.perf_counter() - began)
-    began = time.perf_counter()
-    spacy.blank("en")
+    times = {what: percentiles(seconds) for what, seconds in times.items()}
     result = {
-        "texts": len(texts), "labels": len(LABELS), "threads": torch.get_num_threads(), "dtype": shim.compute_dtype, "spacy_blank_seconds": time.perf_counter() - began,
-        **{what: {"load_seconds": statistics.median(one["seconds"] for one in loads[what]), "loads": [one["seconds"] for one in loads[what]],
-                  "resident_mib": statistics.median(one["resident_mib"] for one in loads[what]), **percentiles(times[what])} for what in times},
+        "texts": len(texts), "labels": len(LABELS), "threads": torch.get_num_threads(), "dtype": shim.compute_dtype, "load": loads, "latency": times,
+        "ratios": {key: loads["pipeline"][key] / loads["bare"][key] for key in loads["bare"]}
+        | {"empty_pipeline_again": loads["empty pipeline"]["again"] / loads["bare"]["again"]}
+        | {key: times["pipeline"][key] / times["bare"][key] for key in ("p50_ms", "p99_ms")},
     }  # fmt: skip
-    result["ratios"] = {key: result["pipeline"][key] / result["bare"][key] for key in ("load_seconds", "resident_mib", "p50_ms", "p99_ms")}
-    print(json.dumps(result["ratios"]), json.dumps({what: {k: v for k, v in result[what].items() if k != "loads"} for what in times}))
+    print(json.dumps(result, indent=1))
     write_result(args.output, result, args.model)
 
 

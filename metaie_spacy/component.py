@@ -1,5 +1,6 @@
 """The spaCy component: labels in, labelled spans out. Imports neither torch nor transformers."""
 import json
+import mmap
 import random
 import warnings
 from itertools import islice
@@ -383,7 +384,8 @@ class MetaIE(TrainablePipe):
 
     def _read_model(self, path: Path) -> None:
         try:
-            self.model.from_bytes(path.read_bytes())
+            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                self.model.from_bytes(content)
         except Exception as error:
             raise ValueError(f"Cannot load the model in '{path}': {error}") from error
 

@@ -39,9 +39,9 @@ class WordPieces:
         return [seen[word] for word in words]
 
     def _split(self, words: list[str]) -> list[tuple[int, ...]]:
-        # The backend's own call changes no state of the tokenizer, so that threads may share it.
-        batch = self._backend.encode_batch([[word] for word in words], is_pretokenized=True, add_special_tokens=False)
-        encoded = [encoding.ids for encoding in batch]
+        # The backend's own call changes no state of the tokenizer, so that threads may share it. A batched call would
+        # start threads of its own, which a fork does not survive.
+        encoded = [self._backend.encode([word], is_pretokenized=True, add_special_tokens=False).ids for word in words]
         too_long = [word for word, ids in zip(words, encoded) if len(ids) > MAX_PIECES]
         if too_long:
             before, self.cut_words = self.cut_words, self.cut_words + len(too_long)

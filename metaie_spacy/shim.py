@@ -113,9 +113,8 @@ class MetaIEShim(HFShim):
                 )
             torch.set_num_threads(1)  # the workers share the cores
         if self._pid != os.getpid():
-            # A fork copies neither the threads of OpenMP and tokenizers, which then wait for ever, nor the holder of a lock.
+            # A fork copies neither the threads of OpenMP, for which it would wait for ever, nor the holder of a lock.
             torch.set_num_threads(1)
-            os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
             self.lock, self._pid = threading.RLock(), os.getpid()
 
     def load_encoder(self) -> None:
