@@ -3,12 +3,15 @@
     python benchmarks/memory.py --output benchmarks/results/memory.json
 
 Texts are sentences of assets/corpus.jsonl in which words are swapped for new ones, so that the vocabulary never stops
-growing. Linux only (reads /proc/self/statm).
+growing. Resident memory is read after every zone. Freed memory goes back to the system every now and then, so that single
+readings go up and down: compared are the peaks of the first tenth of the run and of all of it, and the means of the second
+and the last tenth. Linux only (reads /proc/self/statm).
 """
 import argparse
 import json
 import os
 import random
+import statistics
 import time
 from itertools import islice
 from pathlib import Path
@@ -49,7 +52,7 @@ def main() -> None:
     args = parser.parse_args()
     nlp = spacy.load(args.model)
     nlp.get_pipe("metaie").labels = LABELS
-    stream, curve, spans, tokens = sentences(0), {}, 0, 0
+    stream, curve, spans, tokens = sentences(0), [], 0, 0
     began = time.perf_counter()
     with tqdm(total=args.texts, unit="text", mininterval=10) as bar:
         for start in range(0, args.texts, args.zone):
@@ -57,15 +60,17 @@ def main() -> None:
                 for doc in nlp.pipe(islice(stream, args.zone)):
                     spans, tokens = spans + len(doc.spans["metaie"]), tokens + len(doc)
             bar.update(args.zone)
-            if (start + args.zone) % (args.texts // 20) == 0:
-                curve[start + args.zone] = round(resident(), 1)
+            curve.append(round(resident(), 1))
     seconds = time.perf_counter() - began
-    early, late = curve[args.texts // 10], curve[args.texts]
+    tenth = len(curve) // 10
     result = {
-        "texts": args.texts, "zone": args.zone, "labels": len(LABELS), "tokens": tokens, "spans": spans, "resident_mib": curve,
-        "growth": late / early - 1, "texts_per_s": args.texts / seconds, "tokens_per_s": tokens / seconds, "threads": torch.get_num_threads(),
+        "texts": args.texts, "zone": args.zone, "labels": len(LABELS), "tokens": tokens, "spans": spans, 
+        "resident_mib_after_each_zone": curve, "peak_mib": {"first tenth": max(curve[:tenth]), "all": max(curve)},
+        "growth_of_peak": max(curve) / max(curve[:tenth]) - 1,
+        "growth_of_mean": statistics.mean(curve[-tenth:]) / statistics.mean(curve[tenth : 2 * tenth]) - 1,
+        "texts_per_s": args.texts / seconds, "tokens_per_s": tokens / seconds, "threads": torch.get_num_threads(),
     }  # fmt: skip
-    print(result)
+    print({key: value for key, value in result.items() if key != "resident_mib_after_each_zone"})
     write_result(args.output, result, args.model)
 
 

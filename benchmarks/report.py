@@ -31,14 +31,13 @@ def production_table(results: dict[str, dict]) -> list[str]:
     """One line per promise, with the command that checks it."""
     memory, workers, latency, service = (results[name] for name in ("memory", "workers", "latency", "service"))
     robust, formats = results["robustness"], results["precision"]
-    curve, ratios = list(memory["resident_mib"].values()), latency["ratios"]
-    tenth = curve[len(curve) // 10 - 1]
+    peak, ratios = memory["peak_mib"], latency["ratios"]
     fork, spawn = workers["workers"]["fork"], workers["workers"]["spawn"]
     rows = [
         (f"Hostile input: {robust['texts']:,} texts of random Unicode under random label sets",
          f"{len(robust['crashes'])} crashes; {robust['answered']:,} answered, {sum(robust['refused'].values()):,} refused by name (half surrogates, empty or unreadable labels)", robust),
-        (f"Resident memory, {memory['texts']:,} texts in zones of {memory['zone']:,}",
-         f"{tenth:,.0f} MiB after a tenth, {curve[-1]:,.0f} MiB at the end ({memory['growth']:+.1%}); {memory['texts_per_s']:.0f} texts/s with {memory['labels']} labels", memory),
+        (f"Peak resident memory, {memory['texts']:,} texts in zones of {memory['zone']:,}",
+         f"{peak['first tenth']:,.0f} MiB in the first tenth, {peak['all']:,.0f} MiB in all ({memory['growth_of_peak']:+.1%}; mean of the last tenth against the second {memory['growth_of_mean']:+.1%}); {memory['texts_per_s']:.0f} texts/s with {memory['labels']} labels", memory),
         ("`n_process=2` against one process",
          f"same spans: {'yes' if fork['same_spans'] and spawn['same_spans'] else 'NO'} (forked and spawned); scores within {max(fork['largest_score_change'], spawn['largest_score_change']):.0e}; "
          f"{fork['speed']:.2f} x as fast ({workers['threads']} threads against 2 workers)", workers),

@@ -161,14 +161,17 @@ class MetaIE(TrainablePipe):
 
         RAISES (ValueError): `weights` names nothing that can be found, or is damaged.
         """
-        if self.model.shims[0].loaded:
+        shim = self.model.shims[0]
+        if shim.loaded:
             return
         if self.weights is None:
             raise ValueError(
                 f"The component '{self.name}' has no weights: 'weights' is null and it was not initialized. "
                 "Call nlp.initialize(), or set weights = \"en_metaie_sm\"."
             )
-        self.load_from(self.weights)
+        with shim.lock:  # of several threads, one loads and the others wait
+            if not shim.loaded:
+                self.load_from(self.weights)
 
     def load_from(self, source: str, *, labels_only: bool = False) -> None:
         """Load weights, in place of those that are there.

@@ -22,7 +22,7 @@ from .label_cache import LabelCache
 from .pieces import WordPieces, load_tokenizer, saved_tokenizer
 from .precision import converted, resolve_dtype
 
-TRIM_EVERY = 2**17  # pieces read between two returns of freed memory: some 40 seconds of 2 CPU cores
+TRIM_EVERY = 2**16  # pieces read between two returns of freed memory: some 20 seconds of 2 CPU cores
 HEAD_SCALE = 8.0  # the head's learning rate, in multiples of the encoder's
 
 
@@ -81,9 +81,9 @@ class MetaIEShim(HFShim):
         """Take over a module and its tokenizer."""
         module.config.metaie["architecture"] = type(module).__name__
         self._hfmodel = HFObjects(tokenizer, module, None)
-        self._model = module.to(get_torch_default_device())
         self.pieces = WordPieces(tokenizer)
         self.forget()
+        self._model = module.to(get_torch_default_device())  # last: from here on it counts as loaded
 
     def forget(self) -> None:
         """Drop what was derived from the weights: to be called after every change of them."""

@@ -41,3 +41,12 @@ def test_fewshot_config_starts_from_weights_and_closes_the_labels(data, encoders
     nlp = spacy.load(tmp_path / "out" / "model-last")
     assert nlp.get_pipe("metaie").labels == ("person", "place")
     assert nlp("Ada flew to Rome.").spans["metaie"].attrs["asked"] == ["person", "place"]
+
+
+def test_cross_encoder_config_trains_closed_labels(data, encoders, tmp_path):
+    changes = overrides(data, encoders["bert"]) | {"training.max_steps": 120, "training.eval_frequency": 60, "components.metaie.model.dropout": 0.0}
+    rate = {"initial_rate": 2e-3, "total_steps": 120, "warmup_steps": 10}
+    changes |= {f"training.optimizer.learn_rate.{key}": value for key, value in rate.items()}
+    train(CONFIGS / "cross_encoder.cfg", tmp_path / "out", overrides=changes)
+    nlp = spacy.load(tmp_path / "out" / "model-last")
+    assert nlp.get_pipe("metaie").labels == ("person", "place") and nlp.meta["performance"]["spans_metaie_f"] == 1.0

@@ -168,6 +168,21 @@ def test_threads_with_labels_of_their_own(make_nlp):
     assert nlp.get_pipe("metaie").labels == ("person", "date")
 
 
+def test_threads_that_meet_an_unloaded_model_wait_for_one_load(make_nlp, tmp_path, monkeypatch):
+    from metaie_spacy import model
+
+    make_nlp().to_disk(tmp_path)
+    block = {key: value for key, value in make_nlp(threshold=0.05).config["components"]["metaie"].items() if key != "factory"}
+    fresh = spacy.blank("en")
+    fresh.add_pipe("metaie", config=block | {"weights": str(tmp_path)})
+    loads, load = [], model.load_weights
+    monkeypatch.setattr(model, "load_weights", lambda *args, **kwargs: loads.append(1) or load(*args, **kwargs))
+    with ThreadPoolExecutor(8) as pool:
+        found = [scored(doc) for doc in pool.map(fresh, [SENTENCES[0]] * 16)]
+    assert len(loads) == 1
+    assert_same(found, [found[0]] * 16)
+
+
 def test_five_thousand_labels(make_nlp):
     labels = [f"{word} {i}" for i in range(1000) for word in ("person", "place", "date", "drug", "name of")]
     nlp = make_nlp(labels, threshold=0.05, model={"text_sees_labels": False})
