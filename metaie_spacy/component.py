@@ -17,7 +17,7 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer
 
 from .corpus import example_item, survey
-from .doc_labels import doc_labels
+from .doc_labels import doc_labels, forget_labels
 from .schema import Label, check_config_labels, check_threshold, parse_labels, plain, read_schema
 from .spans import Answer, decode, flatten, write_ents, write_group
 
@@ -184,8 +184,11 @@ class MetaIE(TrainablePipe):
 
         load_weights(self.model, source, labels_only=labels_only)
 
-    def __call__(self, doc: Doc, *, labels: Any = None) -> Doc:
-        """Annotate one doc; `labels` holds for this call only (through nlp's `component_cfg`)."""
+    def __call__(self, doc: Doc, *, labels: Any = None, batch_size: int | None = None) -> Doc:
+        """Annotate one doc; `labels` holds for this call only (through nlp's `component_cfg`).
+
+        batch_size: no use; `nlp.pipe` leaves it in the caller's `component_cfg`.
+        """
         return next(self.pipe([doc], batch_size=1, labels=labels), doc)
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128, labels: Any = None) -> Iterator[Doc]:
@@ -246,6 +249,7 @@ class MetaIE(TrainablePipe):
     def set_annotations(self, docs: Iterable[Doc], scores: list[tuple[list[Answer], list[str]]]) -> None:
         for doc, (answers, asked) in zip(docs, scores):
             write_group(doc, self.spans_key, answers, asked)
+            forget_labels(doc, self.name)
             if self.set_ents:
                 write_ents(doc, answers)
 
@@ -310,7 +314,7 @@ class MetaIE(TrainablePipe):
             # A listener has been given the vectors of exactly these docs: they go through in one step.
             if len(set(is_open)) > 1:
                 raise ValueError(f"A batch for '{self.name}' mixes docs with labels of their own and docs without. Train on one kind.")
-            losses[self.name] += self._step(examples, is_open=is_open[0]) if examples else 0.0
+            losses[self.name] += self._step(examples, is_open=is_open[0]) if any(len(eg.predicted) for eg in examples) else 0.0
         else:
             for group in (True, False):
                 part = [eg for eg, own in zip(examples, is_open) if own is group and len(eg.predicted)]
@@ -321,9 +325,12 @@ class MetaIE(TrainablePipe):
 
     def _step(self, examples: list[Example], *, is_open: bool) -> float:
         from .training import LabelSpace, closed_batch, loss_gradient, open_batch
+        from .windows import cut_items
 
         items = [example_item(eg, self.spans_key) for eg in examples]
-        pieces = self.model.shims[0].pieces
+        shim, pieces = self.model.shims[0], self.model.shims[0].pieces
+        if not self.model.has_ref("tok2vec"):
+            items = cut_items(items, pieces, shim.module.text_room)
         if is_open:
             self._space = self._space or LabelSpace(items)
             self._seen_examples += len(items)
@@ -332,7 +339,7 @@ class MetaIE(TrainablePipe):
             raise ValueError(f"'{self.name}' has no labels to train on. Set its 'labels', or call nlp.initialize() with examples that have some.")
         else:
             batch = closed_batch(items, self._labels, pieces)
-        batch = batch.to(self.model.shims[0].device)
+        batch = batch.to(shim.device)
         texts = ([eg.predicted for eg in examples], batch.rows) if self.model.has_ref("tok2vec") else batch.texts
         logits, backprop = self.model.begin_update((texts, batch.labels, batch.asked))
         loss, d_logits = loss_gradient(logits, batch)

@@ -20,6 +20,7 @@ from .heads import CrossEncoder, LabelToSpan
 from .pieces import WordPieces, load_tokenizer
 from .spans import PRF, decode, exact_matches
 from .training import Batch, LabelSpace, open_batch, parameter_groups, tagging_loss
+from .windows import cut_items
 
 logger = logging.getLogger("metaie_spacy")
 
@@ -91,6 +92,8 @@ def distill(
     pieces = WordPieces(load_tokenizer(settings.encoder))
     options = model_options(pieces, text_sees_labels=settings.text_sees_labels, dropout=settings.dropout)
     model = ARCHITECTURES[settings.architecture].from_pretrained(settings.encoder, options)
+    train = [(cut_items(items, pieces, model.text_room), weight) for items, weight in train]
+    dev = cut_items(dev, pieces, model.text_room)
     run = Run(model, settings, texts=sum(len(items) * weight for items, weight in train) * settings.epochs)
     space = LabelSpace([item for items, _ in train for item in items])
     space.embed(model, pieces, seed=settings.seed)

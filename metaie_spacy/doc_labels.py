@@ -16,6 +16,11 @@ def doc_labels(doc: Doc, name: str) -> Any:
     return doc._.metaie_labels if own is None else own
 
 
+def forget_labels(doc: Doc, name: str) -> None:
+    """Drop what `pipe_with_labels` gave a doc; `attrs["asked"]` keeps the record."""
+    doc.user_data.pop(("metaie_labels", name), None)
+
+
 def pipe_with_labels(
     nlp: Language, pairs: Iterable[tuple], *, name: str = "metaie", **pipe_kwargs
 ) -> Iterator[Any]:
@@ -32,7 +37,7 @@ def pipe_with_labels(
     """
     if name not in nlp.pipe_names:
         raise ValueError(f"The pipeline has no active component '{name}', only {nlp.pipe_names}. Pass the component's name as name=...")
-    as_tuples = pipe_kwargs.get("as_tuples", False)
+    as_tuples, pipe = pipe_kwargs.get("as_tuples", False), nlp.get_pipe(name)
 
     def docs() -> Iterator[Any]:
         for number, pair in enumerate(pairs):
@@ -40,10 +45,10 @@ def pipe_with_labels(
             try:
                 text, labels, *context = _unpack(pair, 3 if as_tuples else 2)
                 doc = text if isinstance(text, Doc) else nlp.make_doc(text)
-                doc.user_data["metaie_labels", name] = plain(parse_labels(labels))
+                doc.user_data["metaie_labels", pipe.name] = plain(parse_labels(labels))
             except (ValueError, UnicodeError) as error:
                 failed = doc if doc is not None else Doc(nlp.vocab)
-                nlp.get_pipe(name).get_error_handler()(name, nlp.get_pipe(name), [failed], ValueError(f"pair {number}: {error}"))
+                pipe.get_error_handler()(name, pipe, [failed], ValueError(f"pair {number}: {error}"))
                 continue
             yield (doc, *context) if as_tuples else doc
 

@@ -102,7 +102,7 @@ class PackedEncoder(nn.Module):
         pooler = {} if config.model_type == "electra" else {"add_pooling_layer": False}
         self.config = config
         self.options = config.metaie
-        self.encoder = AutoModel.from_config(config, trust_remote_code=False, **pooler)
+        self.encoder = AutoModel.from_config(config, torch_dtype=torch.float32, trust_remote_code=False, **pooler)
         width = getattr(config, "embedding_size", config.hidden_size)
         self.shape = nn.Embedding(N_SHAPES, width)
         self.marker = nn.Parameter(torch.randn(width) * config.initializer_range)
@@ -141,6 +141,16 @@ class PackedEncoder(nn.Module):
     def window(self) -> int:
         """Pieces of one sequence that have a position of their own, specials included."""
         return self.config.max_position_embeddings - self._offset()
+
+    @property
+    def text_room(self) -> int:
+        """Pieces of a text that one pass may hold, without specials."""
+        return self.window - 2
+
+    @property
+    def label_room(self) -> int:
+        """Pieces that a label may have, its marker included."""
+        return self.window
 
     def _offset(self) -> int:
         return self.config.pad_token_id + 1 if self.config.model_type in POSITION_OFFSET else 0

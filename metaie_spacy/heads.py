@@ -100,6 +100,15 @@ class CrossEncoder(PackedEncoder):
         self.token_head = mlp(config.hidden_size, self.options["head_inner"], 2, self.options["dropout"])
         self.bias = nn.Parameter(torch.full((2,), -3.0))
 
+    # Label and text share the encoder's window: half of it is for each.
+    @property
+    def text_room(self) -> int:
+        return self.window // 2 - 2
+
+    @property
+    def label_room(self) -> int:
+        return self.window // 2
+
     def encode_labels(self, labels: Labels) -> Labels:
         """Nothing can be shared between texts here."""
         return labels

@@ -1,7 +1,8 @@
 """Architectures: the torch modules as thinc models, and the batches that they predict in."""
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Callable, Collection, Iterator, NamedTuple, Sequence
+from typing import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 import srsly
@@ -13,6 +14,7 @@ from .heads import CrossEncoder, LabelToSpan
 from .pieces import WordPieces
 from .precision import COMPUTE_DTYPES
 from .shim import MetaIEShim
+from .windows import split_windows
 
 MAX_SPREAD = 16  # different label sets that one batch mixes
 
@@ -103,52 +105,6 @@ def forward(model: Model, inputs: tuple, is_train: bool) -> tuple[np.ndarray, Ca
     return torch2xp(output), backprop
 
 
-class Window(NamedTuple):
-    """A stretch of one text's words that is read in one pass, and the part of it that it answers for.
-
-    text (int): which text. start, end (int): its words, end exclusive.
-    own_start, own_end (int): the words whose logits are taken from this window.
-    size (int): pieces, specials included.
-    """
-
-    text: int
-    start: int
-    end: int
-    own_start: int
-    own_end: int
-    size: int
-
-
-def split_windows(sizes: Sequence[int], limit: int, overlap: int, text: int = 0) -> list[Window]:
-    """Cut a text into windows at token boundaries.
-
-    Each token belongs to one window, that which shows more of its neighbourhood: windows share
-    `overlap` pieces and the border between them is the middle of what they share.
-
-    sizes (Sequence[int]): pieces of each word. limit (int): pieces of a window without specials.
-    RETURNS (list[Window]): at least one, also for a text without words.
-    """
-    sums = np.concatenate([[0], np.cumsum(sizes, dtype="int64")])
-    if sums[-1] <= limit:
-        return [Window(text, 0, len(sizes), 0, len(sizes), int(sums[-1]) + 2)]
-    bounds, start = [], 0
-    while True:
-        end = max(start + 1, int(np.searchsorted(sums, sums[start] + limit, "right")) - 1)
-        bounds.append((start, end))
-        if end == len(sizes):
-            break
-        start = max(start + 1, int(np.searchsorted(sums, sums[end] - overlap, "left")))
-    borders = [0]
-    for (_, end), (start, _) in zip(bounds, bounds[1:]):
-        middle = (sums[start] + sums[end]) // 2
-        borders.append(max(start, min(end, int(np.searchsorted(sums, middle, "left")))))
-    borders.append(len(sizes))
-    return [
-        Window(text, start, end, borders[i], borders[i + 1], int(sums[end] - sums[start]) + 2)
-        for i, (start, end) in enumerate(bounds)
-    ]
-
-
 def chunk_labels(labels: Collection[str], pieces: WordPieces, budget: int, window: int) -> list[tuple[str, ...]]:
     """Queries deduplicated, sorted, and cut into chunks of about equal size that fit a budget of pieces.
 
@@ -159,7 +115,7 @@ def chunk_labels(labels: Collection[str], pieces: WordPieces, budget: int, windo
     for label, size in zip(ordered, sizes):
         if size > window:
             raise ValueError(
-                f"The label '{label[:60]}...' has {size} pieces, but the encoder's window holds {window}. Shorten it."
+                f"The label '{label[:60]}...' has {size} pieces, but the encoder's window has room for {window}. Shorten it."
             )
         if size == 1:
             raise ValueError(f"The label {label!r} holds nothing that the encoder's tokenizer can read.")
@@ -200,10 +156,8 @@ def score_texts(
         text comes once per chunk of its labels.
     """
     shim, limits = model.shims[0], model.shims[0].limits
-    pieces, room = shim.pieces, shim.module.window
-    limit = min(limits["window"], room) - 2
-    # A CrossEncoder reads the label in the window of the text.
-    label_room = room if hasattr(shim.module, "label_head") else room - limit - 2
+    pieces, label_room = shim.pieces, shim.module.label_room
+    limit = min(limits["window"] - 2, shim.module.text_room)
     windows, scored = [], []
     for i, words in enumerate(texts):
         sizes = [len(ids) for ids in pieces(words)]
@@ -281,12 +235,22 @@ def load_weights(model: Model, source: str, *, labels_only: bool = False) -> Non
     names = [name for name, block in components.items() if block.get("factory") == "metaie"]
     if not names or not (path / names[0] / "model").exists():
         raise ValueError(f"The pipeline in '{path}' has no 'metaie' component with weights.")
+    _warn_of_other_encoder(shim.name, components[names[0]].get("model", {}), source)
     content = (path / names[0] / "model").read_bytes()
     message = srsly.msgpack_loads(content)
     if len(message["nodes"]) > 1:  # with a tok2vec of its own
         model.from_bytes(content)
     else:
         shim.from_bytes(message["shims"][0][0], labels_only=labels_only)
+
+
+def _warn_of_other_encoder(name: str, block: dict, source: str) -> None:
+    saved = block.get("label_encoder", block.get("name", name))
+    if saved != name:
+        warnings.warn(
+            f"The weights '{source}' are of the encoder '{saved}'; '{name}' in the config has no effect. "
+            "To start from it, set 'weights' (in training: init_from too) to null."
+        )
 
 
 def find_source(source: str) -> Path:

@@ -17,23 +17,23 @@ def build_shared_transformer(
     label_budget: int = 4096,
     label_cache: int = 256,
     save_dtype: str = "float32",
-    compute_dtype: str = "auto",
 ) -> Model:
     """`metaie-spacy.SharedTransformer.v1`: labels matched against the vectors of any `tok2vec`.
 
     The texts know nothing of the labels, so that one pass of a `transformer` serves `ner` and all
-    else that listens to it. Labels are read by an encoder of their own, once each.
+    else that listens to it. Labels are read by an encoder of their own, once each. A pipeline with
+    a `transformer` is as safe in threads and after forks as that component is.
 
     tok2vec (Model): docs -> one vector per token; often a listener.
     label_encoder (str): Hugging Face name or directory of the encoder that reads the labels.
     label_budget (int): most label pieces matched at once.
-    The others as in `LabelToSpan.v1`; `compute_dtype` concerns the label encoder only.
+    The others as in `LabelToSpan.v1`.
     RETURNS (Model): (docs or token vectors, labels, asked) -> logits (W, U, 2).
     """
     options = {"text_sees_labels": False, "head_inner": 512, "head_width": 256, "dropout": dropout}
     shim = MetaIEShim(
         SharedTransformer, label_encoder, options, {"label_budget": label_budget, "label_cache": label_cache}, save_dtype=save_dtype,
-        compute_dtype=compute_dtype,
+        compute_dtype="float32",
     )  # fmt: skip
     return Model("metaie", forward, init=init, layers=[tok2vec], refs={"tok2vec": tok2vec}, shims=[shim])
 

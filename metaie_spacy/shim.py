@@ -53,6 +53,7 @@ class MetaIEShim(HFShim):
         self.save_dtype, self.compute_dtype = save_dtype, compute_dtype
         self.pieces: WordPieces | None = None
         self.labels = LabelCache(limits["label_cache"] * 2**20)
+        self._device = get_torch_default_device()  # of the thread that builds the pipeline; others may load
         self._read = 0  # pieces since memory was last returned
         self._twin: PackedEncoder | None = None  # computes in another format than the weights are kept in
         self.lock, self._pid = threading.RLock(), os.getpid()
@@ -83,7 +84,7 @@ class MetaIEShim(HFShim):
         self._hfmodel = HFObjects(tokenizer, module, None)
         self.pieces = WordPieces(tokenizer)
         self.forget()
-        self._model = module.to(get_torch_default_device())  # last: from here on it counts as loaded
+        self._model = module.to(self._device)  # last: from here on it counts as loaded
 
     def forget(self) -> None:
         """Drop what was derived from the weights: to be called after every change of them."""
@@ -267,8 +268,10 @@ class MetaIEShim(HFShim):
             self.forget()
 
     def to_device(self, device_type: str, device_id: int) -> None:
-        super().to_device(device_type, device_id)
-        self.forget()
+        self._device = torch.device("cpu" if device_type == "cpu" else f"cuda:{device_id}")
+        if self.loaded:
+            super().to_device(device_type, device_id)
+            self.forget()
 
 
 @functools.cache

@@ -475,3 +475,40 @@ def test_training_a_pipeline_leaves_a_frozen_component_alone(make_nlp):
     before = scored(nlp(TRAIN[0][0]))
     nlp.update(examples, sgd=optimizer, exclude=["metaie"])
     assert scored(nlp(TRAIN[0][0])) == before
+
+
+def test_weights_of_another_encoder_than_the_configs_are_told(make_nlp, encoders, tmp_path):
+    make_nlp().to_disk(tmp_path)
+    nlp = spacy.blank("en")
+    nlp.add_pipe("metaie", config={"labels": ["person"], "weights": str(tmp_path), "model": {"name": "xlm-roberta-base"}})
+    with pytest.warns(UserWarning, match="'xlm-roberta-base' in the config has no effect.*to null"):
+        nlp("Ada flew.")
+
+
+def test_half_precision_checkpoints_are_read_as_float32(encoders, tmp_path):
+    import shutil
+
+    import torch
+
+    shutil.copytree(encoders["bert"], tmp_path / "half")
+    config = json.loads((tmp_path / "half" / "config.json").read_text())
+    (tmp_path / "half" / "config.json").write_text(json.dumps(config | {"torch_dtype": "float16"}))
+    nlp = spacy.blank("en")
+    nlp.add_pipe("metaie", config={"labels": ["person"], "weights": None, "model": {"name": str(tmp_path / "half")}})
+    nlp.initialize()
+    assert {p.dtype for p in nlp.get_pipe("metaie").model.shims[0].module.parameters()} == {torch.float32}
+    assert nlp("Ada flew.").spans["metaie"].attrs["asked"] == ["person"]
+
+
+def test_one_component_cfg_serves_pipe_and_call(make_nlp):
+    nlp, config = make_nlp(), {"metaie": {"labels": ["drug"]}}
+    list(nlp.pipe(["Ada flew."], component_cfg=config))  # spaCy adds a batch size to it
+    assert nlp("Ada flew.", component_cfg=config).spans["metaie"].attrs["asked"] == ["drug"]
+
+
+def test_weights_go_to_the_device_of_the_model_not_of_the_loading_thread(make_nlp):
+    shim = make_nlp().get_pipe("metaie").model.shims[0]
+    module, tokenizer = shim.module, shim._hfmodel.tokenizer
+    shim._device = __import__("torch").device("meta")
+    shim.set_module(module, tokenizer)
+    assert shim.device.type == "meta"

@@ -142,3 +142,35 @@ def test_same_words_same_pieces_in_any_company(pieces):
     together = pieces(words)
     fresh = WordPieces(pieces.tokenizer)
     assert [fresh([word])[0] for word in words] == together
+
+
+def test_long_texts_are_trained_on_in_windows_that_cut_no_span(caplog):
+    from metaie_spacy.windows import cut_items
+
+    words = [f"w{i}" for i in range(100)]
+    spans = [(0, 2, "a"), (27, 33, "b"), (55, 62, "a"), (98, 100, "c"), (40, 75, "too long")]
+    short = Item("short", ["x"], [(0, 1, "a")], ["d"])
+    parts = cut_items([Item("long", words, spans, ["d"]), short], lambda words: [(1,)] * len(words), 30, 10)
+    assert parts[-1] is short and len(parts) > 4 and all(len(part.words) <= 30 for part in parts)
+    shown = {(part.words[s], part.words[e - 1], label) for part in parts for s, e, label in part.spans}
+    assert shown >= {("w0", "w1", "a"), ("w98", "w99", "c"), ("x", "x", "a")}
+    assert ("w27", "w32", "b") in shown and "too long" not in {label for *_, label in shown}
+    for part in parts[:-1]:  # no window shows a part of a span as if it were none
+        inside = {int(word[1:]) for word in part.words}
+        for start, end, label in spans:
+            seen = inside & set(range(start, end))
+            assert not seen or len(seen) == end - start
+        assert "d" in part.absent
+    assert "1 spans do not fit" in caplog.text
+
+
+@pytest.mark.parametrize("architecture", ["LabelToSpan", "CrossEncoder"])
+def test_texts_beyond_the_encoders_window_train_and_predict(make_nlp, architecture):
+    from conftest import annotated
+
+    nlp = make_nlp(["person", "place"], architecture=architecture, model={"window": 512, "overlap": 32})
+    text = " ".join(SENTENCES * 12)
+    example = annotated(nlp, text, [("Ada Lovelace", "person"), ("London", "place")])
+    optimizer = nlp.initialize(lambda: [example])
+    assert nlp.update([example], sgd=optimizer)["metaie"] > 0
+    assert nlp(text).spans["metaie"].attrs["asked"] == ["person", "place"]

@@ -21,7 +21,7 @@ def shared(encoder, tok2vec, labels=()):
     if tok2vec is LISTENER:
         model = {"@architectures": "spacy-transformers.TransformerModel.v3", "name": encoder, "tokenizer_config": {"use_fast": True}}
         nlp.add_pipe("transformer", config={"model": {**model, "get_spans": {"@span_getters": "spacy-transformers.strided_spans.v1", "window": 128, "stride": 96}}})
-    block = {"@architectures": "metaie-spacy.SharedTransformer.v1", "tok2vec": tok2vec, "label_encoder": encoder, "dropout": 0.0, "compute_dtype": "float32"}
+    block = {"@architectures": "metaie-spacy.SharedTransformer.v1", "tok2vec": tok2vec, "label_encoder": encoder, "dropout": 0.0}
     nlp.add_pipe("metaie", config={"labels": list(labels), "weights": None, "model": block})
     return nlp
 
@@ -33,6 +33,7 @@ def test_overfitting_IO(encoders, tok2vec, tmp_path):
     examples = [annotated(nlp, text, spans) for text, spans in TRAIN] + [annotated(nlp, "", []), annotated(nlp, " ", [])]
     losses = overfit(nlp, examples, steps=150)
     assert losses["metaie"] < 0.05
+    nlp.update([annotated(nlp, "", [])])  # a batch of nothing
     assert nlp.evaluate(examples)["spans_metaie_f"] == 1.0
     before = [scored(nlp(text)) for text, _ in TRAIN]
     nlp.to_disk(tmp_path)

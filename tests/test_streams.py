@@ -143,6 +143,11 @@ def test_labels_reach_the_component_that_was_named(make_nlp):
     nlp.get_pipe("second").model.initialize()
     (doc,) = pipe_with_labels(nlp, [(SENTENCES[0], ["drug"])], name="second")
     assert doc.spans["metaie"].attrs["asked"] == ["person"] and doc.spans["second"].attrs["asked"] == ["drug"]
+    assert nlp(doc, component_cfg={"second": {"labels": ["date"]}}).spans["second"].attrs["asked"] == ["date"]  # labels of a stream do not stick
+    other = spacy.blank("en", vocab=nlp.vocab)
+    other.add_pipe("metaie", name="renamed", source=nlp)
+    (doc,) = pipe_with_labels(other, [(SENTENCES[0], ["drug"])], name="renamed")
+    assert doc.spans["metaie"].attrs["asked"] == ["drug"]
     doc = nlp.make_doc(SENTENCES[0])
     doc._.metaie_labels = ["place"]  # of a doc, for every component
     doc = nlp(doc)
