@@ -22,7 +22,7 @@ from .label_cache import LabelCache
 from .pieces import WordPieces, load_tokenizer, saved_tokenizer
 from .precision import converted, resolve_dtype
 
-TRIM_EVERY = 2**15  # pieces read between two returns of freed memory: some 10 seconds of 2 CPU cores
+TRIM_EVERY = 2**13  # pieces read between two returns of freed memory: some 2 seconds of 2 CPU cores
 HEAD_SCALE = 8.0  # the head's learning rate, in multiples of the encoder's
 
 
