@@ -80,7 +80,7 @@ class MetaIE(TrainablePipe):
     model (Model): one of the architectures of this package.
     labels: a list of names, or a mapping from name to query or to `{"query", "threshold",
         "description"}`, or a list of such mappings with a "name" each.
-    threshold (float): in (0, 1); 0.5 takes the likeliest tags, more trades recall for precision.
+    threshold (float): in [0, 1]; 0.5 takes the likeliest tags, more trades recall for precision.
     flat (bool): keep only the best-scored of overlapping spans.
     set_ents (bool): write the flat, best-scored spans to `doc.ents` too; entities that none of
         them overlaps are kept.
@@ -239,7 +239,7 @@ class MetaIE(TrainablePipe):
         for i, chunk, tokens, logits in score_docs(self.model, docs, by_query):
             # One query may serve several names, each with a threshold of its own.
             pairs = [(u, label) for u, query in enumerate(chunk) for label in by_query[i][query]]
-            thresholds = np.array([label.threshold or self.threshold for _, label in pairs])
+            thresholds = np.array([self.threshold if label.threshold is None else label.threshold for _, label in pairs])
             names = [label.name for _, label in pairs]
             answers[i] += decode(logits[:, [u for u, _ in pairs]], names, thresholds, tokens)
         return [

@@ -78,9 +78,9 @@ def _text(value: Any, place: str) -> str:
 
 
 def check_threshold(value: Any, place: str = "threshold") -> float:
-    """RAISES (ValueError): the value is no number strictly between 0 and 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
-        raise ValueError(f"{place} must be a number between 0 and 1 (both exclusive), not {value!r}.")
+    """0 tags every token, 1 none. RAISES (ValueError): the value is no number from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise ValueError(f"{place} must be a number between 0 and 1, not {value!r}.")
     return float(value)
 
 

@@ -26,7 +26,7 @@ def decode(
     without a B starts one. At threshold 0.5 that is plain argmax.
 
     logits (ndarray): B and I against O = 0, float32 (W, U, 2).
-    labels (Sequence[str]): the U labels. thresholds (ndarray): one per label in (0, 1), (U,).
+    labels (Sequence[str]): the U labels. thresholds (ndarray): one per label in [0, 1], (U,).
     tokens (Sequence[int]): the token index of each of the W scored tokens; tokens between two
         scored ones (white space) belong to the span that runs over them.
     temperature (float): divides the logits before they become probabilities.
@@ -37,7 +37,8 @@ def decode(
         return []
     scaled = logits.transpose(1, 0, 2) / temperature  # (U, W, 2)
     best = scaled.max(-1)
-    shift = np.log(thresholds / (1 - thresholds))[:, None]
+    with np.errstate(divide="ignore"):  # 0 and 1 are minus and plus infinity
+        shift = (np.log(thresholds) - np.log1p(-thresholds))[:, None]
     tags = np.zeros((len(labels), len(logits) + 1), dtype="int8")  # an O stands before the first token
     tags[:, 1:] = np.where(best > shift, np.where(scaled[..., 0] >= scaled[..., 1], 1, 2), 0)
     u, i = np.nonzero(tags[:, 1:])  # by label, then by position: the cells of a span stand together

@@ -8,7 +8,7 @@ import spacy
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import (
-    BertConfig, BertModel, BertTokenizerFast, ElectraConfig, ElectraModel, PreTrainedTokenizerFast, RobertaConfig,
+    BertConfig, BertModel, BertTokenizerFast, ElectraConfig, ElectraModel, RobertaConfig,
     RobertaModel, RobertaTokenizerFast,
 )  # fmt: skip
 

@@ -2,6 +2,8 @@
 import pytest
 import spacy
 from conftest import answers
+from spacy.cli.find_threshold import find_threshold
+from spacy.tokens import DocBin, Span
 
 TEXT = "Ada Lovelace was born in London. "
 
@@ -57,6 +59,21 @@ def test_set_ents_keeps_entities_that_do_not_overlap():
     assert {label for text, label in answers(doc) if text == "Ada Lovelace"} == {"PER", "WHO"}  # doc.spans may overlap
     pipe.set_ents = False
     assert not nlp("Ada Lovelace was born in London.").ents
+
+
+def test_spacys_own_find_threshold_tunes_a_closed_set(nlp, tmp_path):
+    closed = spacy.load("en_metaie_sm", config={"components": {"metaie": {"labels": ["person", "city"]}}})
+    doc = closed.make_doc("Ada Lovelace met Charles Babbage in London.")
+    doc.spans["metaie"] = [Span(doc, 0, 2, "person"), Span(doc, 3, 5, "person"), Span(doc, 6, 7, "city")]
+    DocBin(docs=[doc]).to_disk(tmp_path / "dev.spacy")
+    closed.to_disk(tmp_path / "model")
+    best, score, scores = find_threshold(
+        tmp_path / "model", tmp_path / "dev.spacy", pipe_name="metaie", threshold_key="threshold",
+        scores_key="spans_metaie_f", n_trials=3, silent=True,
+    )  # fmt: skip
+    assert list(scores) == [0.0, 0.5, 1.0]  # spaCy tries both ends
+    assert (best, score) == (0.5, 1.0)
+    assert scores[1.0] == 0.0
 
 
 def test_package_says_what_it_was_made_from(nlp):

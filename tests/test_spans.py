@@ -38,6 +38,14 @@ def test_span_runs_over_tokens_without_pieces():
     assert places("BIO", tokens=[0, 2, 3]) == [(0, 3)]
 
 
+@pytest.mark.filterwarnings("error")
+def test_threshold_0_tags_every_token_and_1_none():
+    logits = np.random.default_rng(0).normal(scale=9, size=(50, 1, 2)).astype("float32")
+    covered = sum(a.end - a.start for a in decode(logits, ["x"], np.array([0.0]), range(50)))
+    assert covered == 50
+    assert decode(logits, ["x"], np.array([1.0]), range(50)) == []
+
+
 def test_threshold_trades_recall_for_precision():
     rng = np.random.default_rng(0)
     logits = rng.normal(-1, 2, (200, 3, 2)).astype("float32")
