@@ -2,6 +2,8 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+PROJECT = ["accelerate>=1.0", "openai>=1.60", "tenacity>=8.2", "datasketch>=1.6", "rapidfuzz>=3.0", "filelock>=3.12", "jinja2>=3.1"]
+
 setup(
     name="metaie-spacy",
     version="0.1.0",
@@ -25,9 +27,11 @@ setup(
     ],
     extras_require={
         "train": ["accelerate>=1.0"],
+        "project": PROJECT,
+        "parquet": ["pyarrow>=14.0"],
         "cuda12x": ["cupy-cuda12x>=13.0"],
         "cuda13x": ["cupy-cuda13x>=13.6"],
-        "test": ["pytest>=8.0", "accelerate>=1.0", "hypothesis>=6.100", "fastapi>=0.110", "uvicorn>=0.29", "httpx>=0.27"],
+        "test": [*PROJECT, "pytest>=8.0", "hypothesis>=6.100", "fastapi>=0.110", "uvicorn>=0.29", "httpx>=0.27", "pyarrow>=14.0"],
     },
     entry_points={
         "spacy_factories": ["metaie = metaie_spacy.component:make_metaie"],
@@ -38,5 +42,6 @@ setup(
         ],
         "spacy_readers": ["metaie-spacy.Corpus.v1 = metaie_spacy.corpus:make_corpus"],
         "spacy_scorers": ["metaie-spacy.scorer.v1 = metaie_spacy.spans:make_metaie_scorer"],
+        "spacy_misc": ["metaie-spacy.Teacher.v1 = metaie_spacy.teacher:make_teacher"],
     },
 )

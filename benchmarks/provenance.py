@@ -17,19 +17,32 @@ def write_result(path: Path | None, result: dict, model: str) -> None:
         path.write_text(json.dumps(result | provenance(model), indent=1) + "\n", encoding="utf8")
 
 
+def write_data_result(path: Path | None, result: dict, data: list[Path], packages: tuple[str, ...] = ("metaie-spacy",)) -> None:
+    """The same for results that no model has part in: with the checksums of the data."""
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        checksums = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in data}
+        path.write_text(json.dumps(result | {"data_sha256": checksums} | run_facts(packages), indent=1) + "\n", encoding="utf8")
+
+
 def provenance(model: str) -> dict:
     """Command, commit, hash of the model's weights, and versions."""
     source = find_source(model)
     weights = source / "metaie" / "model"
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
     wheels = sorted(Path(__file__).parents[1].glob("packages/*.whl"))
-    return {
-        "command": " ".join(["python", *(without_path(part) for part in sys.argv)]),
-        "commit": commit,
+    return run_facts(("metaie-spacy", "spacy", "torch", "transformers")) | {
         "model": source.name,
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest() if weights.exists() else None,
         "wheels": {wheel.name: hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in wheels},
-        "versions": {name: version(name) for name in ("metaie-spacy", "spacy", "torch", "transformers")},
+    }
+
+
+def run_facts(packages: tuple[str, ...]) -> dict:
+    """Command, commit and versions."""
+    return {
+        "command": " ".join(["python", *(without_path(part) for part in sys.argv)]),
+        "commit": subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip(),
+        "versions": {name: version(name) for name in packages},
         "python": platform.python_version(),
     }
 

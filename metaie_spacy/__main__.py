@@ -10,9 +10,12 @@ from typing import Any, Optional
 import typer
 from tqdm import tqdm
 
+from . import stages
 from .schema import read_labels, read_schema
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+app.registered_commands += stages.app.registered_commands
 
 DEFAULT_LABELS = "person, organization, location, date, event, product"
 
@@ -36,7 +39,8 @@ def extract(
     errors: Optional[Path] = typer.Option(None, help="Keep bad input lines here, as they came"),
 ) -> None:
     """Extract labelled spans from a text, a file or stdin."""
-    from .extract import TextReader, annotate, render_html, span_rows, table
+    from .extract import pipe_texts, render_html, span_rows, table
+    from .texts import TextReader
 
     settings = asked(labels, schema, DEFAULT_LABELS)
     nlp = load_pipeline(model, gpu)
@@ -49,7 +53,7 @@ def extract(
         reader = stack.enter_context(TextReader(source, errors=kept))
         out = stack.enter_context(output.open("w", encoding="utf8")) if output else sys.stdout
         bar = stack.enter_context(tqdm(total=reader.total, unit="text", desc="extract", mininterval=1, disable=reader.total == 1))
-        found = annotate(nlp, reader, bar)
+        found = pipe_texts(nlp, reader, bar)
         if format is Format.html:
             print(render_html(found, pipe.spans_key), file=out)
             found = ()
@@ -103,6 +107,7 @@ def distill(
     epochs: float = typer.Option(4.0, help="Passes over the corpus"),
     batch_size: int = typer.Option(16),
     lr: float = typer.Option(2e-4, help="Learning rate of the encoder; the head's is 8 times it"),
+    dev: Optional[Path] = typer.Option(None, help="Annotation file to choose by; without it, a share of the corpus is held out"),
     dev_share: float = typer.Option(0.1, help="Share of the texts that is held out"),
     seed: int = typer.Option(0),
     mixed_precision: str = typer.Option("no", help="no, bf16 or fp16"),
@@ -118,7 +123,7 @@ def distill(
         encoder, architecture=architecture, text_sees_labels=text_sees_labels, epochs=epochs, batch_size=batch_size, lr=lr,
         dev_share=dev_share, seed=seed, mixed_precision=mixed_precision,
     )  # fmt: skip
-    result = run(dict(corpus_weight(entry) for entry in corpus), output, settings, tokenize=blank_tokenizer(lang))
+    result = run(dict(corpus_weight(entry) for entry in corpus), output, settings, tokenize=blank_tokenizer(lang), dev=dev)
     print(json.dumps(result))
 
 
@@ -200,7 +205,7 @@ def fail(message: str) -> None:
 def main() -> None:
     try:
         app()
-    except ValueError as error:
+    except (ValueError, ImportError) as error:
         fail(str(error))
 
 

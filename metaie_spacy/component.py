@@ -5,7 +5,7 @@ import random
 import warnings
 from itertools import islice
 from pathlib import Path
-from typing import Any, Callable, Iterable, Iterator, Mapping
+from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from spacy import util
@@ -18,13 +18,13 @@ from thinc.api import Config, Model, Optimizer
 
 from .corpus import example_item, survey
 from .doc_labels import doc_labels, forget_labels
-from .schema import Label, check_config_labels, check_threshold, parse_labels, plain, read_schema
+from .schema import Label, check_config_labels, check_threshold, move_threshold, parse_labels, plain, read_schema
 from .spans import Answer, decode, flatten, write_ents, write_group
 
 DEFAULT_CONFIG_TEXT = """
 [metaie]
 labels = []
-threshold = 0.5
+threshold = null
 flat = false
 set_ents = false
 spans_key = "metaie"
@@ -58,7 +58,7 @@ def make_metaie(
     name: str,
     model: Model,
     labels: list[str | dict[str, Any]] | dict[str, Any],
-    threshold: float,
+    threshold: float | None,
     flat: bool,
     set_ents: bool,
     spans_key: str,
@@ -80,7 +80,8 @@ class MetaIE(TrainablePipe):
     model (Model): one of the architectures of this package.
     labels: a list of names, or a mapping from name to query or to `{"query", "threshold",
         "description"}`, or a list of such mappings with a "name" each.
-    threshold (float): in [0, 1]; 0.5 takes the likeliest tags, more trades recall for precision.
+    threshold (float | None): in [0, 1]; more trades recall for precision. None: the one that the
+        weights were calibrated to; where they were not 0.5, which takes the likeliest tags.
     flat (bool): keep only the best-scored of overlapping spans.
     set_ents (bool): write the flat, best-scored spans to `doc.ents` too; entities that none of
         them overlaps are kept.
@@ -96,7 +97,7 @@ class MetaIE(TrainablePipe):
         name: str = "metaie",
         *,
         labels: Iterable[str] | Mapping[str, Any] = (),
-        threshold: float = 0.5,
+        threshold: float | None = None,
         flat: bool = False,
         set_ents: bool = False,
         spans_key: str = "metaie",
@@ -133,12 +134,21 @@ class MetaIE(TrainablePipe):
         return plain(self._labels)
 
     @property
-    def threshold(self) -> float:
+    def threshold(self) -> float | None:
+        """The threshold that was set. None: `effective_threshold` is the weights' own."""
         return self._threshold
 
     @threshold.setter
-    def threshold(self, value: float) -> None:
-        self._threshold = check_threshold(value)
+    def threshold(self, value: float | None) -> None:
+        self._threshold = None if value is None else check_threshold(value)
+
+    @property
+    def effective_threshold(self) -> float:
+        """What decides for labels without a threshold of their own. Loads the weights if they are asked."""
+        if self._threshold is not None:
+            return self._threshold
+        self.load()
+        return self.model.shims[0].threshold
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -184,6 +194,24 @@ class MetaIE(TrainablePipe):
 
         load_weights(self.model, source, labels_only=labels_only)
 
+    def calibrate(self, temperature: float, bias: float, threshold: float, *, labels: Any = None) -> None:
+        """Make every logit `logit / temperature + bias`, and `threshold` the weights' own, in place of the one that was set.
+
+        temperature (float): above 0. bias (float): of B and I against O.
+        labels: become the component's, with thresholds for the new logits; None: thresholds of the
+            component's labels move along, so that they decide as before.
+        RAISES (ValueError): the temperature or the threshold is out of range.
+        """
+        if not temperature > 0:
+            raise ValueError(f"temperature must be above 0, not {temperature!r}.")
+        check_threshold(threshold)
+        if labels is None:
+            moved = (None if label.threshold is None else move_threshold(label.threshold, temperature, bias) for label in self._labels)
+            labels = plain(label._replace(threshold=value) for label, value in zip(self._labels, moved))
+        self.load()
+        self.model.shims[0].calibrate(temperature, bias, threshold)
+        self.labels, self.threshold = labels, None
+
     def __call__(self, doc: Doc, *, labels: Any = None, batch_size: int | None = None) -> Doc:
         """Annotate one doc; `labels` holds for this call only (through nlp's `component_cfg`).
 
@@ -224,27 +252,38 @@ class MetaIE(TrainablePipe):
             the component's.
         RETURNS (list): per doc its answers and the names of the labels that were asked.
         """
-        self.load()
-        from .model import score_docs
-
         docs = list(docs)
         default = self._labels if labels is None else labels
         own = [doc_labels(doc, self.name) for doc in docs]
         wanted = [default if given is None else parse_labels(given) for given in own]
         if any(not asked for asked in wanted):
             warnings.warn(f"'{self.name}' was given no labels for some texts: nothing is extracted from them. Set its 'labels'.")
-        grouped = {asked: _by_query(asked) for asked in wanted}  # docs with equal labels share one object
-        by_query = [grouped[asked] for asked in wanted]
         answers: list[list[Answer]] = [[] for _ in docs]
-        for i, chunk, tokens, logits in score_docs(self.model, docs, by_query):
-            # One query may serve several names, each with a threshold of its own.
-            pairs = [(u, label) for u, query in enumerate(chunk) for label in by_query[i][query]]
-            thresholds = np.array([self.threshold if label.threshold is None else label.threshold for _, label in pairs])
-            names = [label.name for _, label in pairs]
-            answers[i] += decode(logits[:, [u for u, _ in pairs]], names, thresholds, tokens)
+        threshold = self.effective_threshold
+        for i, asked, tokens, logits in self.score_labels(docs, wanted):
+            thresholds = np.array([threshold if label.threshold is None else label.threshold for label in asked])
+            answers[i] += decode(logits, [label.name for label in asked], thresholds, tokens)
         return [
             (flatten(found) if self.flat else found, [label.name for label in asked]) for found, asked in zip(answers, wanted)
         ]
+
+    def score_labels(
+        self, docs: list[Doc], wanted: Sequence[tuple[Label, ...]]
+    ) -> Iterator[tuple[int, list[Label], list[int], np.ndarray]]:
+        """Logits of every doc for the labels wanted of it.
+
+        YIELDS (tuple): doc index, labels, indices of the scored tokens, logits of B and I against
+            O = 0 (W, U, 2); a doc comes once per chunk of its labels.
+        """
+        self.load()
+        from .model import score_docs
+
+        grouped = {asked: _by_query(asked) for asked in wanted}  # docs with equal labels share one object
+        by_query = [grouped[asked] for asked in wanted]
+        for i, chunk, tokens, logits in score_docs(self.model, docs, by_query):
+            # One query may serve several names, each with a threshold of its own.
+            pairs = [(u, label) for u, query in enumerate(chunk) for label in by_query[i][query]]
+            yield i, [label for _, label in pairs], tokens, logits[:, [u for u, _ in pairs]]
 
     def set_annotations(self, docs: Iterable[Doc], scores: list[tuple[list[Answer], list[str]]]) -> None:
         for doc, (answers, asked) in zip(docs, scores):
@@ -309,6 +348,7 @@ class MetaIE(TrainablePipe):
         examples = list(examples)
         validate_examples(examples, "MetaIE.update")
         self.load()
+        self.model.shims[0].uncalibrate()
         is_open = [eg.reference._.metaie_labels is not None for eg in examples]
         if self.model.has_ref("tok2vec"):
             # A listener has been given the vectors of exactly these docs: they go through in one step.
@@ -400,13 +440,16 @@ class MetaIE(TrainablePipe):
             raise ValueError(f"Cannot load the model in '{path}': {error}") from error
 
     def _schema_bytes(self) -> bytes:
-        return json.dumps({"initial": self._initial, "current": self._settings()}, indent=1).encode("utf8")
+        return json.dumps({"format": 2, "initial": self._initial, "current": self._settings()}, indent=1).encode("utf8")
 
     def _read_schema(self, data: bytes) -> None:
         """Take the saved settings, but for those that the config changed since they were saved."""
         saved = json.loads(data.decode("utf8"))
+        initial = saved["initial"]
+        if "format" not in saved and self._initial["threshold"] is None and initial["threshold"] == 0.5:
+            initial["threshold"] = None  # the default was written as 0.5 then
         for key, value in saved["current"].items():
-            if self._initial[key] == saved["initial"][key]:
+            if self._initial[key] == initial[key]:
                 setattr(self, key, value)
 
 

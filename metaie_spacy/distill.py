@@ -70,6 +70,7 @@ def distill(
     settings: Settings,
     *,
     tokenize: Callable[[str], list[tuple[int, int]]],
+    dev: str | Path | None = None,
     save_every: int = 250,
 ) -> dict:
     """Train an open-label model on annotation rows; a second call with the same arguments resumes.
@@ -78,6 +79,7 @@ def distill(
     output (Path): takes `model/` (what `weights` and `init_from` read), `checkpoint/`, `log.jsonl`,
         `dev.jsonl` (ids of the dev split) and `settings.json`.
     tokenize (Callable): text -> character offsets of its tokens.
+    dev (Path | None): annotation file to choose by; None: a share of the corpus is held out.
     save_every (int): steps between checkpoints.
     RETURNS (dict): steps, seconds, loss, and precision, recall and F on the dev split, where each
         text is asked its own and its absent labels.
@@ -86,14 +88,15 @@ def distill(
     from accelerate.utils import set_seed
 
     output = Path(output)
-    start_run(output, {"corpus": {str(path): weight for path, weight in corpus.items()}, **asdict(settings)})
+    chosen = {"dev": str(dev)} if dev else {}
+    start_run(output, {"corpus": {str(path): weight for path, weight in corpus.items()}, **asdict(settings), **chosen})
     set_seed(settings.seed)
-    train, dev = split_corpus(corpus, tokenize, settings)
+    train, held = split_corpus(corpus, tokenize, settings, dev)
     pieces = WordPieces(load_tokenizer(settings.encoder))
     options = model_options(pieces, text_sees_labels=settings.text_sees_labels, dropout=settings.dropout)
     model = ARCHITECTURES[settings.architecture].from_pretrained(settings.encoder, options)
     train = [(cut_items(items, pieces, model.text_room), weight) for items, weight in train]
-    dev = cut_items(dev, pieces, model.text_room)
+    held = cut_items(held, pieces, model.text_room)
     run = Run(model, settings, texts=sum(len(items) * weight for items, weight in train) * settings.epochs)
     space = LabelSpace([item for items, _ in train for item in items])
     space.embed(model, pieces, seed=settings.seed)
@@ -115,24 +118,27 @@ def distill(
     bar.close()
     run.average.copy_to(model)
     result = {"steps": run.steps, "seconds": round(run.progress.seconds), "loss": run.progress.mean(200)}
-    result |= settle_bias(model, pieces, dev)
+    result |= settle_bias(model, pieces, held)
     if run.is_main:
         save_model(model, pieces.tokenizer, output / "model")
-        write_dev(output / "dev.jsonl", dev)
+        write_dev(output / "dev.jsonl", held)
         log(output, result)
     return result
 
 
 def split_corpus(
-    corpus: Mapping[str | Path, float], tokenize: Callable[[str], list[tuple[int, int]]], settings: Settings
+    corpus: Mapping[str | Path, float],
+    tokenize: Callable[[str], list[tuple[int, int]]],
+    settings: Settings,
+    dev: str | Path | None = None,
 ) -> tuple[list[tuple[list[Item], float]], list[Item]]:
-    """Read the files and hold the dev split out. RETURNS (tuple): [(items, weight)], dev items"""
-    train, dev = [], []
+    """Read the files, and the dev split or hold one out. RETURNS (tuple): [(items, weight)], dev items"""
+    train, held = [], read_items(dev, tokenize) if dev else []
     for path, weight in corpus.items():
-        kept, held = split_dev(read_items(path, tokenize), settings.dev_share, settings.seed)
+        kept, part = split_dev(read_items(path, tokenize), 0.0 if dev else settings.dev_share, settings.seed)
         train.append((kept, weight))
-        dev += held
-    return train, dev
+        held += part
+    return train, held
 
 
 class Run:

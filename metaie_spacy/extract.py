@@ -1,9 +1,7 @@
 """Texts -> labelled spans as tables, JSON or HTML."""
 import json
-import sys
 from itertools import islice
-from pathlib import Path
-from typing import BinaryIO, Iterator
+from typing import Iterator
 
 import wasabi
 from spacy import displacy
@@ -11,97 +9,12 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from tqdm import tqdm
 
+from .texts import TextReader
+
 BATCH = 256
 
 
-class TextReader:
-    """The texts of one source, read lazily; bad lines are reported with their number and kept.
-
-    source (str | None): a text, a file's path, or None or "-" for stdin. Lines are texts, or, in
-        .jsonl files and where they open with '{"', objects with a "text".
-    errors (BinaryIO | None): takes bad lines as they came.
-    RAISES (ValueError): the file is missing.
-    """
-
-    def __init__(self, source: str | None, *, errors: BinaryIO | None = None):
-        self.errors, self.bad, self.total, self.is_jsonl = errors, 0, None, False
-        self.name, self.lines = "stdin", sys.stdin.buffer
-        if source is not None and source != "-":
-            path = _as_file(source)
-            if path is None:
-                self.name, self.total, self.lines = "text", 1, [_flat(source).encode("utf8")]
-            else:
-                self.name, self.is_jsonl, self.lines = str(path), path.suffix in (".jsonl", ".ndjson"), path.open("rb")
-                with path.open("rb") as file:
-                    self.total = sum(1 for line in file if line.strip())
-
-    def __enter__(self) -> "TextReader":
-        return self
-
-    def __exit__(self, *_) -> None:
-        if hasattr(self.lines, "close") and self.lines is not sys.stdin.buffer:
-            self.lines.close()
-
-    def __iter__(self) -> Iterator[tuple[str, str]]:
-        for number, line in enumerate(self.lines, 1):
-            if not line.strip():
-                continue
-            try:
-                yield self._parse(line, number)
-            except ValueError as error:
-                self.reject(f"line {number}: {error}", line)
-
-    def reject(self, message: str, line: bytes) -> None:
-        """Report a bad line, count it and keep it."""
-        self.bad += 1
-        sys.stderr.write(f"{self.name}, {message}\n")
-        if self.errors:
-            self.errors.write(line.rstrip(b"\r\n") + b"\n")
-
-    def _parse(self, line: bytes, number: int) -> tuple[str, str]:
-        try:
-            text = line.decode("utf8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"not UTF-8 ({error.reason} at byte {error.start})") from None
-        if not self.is_jsonl and not text.lstrip().startswith('{"'):
-            return str(number), text
-        try:
-            row = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from None
-        if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-            raise ValueError('expected an object with a string "text"')
-        try:
-            row["text"].encode("utf8")
-        except UnicodeEncodeError:
-            raise ValueError("the text holds half of a surrogate pair, which is no character") from None
-        return str(row.get("id", number)), row["text"]
-
-
-def _flat(text: str) -> str:
-    """A text argument on one line.
-
-    RAISES (ValueError): it holds bytes that are not UTF-8.
-    """
-    try:
-        text.encode("utf8")
-    except UnicodeEncodeError:
-        raise ValueError("The text is not UTF-8.") from None
-    return " ".join(text.splitlines()) if "\n" in text or "\r" in text else text
-
-
-def _as_file(source: str | None) -> Path | None:
-    if source is None or "\n" in source or len(source) > 1000:
-        return None
-    path = Path(source)
-    if path.is_file():
-        return path
-    if path.suffix in (".txt", ".jsonl", ".ndjson") and " " not in source:
-        raise ValueError(f"There is no file '{source}'.")
-    return None
-
-
-def annotate(nlp: Language, reader: TextReader, bar: tqdm) -> Iterator[tuple[str, Doc]]:
+def pipe_texts(nlp: Language, reader: TextReader, bar: tqdm) -> Iterator[tuple[str, Doc]]:
     """(id, doc) of every text, in order. Texts beyond `nlp.max_length` are rejected like bad lines."""
     texts = iter(reader)
     while part := list(islice(texts, BATCH)):

@@ -145,6 +145,16 @@ class CrossEncoder(PackedEncoder):
         return logits.index_put((token, u[pair]), (self.token_head(states) + self.bias).to(x.dtype))
 
 
+def rescale(module: LabelToSpan | CrossEncoder, temperature: float, bias: float) -> None:
+    """Make every logit `logit / temperature + bias`, by way of the head's weights."""
+    last = module.token_head[-1]
+    with torch.no_grad():
+        # Not in place: weights that were just loaded may stand in memory that is not theirs.
+        last.weight.data = last.weight.data / temperature
+        last.bias.data = last.bias.data / temperature
+        module.bias.data = module.bias.data / temperature + bias
+
+
 def label_pieces(lengths: Tensor, asked: Tensor | None) -> tuple[Tensor, Tensor]:
     """Which packed label pieces each text sees.
 

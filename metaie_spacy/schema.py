@@ -1,5 +1,6 @@
 """What is asked: labels, their queries and thresholds; schemas; parsing and validation."""
 import json
+import math
 from pathlib import Path
 from typing import Any, Iterable, Mapping, NamedTuple
 
@@ -84,6 +85,14 @@ def check_threshold(value: Any, place: str = "threshold") -> float:
     return float(value)
 
 
+def move_threshold(threshold: float, temperature: float, bias: float) -> float:
+    """The threshold that decides on logits `x / temperature + bias` as `threshold` does on x."""
+    if threshold in (0, 1):
+        return float(threshold)
+    x = (math.log(threshold) - math.log1p(-threshold)) / temperature + bias
+    return 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x))
+
+
 def read_labels(text: str) -> list[str]:
     """Labels of a command line: separated by commas.
 
@@ -133,7 +142,8 @@ def _check_schema(schema: Any) -> dict[str, Any]:
         raise ValueError(f"the schema has the unknown keys {sorted(map(str, unknown))}; known are {', '.join(SCHEMA_KEYS)}.")
     checked: dict[str, Any] = {"labels": plain(parse_labels(schema["labels"]))}
     if "threshold" in schema:
-        checked["threshold"] = check_threshold(schema["threshold"])
+        value = schema["threshold"]
+        checked["threshold"] = None if value is None else check_threshold(value)
     for key in ("flat", "set_ents"):
         if key in schema:
             if not isinstance(schema[key], bool):

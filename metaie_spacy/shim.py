@@ -18,9 +18,11 @@ from thinc.api import ArgsKwargs, Optimizer, get_torch_default_device, torch2xp,
 from transformers.modeling_utils import no_init_weights
 
 from .encoder import Labels, LabelStates, PackedEncoder, saved_config
+from .heads import rescale
 from .label_cache import LabelCache
 from .pieces import WordPieces, load_tokenizer, saved_tokenizer
 from .precision import converted, resolve_dtype
+from .schema import check_threshold
 
 TRIM_EVERY = 2**13  # pieces read between two returns of freed memory: some 2 seconds of 2 CPU cores
 HEAD_SCALE = 8.0  # the head's learning rate, in multiples of the encoder's
@@ -118,6 +120,33 @@ class MetaIEShim(HFShim):
             torch.set_num_threads(1)
             self.lock, self._pid = threading.RLock(), os.getpid()
 
+    @property
+    def threshold(self) -> float:
+        """What the weights were calibrated to, 0.5 if they were not. RAISES (ValueError): it is no number from 0 to 1."""
+        return check_threshold(self.module.config.metaie.get("threshold", 0.5), "the threshold that the weights carry")
+
+    def calibrate(self, temperature: float, bias: float, threshold: float) -> None:
+        """Make every logit `logit / temperature + bias`, and `threshold` the one to decide by.
+
+        `config.metaie` keeps the threshold, and under "calibration" what the training's logits have
+        gone through since: weights that are calibrated twice keep both as one.
+        """
+        options = self.module.config.metaie
+        before = options.get("calibration", {"temperature": 1.0, "bias": 0.0})
+        with self.lock:
+            rescale(self.module, temperature, bias)
+            options["threshold"] = threshold
+            options["calibration"] = {"temperature": before["temperature"] * temperature, "bias": before["bias"] / temperature + bias}
+            self.forget()
+
+    def uncalibrate(self) -> None:
+        """Go back to the logits of the training, which pulls them there anyway, and away from the threshold."""
+        options = self.module.config.metaie
+        if "calibration" in options:
+            done = options["calibration"]
+            self.calibrate(1 / done["temperature"], -done["bias"] * done["temperature"], 0.5)
+            del options["threshold"], options["calibration"]
+
     def load_encoder(self) -> None:
         """Start from the encoder's published weights and a fresh head.
 
@@ -158,6 +187,7 @@ class MetaIEShim(HFShim):
             raise ValueError(f"The metaie model in {source} is damaged: {str(error).splitlines()[0]}") from error
         saved, wanted = config.metaie, {"architecture": self.model_cls.__name__, **self.options}
         if labels_only and saved.get("architecture") == "LabelToSpan":
+            _drop_calibration(saved, state)
             saved.update(wanted)
             state = {key: value for key, value in state.items() if not key.startswith("token_head.")}
         for key in ("architecture", "text_sees_labels"):
@@ -297,6 +327,14 @@ def is_pipe_worker() -> bool:
     """Whether this process is a worker of `nlp.pipe(n_process=...)`."""
     target = getattr(multiprocessing.current_process(), "_target", None)
     return getattr(target, "__module__", None) == "spacy.language"
+
+
+def _drop_calibration(saved: dict, state: dict) -> None:
+    """Drop a calibration from weights whose token head is not taken over."""
+    saved.pop("threshold", None)
+    done = saved.pop("calibration", None)
+    if done:
+        state["bias"] = (state["bias"] - done["bias"]) * done["temperature"]
 
 
 def _misfit(source: str, config: Any, reason: str) -> str:

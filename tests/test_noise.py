@@ -1,0 +1,105 @@
+"""Ratios of losses with and without a label."""
+import numpy as np
+import pytest
+import spacy
+import torch
+from conftest import SENTENCES, annotated, wake
+from thinc.api import Adam, warmup_linear
+
+from metaie_spacy.ledger import Ledger, Sourced
+from metaie_spacy.noise import blank_query, drop_noise, label_ratios, tag_losses
+from metaie_spacy.students import load_pipeline
+from metaie_spacy.training import Batch, tagging_loss
+
+GOLD = [("Ada Lovelace", "person"), ("London", "place")]
+
+
+def row_of(text, spans, **fields):
+    found = [{"start": text.index(part), "end": text.index(part) + len(part), "label": label} for part, label in spans]
+    return {"id": "1", "text": text, "spans": found, **fields}
+
+
+TRAIN = [
+    (SENTENCES[0], GOLD),
+    (SENTENCES[1], [("KLM", "airline"), ("Amsterdam", "place"), ("Lagos", "place")]),
+    (SENTENCES[3], [("Marie Curie", "person")]),
+]
+
+
+@pytest.fixture(scope="module")
+def trained(encoders):
+    """A pipeline that knows persons, places and airlines, and tells them apart."""
+    nlp = spacy.blank("en")
+    model = {"@architectures": "metaie-spacy.LabelToSpan.v1", "name": encoders["bert"], "dropout": 0.0, "compute_dtype": "float32"}
+    torch.manual_seed(1)
+    pipe = nlp.add_pipe("metaie", config={"weights": None, "model": model})
+    pipe.model.initialize()
+    wake(pipe.model.shims[0].module)
+    examples = [annotated(nlp, text, spans) for text, spans in TRAIN]
+    nlp.initialize(lambda: examples)
+    optimizer = Adam(warmup_linear(2e-3, 25, 250))
+    for _ in range(250):
+        losses = nlp.update(examples, sgd=optimizer)
+        optimizer.step_schedules()
+    assert losses["metaie"] < 0.05
+    return nlp
+
+
+def test_swapped_labels_have_the_higher_ratios(trained):
+    good = row_of(SENTENCES[0], GOLD)
+    swapped = row_of(SENTENCES[0], [("Ada Lovelace", "place"), ("London", "person")])
+    (right,), (wrong,) = label_ratios([good], trained), label_ratios([swapped], trained)
+    assert max(right.values()) < 1 < min(wrong.values())
+
+
+def test_noisy_labels_lose_their_spans_and_rows_without_any_left_go(trained):
+    mixed = row_of(SENTENCES[0], [("Ada Lovelace", "person"), ("Charles Babbage", "place")], dropped=[{"label": "old"}])
+    wrong = row_of(SENTENCES[0], [("London", "person")])
+    silent = row_of(SENTENCES[1], [])
+    ledger = Ledger()
+    items = [Sourced(row, "a.jsonl", n) for n, row in enumerate((mixed, wrong, silent), 1)]
+    first, last = drop_noise(items, trained, 1.0, ledger)
+    assert [s["label"] for s in first.row["spans"]] == ["person"] and last.row == silent
+    assert first.row["dropped"] == [{"label": "old"}, {"label": "place", "span": "Charles Babbage", "why": "noise"}]
+    assert ledger.spans == {"noise": 1} and ledger.rows == {"noise": 1}
+    assert [(entry["line"], "span" in entry) for entry in ledger.entries] == [(1, True), (2, False)]
+    assert drop_noise(items, trained, 1e9, Ledger()) == items
+
+
+def test_labels_that_cannot_be_rated_are_left_out(trained):
+    row = row_of(SENTENCES[0], [("Ada Lovelace", "person"), ("ovelac", "part of a word"), ("London", "place " * 600)])
+    (ratios,) = label_ratios([row], trained)
+    assert set(ratios) == {"person"}
+    (long,) = label_ratios([row_of(" ".join(SENTENCES * 12), GOLD)], trained)  # several windows
+    assert set(long) == {"person", "place"}
+
+
+def test_ratios_do_not_depend_on_the_company(trained):
+    rows = [row_of(SENTENCES[0], GOLD), row_of(SENTENCES[1], [("KLM", "airline")]), row_of(SENTENCES[2], [("Ibuprofen", "drug")])]
+    together = list(label_ratios(rows, trained))
+    alone = [next(label_ratios([row], trained)) for row in rows]
+    for a, b in zip(together, alone):
+        assert a.keys() == b.keys() and all(a[label] == pytest.approx(b[label], rel=1e-3) for label in a)
+
+
+def test_loss_is_the_training_loss():
+    rng = np.random.default_rng(0)
+    logits, tags = rng.normal(size=(9, 1, 2)), rng.integers(0, 3, (9, 1))
+    batch = Batch(None, None, None, torch.tensor(tags), torch.ones(9, 1), None)
+    assert tag_losses(logits, tags)[0] == pytest.approx(float(tagging_loss(torch.tensor(logits), batch)), rel=1e-5)
+
+
+@pytest.mark.parametrize("family, mask", [("bert", "[MASK]"), ("roberta", "<mask>")])
+def test_blank_query_is_the_mask(make_nlp, family, mask):
+    pipe = make_nlp(family=family).get_pipe("metaie")
+    assert blank_query(pipe) == mask
+    pipe.model.shims[0].pieces.tokenizer.mask_token = None
+    assert blank_query(pipe) == "thing"
+
+
+def test_a_pipeline_that_is_none_is_named(tmp_path):
+    with pytest.raises(ValueError, match="Cannot load the pipeline 'no_such_package'"):
+        load_pipeline("no_such_package")
+    spacy.blank("en").to_disk(tmp_path / "blank")
+    with pytest.raises(ValueError, match="no 'metaie' component"):
+        load_pipeline(str(tmp_path / "blank"))

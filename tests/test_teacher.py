@@ -1,0 +1,199 @@
+"""The door to the LLM, against a real server process that injects faults."""
+import json
+import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from teacher_server import teacher_server
+
+from metaie_spacy.annotators import PromptAnnotator
+from metaie_spacy.answers import SCHEMA
+from metaie_spacy.teacher import BudgetSpent, QuestionError, Teacher, TeacherError
+
+ROOT = Path(__file__).parents[1]
+CORPUS = ROOT / "assets" / "corpus.jsonl"
+ROWS = [json.loads(line) for line in CORPUS.read_text(encoding="utf8").splitlines()[:40]]
+KEY = "sk-very-secret-0123456789"
+
+
+def ask(teacher, text=ROWS[0]["text"], sample=0):
+    return teacher.ask(lambda form: [{"role": "user", "content": f"<text>\n{text}\n</text>"}], json.loads, schema=SCHEMA, sample=sample)
+
+
+def teacher_for(server, **options):
+    return Teacher("test", base_url=server.url, **{"api_key_env": None, "timeout": 5.0, **options})
+
+
+def test_an_answer_on_disk_is_not_asked_for_again(tmp_path):
+    with teacher_server(corpus=[CORPUS]) as server:
+        first = ask(teacher_for(server, cache=str(tmp_path / "a.sqlite")))
+        again = teacher_for(server, cache=str(tmp_path / "a.sqlite"))
+        assert ask(again) == first
+        assert server.stats()["completed"] == 1
+        assert again.meter.prompt_tokens == first[1]["prompt_tokens"]  # earlier answers count as spent
+        ask(again, sample=1)
+        ask(teacher_for(server, cache=str(tmp_path / "a.sqlite"), max_tokens=4000))
+        assert server.stats()["completed"] == 3  # what shapes an answer is in its key
+
+
+@pytest.mark.parametrize("fault", ["429", "500", "503", "cut", "html", "prose", "encoding", "timeout"])
+def test_every_fault_is_outlived(fault):
+    with teacher_server(corpus=[CORPUS], fault={fault: 0.5}, hang=0.4, seed=3) as server:
+        teacher = teacher_for(server, timeout=0.3 if fault == "timeout" else 5.0, attempts=12)
+        for row in ROWS[:8]:
+            answers, usage = ask(teacher, row["text"])
+            found, gold = {a["label"] for a in answers["answers"]}, {s["label"] for s in row["spans"]}
+            # An unusable answer is asked for again at another temperature, at which this server varies.
+            assert len(found & gold) > len(gold) / 2 if fault == "prose" else found == gold
+        assert server.stats()["kinds"][fault] > 0
+        assert teacher.meter.tokens == server.stats()["prompt_tokens"] + server.stats()["completion_tokens"]
+
+
+def test_retry_after_holds_back_all_requests():
+    with teacher_server(corpus=[CORPUS], fault={"429": 0.4}, seed=1) as server:
+        teacher = teacher_for(server, in_flight=4)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda row: ask(teacher, row["text"]), ROWS))
+        log = server.log()
+    refused = [entry for entry in log if entry["status"] == 429]
+    assert refused
+    for entry in refused:
+        # Requests that were on their way when the refusal came may still arrive.
+        early = [e for e in log if entry["at"] + 0.05 < e["at"] < entry["at"] + entry["retry_after"] - 0.02]
+        assert len(early) <= 3
+
+
+def test_a_cut_answer_is_asked_for_at_twice_the_length_and_else_kept_as_far_as_it_goes():
+    longest = max(ROWS, key=lambda row: len(row["spans"]))
+    with teacher_server(corpus=[CORPUS]) as server:
+        whole = len(json.dumps(ask(teacher_for(server), longest["text"])[0]))
+        teacher = teacher_for(server, max_tokens=whole // 4 * 2 // 3)
+        value, usage = teacher.ask(lambda form: [{"role": "user", "content": f"<text>\n{longest['text']}\n</text>"}], str, schema=SCHEMA)
+        assert usage["answers"] == 2 and "cut" not in usage and json.loads(value)
+        teacher = teacher_for(server, max_tokens=20, attempts=2)
+        value, usage = teacher.ask(lambda form: [{"role": "user", "content": f"<text>\n{longest['text']}\n</text>"}], str, schema=SCHEMA)
+        assert usage["cut"] and len(value) == 4 * 2 * 20  # of two cut answers the longer
+
+
+def test_lines_where_the_endpoint_refuses_a_schema(caplog):
+    forms = []
+
+    def render(form):
+        forms.append(form)
+        return [{"role": "user", "content": f"<text>\n{ROWS[0]['text']}\n</text>"}]
+
+    with teacher_server(corpus=[CORPUS], no_json_schema=True) as server:
+        teacher = teacher_for(server)
+        value, _ = teacher.ask(render, str, schema=SCHEMA)
+        assert value.startswith("- ") and forms == ["json", "lines"]
+        assert "asking for lines instead" in caplog.text
+        with pytest.raises(TeacherError, match="refuses a JSON schema .* 'lines' or 'auto'"):
+            ask(teacher_for(server, form="json"))
+
+
+def test_wrong_key_model_or_address_end_the_run_at_once(monkeypatch):
+    monkeypatch.setenv("MY_KEY", KEY)
+    with teacher_server(corpus=[CORPUS], key="another", model="right") as server:
+        began = time.monotonic()
+        with pytest.raises(TeacherError, match="refuses the key in MY_KEY") as error:
+            ask(teacher_for(server, api_key_env="MY_KEY"))
+        assert KEY not in str(error.value)
+        monkeypatch.setenv("MY_KEY", "another")
+        with pytest.raises(TeacherError, match="has no model 'test'"):
+            ask(teacher_for(server, api_key_env="MY_KEY"))
+        assert time.monotonic() - began < 10
+    with pytest.raises(TeacherError, match="does not answer.*Check base_url"):
+        ask(Teacher("test", base_url="http://127.0.0.1:9/v1", api_key_env=None))
+
+
+def test_a_missing_key_is_named_and_a_key_in_its_place_is_not_shown(monkeypatch):
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    with pytest.raises(TeacherError, match="NO_SUCH_KEY is not set"):
+        ask(Teacher("test", base_url="http://127.0.0.1:9/v1", api_key_env="NO_SUCH_KEY"))
+    with pytest.raises(TeacherError, match="NAME of an environment variable") as error:
+        ask(Teacher("test", base_url="http://127.0.0.1:9/v1", api_key_env=KEY))
+    assert KEY not in str(error.value)
+
+
+def test_the_key_is_in_no_log_and_no_file(monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("MY_KEY", KEY)
+    caplog.set_level(logging.DEBUG)
+    with teacher_server(corpus=[CORPUS], key=KEY, fault={"500": 0.5}) as server:
+        ask(teacher_for(server, api_key_env="MY_KEY", cache=str(tmp_path / "a.sqlite")))
+    assert KEY not in caplog.text
+    assert not any(KEY.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_a_text_beyond_the_window_costs_only_itself():
+    with teacher_server(corpus=[CORPUS], max_input=400) as server:
+        teacher = teacher_for(server)
+        with pytest.raises(QuestionError, match="refused .400.*maximum context length"):
+            ask(teacher, "word " * 1000)
+        assert ask(teacher)[0]["answers"]
+
+
+def test_an_endpoint_that_dies_ends_the_run_after_a_few_questions():
+    with teacher_server(corpus=[CORPUS]) as server:
+        teacher = teacher_for(server, retries=0)
+        ask(teacher)
+        server.process.kill()
+        server.process.wait()
+        errors = []
+        for row in ROWS[1:8]:
+            with pytest.raises(ValueError) as error:
+                ask(teacher, row["text"])
+            errors.append(type(error.value))
+        assert errors[:4] == [QuestionError] * 4 and errors[4:] == [TeacherError] * 3
+
+
+def test_no_request_is_sent_that_could_exceed_the_budget():
+    with teacher_server(corpus=[CORPUS], delay=0.02) as server:
+        teacher = teacher_for(server, budget_tokens=6000, max_tokens=1000, in_flight=6)
+        results = []
+
+        def one(row):
+            try:
+                results.append(ask(teacher, row["text"]))
+            except BudgetSpent:
+                results.append(None)
+
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(one, ROWS))
+        assert 0 < teacher.meter.tokens <= 6000
+        assert teacher.meter.tokens > 6000 - 1000 - 400  # and little of it is left lying
+        assert results.count(None) > 0
+        priced = teacher_for(server, budget_money=0.005, price_in=1.0, price_out=2.0, max_tokens=1000)
+        with pytest.raises(BudgetSpent, match="cost 0.00"):
+            for row in ROWS:
+                ask(priced, row["text"])
+        assert priced.meter.cost <= 0.005
+
+
+def test_settings_that_cannot_work_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="form is 'xml'"):
+        Teacher("x", form="xml")
+    with pytest.raises(ValueError, match="budget_money needs prices"):
+        Teacher("x", budget_money=1.0)
+    with pytest.raises(ValueError, match="at least 1"):
+        Teacher("x", in_flight=0)
+    (tmp_path / "no.sqlite").write_text("this is no database, whatever its name says" * 50)
+    with pytest.raises(ValueError, match="no store of answers"):
+        Teacher("x", cache=str(tmp_path / "no.sqlite"))
+    with pytest.raises(ValueError, match="temperature above 0"):
+        PromptAnnotator(Teacher("x"), ROOT / "assets" / "prompt.jinja", samples=3)
+
+
+def test_one_store_serves_threads(tmp_path):
+    with teacher_server(corpus=[CORPUS]) as server:
+        teacher = teacher_for(server, cache=str(tmp_path / "a.sqlite"))
+        barrier = threading.Barrier(8)
+
+        def one(i):
+            barrier.wait()
+            return ask(teacher, ROWS[i]["text"])[1]["answers"]
+
+        with ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(one, range(8))) == 8 == teacher.store.totals()[0]
