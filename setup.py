@@ -42,6 +42,6 @@ setup(
         ],
         "spacy_readers": ["metaie-spacy.Corpus.v1 = metaie_spacy.corpus:make_corpus"],
         "spacy_scorers": ["metaie-spacy.scorer.v1 = metaie_spacy.spans:make_metaie_scorer"],
-        "spacy_misc": ["metaie-spacy.Teacher.v1 = metaie_spacy.teacher:make_teacher"],
+        "spacy_misc": ["metaie-spacy.Teacher.v1 = metaie_spacy.teacher:Teacher"],
     },
 )

@@ -67,7 +67,7 @@ def run_soak(folder: Path, rows: list[dict], args: argparse.Namespace) -> dict:
     spent = next((line.strip() for line in last.stdout.splitlines() if "answers," in line), "")
     return {
         "texts": len(rows), "faults": args.faults, "kills": args.kills, "in_flight": args.in_flight, "seconds": round(time.perf_counter() - began, 1),
-        "last_exit": last.returncode, "client_says": spent[spent.find(" ") + 1 :],
+        "last_exit": last.returncode, "client_says": spent[spent.find(" ") + 1 :].removesuffix("\x1b[0m"),
         "rows": sum(ids.values()), "texts_exactly_once": sum(n == 1 for n in ids.values()), "requests": dict(calls),
         "answers_completed_by_server": len(completed), "answers_on_disk": answers, "lost_answers": len(completed) - answers,
         "allowed_losses": args.kills * args.in_flight + calls.get("cut", 0) + calls.get("timeout", 0),

@@ -34,13 +34,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the datasets")
     parser.add_argument("--model", default="en_metaie_sm", help="package or path")
     parser.add_argument("--limit", type=int, default=0, help="only the first texts of each; 0: all")
-    parser.add_argument("--threshold", type=float, default=0.5)
+    parser.add_argument("--threshold", type=float, help="without it, the one that the weights were calibrated to")
     parser.add_argument("--output", type=Path, help="write the result here (JSON)")
     args = parser.parse_args()
     nlp = spacy.load(args.model)
     pipe = nlp.get_pipe("metaie")
     pipe.flat, pipe.threshold = True, args.threshold
-    result = {"settings": {"threshold": args.threshold, "flat": True, "limit": args.limit}, "datasets": {}, "means": {}}
+    result = {"settings": {"threshold": pipe.effective_threshold, "flat": True, "limit": args.limit}, "datasets": {}, "means": {}}
     for name in [name for names in GROUPS.values() for name in names]:
         path = args.data / name / "test.jsonl"
         scores = evaluate(nlp, path, labels=label_queries(path.parent), limit=args.limit, progress=True)

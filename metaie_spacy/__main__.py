@@ -5,13 +5,16 @@ import sys
 from contextlib import ExitStack
 from enum import Enum
 from pathlib import Path
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 import typer
 from tqdm import tqdm
 
 from . import stages
 from .schema import read_labels, read_schema
+
+if TYPE_CHECKING:
+    from spacy.language import Language
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -179,7 +182,7 @@ def use_gpu(number: int) -> None:
         fail(f"--gpu {number}: {error}\nspaCy needs CuPy for it: install metaie-spacy[cuda12x] or metaie-spacy[cuda13x].")
 
 
-def load_pipeline(name: str, gpu: int = -1):
+def load_pipeline(name: str, gpu: int = -1) -> "Language":
     """A pipeline that has a metaie component.
 
     RAISES (SystemExit): there is none; the reason goes to stderr.

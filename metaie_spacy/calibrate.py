@@ -17,7 +17,8 @@ from .spans import PRF, Answer, decode, flatten
 BINS = 15
 MIN_SPANS = 50  # predicted, in each half
 MIN_GOLD = 30  # of a label that may get a threshold of its own
-CANDIDATES = 1 / (1 + np.exp(-np.arange(-4, 4.01, 0.25)))  # thresholds that are tried, evenly spaced as logits
+CANDIDATES = 1 / (1 + np.exp(-np.arange(-2.5, 1.01, 0.25)))  # boundaries that are tried, evenly spaced as logits
+LEAST = np.arange(1, 100) / 100  # least scores that are tried
 SURE = 2.0  # standard errors by which another threshold must be better
 
 
@@ -46,16 +47,18 @@ class Scale(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """How spans are chosen: the threshold, those of labels that have their own, and `MetaIE.flat`."""
+    """How spans are chosen, see `MetaIE.threshold`: the least score, the boundary at which tokens
+    are tagged, least scores of labels that have their own, and `MetaIE.flat`."""
 
     threshold: float
+    tag: float
     labels: dict[str, float]
     flat: bool
 
     def move(self, scale: Scale) -> "Rules":
         """The rules that decide on scaled logits as these do on unscaled ones."""
         labels = {name: move_threshold(value, *scale) for name, value in self.labels.items()}
-        return Rules(move_threshold(self.threshold, *scale), labels, self.flat)
+        return Rules(move_threshold(self.threshold, *scale), move_threshold(self.tag, *scale), labels, self.flat)
 
 
 class Cells(NamedTuple):
@@ -80,15 +83,14 @@ def calibrate(
     seed: int = 0,
     progress: bool = False,
 ) -> dict:
-    """Make the score of a span the probability that it is exactly right.
+    """Make the score of a span the probability that it is exactly right, and find the least score to keep.
 
     Logits become `logit / temperature + bias` (Platt 1999, "Probabilistic outputs for support
     vector machines"; for networks Guo et al. 2017, arXiv 1706.04599), folded into the head's
-    weights. Such a map keeps the order of logits, so that every threshold has a counterpart that
-    decides the same. Thus the decision is settled first, on the logits as they are: the threshold
-    in use stays, unless another has a clearly better F on the half that is fitted to. The map is
-    then fitted once, to exactly the spans that are predicted: fitted to those below the threshold
-    too, it is worse for those above.
+    weights. On the half that is fitted to, each of several boundaries for tags is tried: the scale
+    is fitted to the spans that it gives, and the least score chosen that gives the best F. To tag
+    readily and to drop spans by their scores is better than to tag sparingly, which also trims
+    words off right spans. Without a clear lead over the rules in use, those stay.
 
     nlp (Language): is changed in place; save it with `nlp.to_disk`. The component's `threshold`
         becomes None, that is, the one that its weights now carry.
@@ -98,8 +100,8 @@ def calibrate(
         component's; labels without a threshold get one if they have at least 30 gold spans and
         clearly gain by it. None: every text is asked its own labels and those noted as absent.
     name (str): of the component. seed (int): chooses the half of the documents that is fitted to.
-    RETURNS (dict): `temperature`, `bias`, `threshold`, `labels` (thresholds of single labels),
-        `texts`, `seed`; `before` and `after` on the half that was not fitted to: `threshold`, `p`,
+    RETURNS (dict): `temperature`, `bias`, `threshold`, `tag_threshold`, `labels` (thresholds of
+        single labels), `texts`, `seed`; `before` and `after` on the half that was not fitted to: `threshold`, `p`,
         `r`, `f`, `spans` (predicted), `ece` (over 15 bins of equal mass), `brier`, `bins`.
     RAISES (ValueError): a bad row, no such component, or too few predicted spans.
     """
@@ -108,20 +110,17 @@ def calibrate(
     pipe = nlp.get_pipe(name)
     closed = None if labels is None else parse_labels(labels)
     own = {label.name: label.threshold for label in closed or () if label.threshold is not None}
-    old = Rules(pipe.effective_threshold, own, pipe.flat)
+    old = Rules(pipe.effective_threshold, pipe.model.shims[0].tag_threshold, own, pipe.flat)
     texts = list(score_rows(nlp, read_chosen(path, only), closed, old, name=name, progress=progress))
     fitted, held_out = split_documents(texts, seed)
     check_enough(fitted, held_out, old, path)
-    new = settle(fitted, old, [] if closed is None else [label.name for label in closed])
-    check_enough(fitted, held_out, new, path)
-    scale = fit_scale(cells_of(fitted, new))
-    moved = new.move(scale)
+    new, scale = settle(fitted, old, [] if closed is None else [label.name for label in closed])
     if closed is not None:
-        closed = plain(label._replace(threshold=moved.labels.get(label.name)) for label in closed)
-    pipe.calibrate(*scale, moved.threshold, labels=closed)
+        closed = plain(label._replace(threshold=new.labels.get(label.name)) for label in closed)
+    pipe.calibrate(*scale, new.threshold, new.tag, labels=closed)
     return {
-        **scale._asdict(), "threshold": moved.threshold, "labels": moved.labels, "texts": len(texts), "seed": seed,
-        "before": measure(held_out, old, Scale()), "after": measure(held_out, moved, scale),
+        **scale._asdict(), "threshold": new.threshold, "tag_threshold": new.tag, "labels": new.labels, "texts": len(texts), "seed": seed,
+        "before": measure(held_out, old, Scale()), "after": measure(held_out, new, scale),
     }  # fmt: skip
 
 
@@ -138,7 +137,7 @@ def score_rows(
     nlp: Language, rows: list[dict], labels: tuple[Label, ...] | None, rules: Rules, *, name: str, progress: bool
 ) -> Iterator[Scored]:
     """Run the model once over every row; of its logits, labels are kept that some threshold lets through."""
-    lowest = CANDIDATES[0] if min([rules.threshold, *rules.labels.values()]) >= CANDIDATES[0] else 0.0
+    lowest = CANDIDATES[0] if min([rules.threshold, rules.tag, *rules.labels.values()]) >= CANDIDATES[0] else 0.0
     floor = np.log(lowest) - np.log1p(-lowest) if lowest else -np.inf
     names = None if labels is None else {label.name for label in labels}
     bar = tqdm(total=len(rows), desc="calibrate", mininterval=5, disable=not progress)
@@ -177,7 +176,7 @@ def predict(texts: Sequence[Scored], rules: Rules, scale: Scale = Scale()) -> It
         found: list[Answer] = []
         for names, tokens, logits in text.parts:
             thresholds = np.array([rules.labels.get(name, rules.threshold) for name in names])
-            found += decode(logits * factor + bias, names, thresholds, tokens)
+            found += decode(logits * factor + bias, names, np.minimum(thresholds, rules.tag), tokens, least=thresholds)
         for answer in flatten(found) if rules.flat else found:
             yield i, answer, (text.offsets[answer.start][0], text.offsets[answer.end - 1][1], answer.label) in text.gold
 
@@ -193,27 +192,56 @@ def check_enough(fitted: Sequence[Scored], held_out: Sequence[Scored], rules: Ru
         )
 
 
-def settle(texts: Sequence[Scored], rules: Rules, names: Sequence[str]) -> Rules:
-    """The rules with a better threshold, where there clearly is one: for all labels, and for each often-seen one.
+def settle(texts: Sequence[Scored], old: Rules, names: Sequence[str]) -> tuple[Rules, Scale]:
+    """The rules with the best F, and the scale that their scores are calibrated by.
 
     names (Sequence[str]): the closed label set; empty: an open one, in which no label has a threshold of its own.
     """
     often = Counter(label for text in texts for _, _, label in text.gold)
-    often = [name for name in names if often[name] >= MIN_GOLD and name not in rules.labels]
-    tried = [rules.threshold, *CANDIDATES.tolist()]
-    column = {name: i for i, name in enumerate(often)}  # all other labels share the last one
-    counts = np.zeros((len(tried), len(texts), len(often) + 1, 3), dtype="int32")
+    often = [name for name in names if often[name] >= MIN_GOLD and name not in old.labels]
+    kept = fit_scale(cells_of(texts, old))
+    tried = [(old.move(kept), kept, count_right(texts, old, Scale(), [old.threshold], often, old)[0])]
+    for tag in [old.tag, *CANDIDATES.tolist()]:
+        every = Rules(tag, tag, {}, old.flat)
+        cells = cells_of(texts, every)
+        if len(cells.sizes) < MIN_SPANS:
+            continue
+        scale = fit_scale(cells)
+        moved = every.move(scale)
+        cuts = LEAST[moved.tag <= LEAST]
+        if len(cuts):
+            counts = count_right(texts, moved, scale, cuts, often, old)
+            best = int(fscores(counts.sum(2)).argmax())
+            by_label = [clearly_best(counts[:, :, k], best) for k in range(len(often))]
+            own = {name: float(cuts[c]) for name, c in zip(often, by_label) if c != best}
+            rules = Rules(float(cuts[best]), moved.tag, {**old.move(scale).labels, **own}, old.flat)
+            tried.append((rules, scale, np.stack([counts[c, :, k] for k, c in enumerate([*by_label, best])], 1)))
+    rules, scale, _ = tried[clearly_best(np.stack([counts.sum(1) for _, _, counts in tried]), 0)]
+    return rules, scale
+
+
+def count_right(
+    texts: Sequence[Scored], rules: Rules, scale: Scale, cuts: Sequence[float], often: Sequence[str], old: Rules
+) -> np.ndarray:
+    """Correct, predicted and gold spans of labels without a threshold of their own, if spans below a cut are dropped.
+
+    RETURNS (ndarray): per cut, text and label, int32 (C, N, K + 1, 3); all but the K labels of `often` share the last column.
+    """
+    column = {name: k for k, name in enumerate(often)}
+    counts = np.zeros((len(cuts), len(texts), len(often) + 1, 3), dtype="int32")
     for i, text in enumerate(texts):
         for _, _, label in text.gold:
-            counts[:, i, column.get(label, -1), 2] += label not in rules.labels
-    for number, threshold in enumerate(tried):
-        for i, answer, correct in predict(texts, rules._replace(threshold=threshold)):
-            if answer.label not in rules.labels:
-                counts[number, i, column.get(answer.label, -1), :2] += correct, 1
-    best = clearly_best(counts.sum(2), 0)
-    single = {name: clearly_best(counts[:, :, u], best) for name, u in column.items()}
-    own = {name: tried[number] for name, number in single.items() if number != best}
-    return Rules(tried[best], {**rules.labels, **own}, rules.flat)
+            counts[:, i, column.get(label, -1), 2] += label not in old.labels
+    for i, answer, correct in predict(texts, rules, scale):
+        if answer.label not in old.labels:
+            counts[: np.searchsorted(cuts, answer.score, side="right"), i, column.get(answer.label, -1), :2] += correct, 1
+    return counts
+
+
+def fscores(counts: np.ndarray) -> np.ndarray:
+    """F of every choice, (C,), from correct, predicted and gold spans per choice and text, (C, N, 3)."""
+    correct, predicted, gold = counts.sum(1).T
+    return 2 * correct / np.maximum(1, predicted + gold)
 
 
 def clearly_best(counts: np.ndarray, now: int) -> int:
@@ -221,8 +249,7 @@ def clearly_best(counts: np.ndarray, now: int) -> int:
 
     counts (ndarray): correct, predicted and gold spans per choice and text, (C, N, 3).
     """
-    correct, predicted, gold = counts.sum(1).T
-    f = 2 * correct / np.maximum(1, predicted + gold)
+    f = fscores(counts)
     best = int(f.argmax())
     # F exceeds f[now] if, and only if, the sum of this over the texts exceeds 0.
     lead = 2.0 * (counts[best, :, 0] - counts[now, :, 0]) - f[now] * (counts[best, :, 1] - counts[now, :, 1])
@@ -238,7 +265,7 @@ def cells_of(texts: Sequence[Scored], rules: Rules) -> Cells:
         first, last = np.searchsorted(part.tokens, [answer.start, answer.end])
         cells.append(np.sort(part.logits[first:last, u].astype("float64"), axis=-1)[:, ::-1])
         correct.append(is_correct)
-    return Cells(np.concatenate(cells), np.array([len(rows) for rows in cells]), np.array(correct))
+    return Cells(np.concatenate([np.zeros((0, 2)), *cells]), np.array([len(rows) for rows in cells]), np.array(correct))
 
 
 def fit_scale(cells: Cells) -> Scale:

@@ -92,7 +92,7 @@ def licences(found: dict[str, int], known: dict[str, dict]) -> list[dict]:
         entry = known[prefix] if prefix is not None else {"name": source, "author": "unknown", "license": "not stated"}
         result[entry["name"]] = entry
         rows[entry["name"]] += n
-    return [entry | {"rows": rows[name]} for name, entry in result.items()]
+    return [entry | {"rows": str(rows[name])} for name, entry in result.items()]  # spaCy takes strings alone
 
 
 def markdown(meta: dict, include: list[Path]) -> str:

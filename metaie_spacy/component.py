@@ -80,8 +80,9 @@ class MetaIE(TrainablePipe):
     model (Model): one of the architectures of this package.
     labels: a list of names, or a mapping from name to query or to `{"query", "threshold",
         "description"}`, or a list of such mappings with a "name" each.
-    threshold (float | None): in [0, 1]; more trades recall for precision. None: the one that the
-        weights were calibrated to; where they were not 0.5, which takes the likeliest tags.
+    threshold (float | None): the least score of a span, in [0, 1]; more trades recall for precision.
+        None: the one that the weights were calibrated to, where they were not 0.5. Tokens are tagged
+        at the weights' own boundary, or at the threshold where that is lower: 0 tags every token.
     flat (bool): keep only the best-scored of overlapping spans.
     set_ents (bool): write the flat, best-scored spans to `doc.ents` too; entities that none of
         them overlaps are kept.
@@ -194,22 +195,23 @@ class MetaIE(TrainablePipe):
 
         load_weights(self.model, source, labels_only=labels_only)
 
-    def calibrate(self, temperature: float, bias: float, threshold: float, *, labels: Any = None) -> None:
-        """Make every logit `logit / temperature + bias`, and `threshold` the weights' own, in place of the one that was set.
+    def calibrate(self, temperature: float, bias: float, threshold: float, tag_threshold: float, *, labels: Any = None) -> None:
+        """Make every logit `logit / temperature + bias`, and the thresholds the weights' own, in place of the one that was set.
 
         temperature (float): above 0. bias (float): of B and I against O.
+        threshold (float): the least score of a span. tag_threshold (float): at which tokens are tagged.
         labels: become the component's, with thresholds for the new logits; None: thresholds of the
             component's labels move along, so that they decide as before.
         RAISES (ValueError): the temperature or the threshold is out of range.
         """
         if not temperature > 0:
             raise ValueError(f"temperature must be above 0, not {temperature!r}.")
-        check_threshold(threshold)
+        check_threshold(threshold), check_threshold(tag_threshold, "tag_threshold")
         if labels is None:
             moved = (None if label.threshold is None else move_threshold(label.threshold, temperature, bias) for label in self._labels)
             labels = plain(label._replace(threshold=value) for label, value in zip(self._labels, moved))
         self.load()
-        self.model.shims[0].calibrate(temperature, bias, threshold)
+        self.model.shims[0].calibrate(temperature, bias, threshold, tag_threshold)
         self.labels, self.threshold = labels, None
 
     def __call__(self, doc: Doc, *, labels: Any = None, batch_size: int | None = None) -> Doc:
@@ -259,10 +261,11 @@ class MetaIE(TrainablePipe):
         if any(not asked for asked in wanted):
             warnings.warn(f"'{self.name}' was given no labels for some texts: nothing is extracted from them. Set its 'labels'.")
         answers: list[list[Answer]] = [[] for _ in docs]
-        threshold = self.effective_threshold
+        threshold = self.effective_threshold  # loads the weights
         for i, asked, tokens, logits in self.score_labels(docs, wanted):
             thresholds = np.array([threshold if label.threshold is None else label.threshold for label in asked])
-            answers[i] += decode(logits, [label.name for label in asked], thresholds, tokens)
+            tags = np.minimum(thresholds, self.model.shims[0].tag_threshold)
+            answers[i] += decode(logits, [label.name for label in asked], tags, tokens, least=thresholds)
         return [
             (flatten(found) if self.flat else found, [label.name for label in asked]) for found, asked in zip(answers, wanted)
         ]

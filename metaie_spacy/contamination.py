@@ -52,7 +52,7 @@ def read_words(path: Path) -> Iterator[tuple[list[str], bool]]:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise ValueError(f"'{path}' is not UTF-8 ({error.reason} at byte {error.start}); convert it before rows are checked against it.") from None
+        raise ValueError(f"'{path}' is not UTF-8 ({error.reason} at byte {error.start}). Convert it, then check against it.") from None
     if path.suffix not in (".jsonl", ".ndjson"):
         yield words_of("\n".join(lines)), False
         yield from ((words_of(line), True) for line in lines)
@@ -65,5 +65,7 @@ def read_words(path: Path) -> Iterator[tuple[list[str], bool]]:
         except (ValueError, TypeError, KeyError):
             text = None
         if not isinstance(text, str):
-            raise ValueError(f"{path}, line {number}: expected an object with a string \"text\". Plain text files need another ending than {path.suffix}.")
+            raise ValueError(
+                f"{path}, line {number}: expected an object with a string \"text\". Plain text needs another ending than {path.suffix}."
+            )
         yield words_of(text), True

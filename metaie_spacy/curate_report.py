@@ -32,30 +32,40 @@ def markdown(report: dict, rows: Mapping[str, int]) -> str:
     """
     counts, spans, labels = report["rows"], report["spans"], report["labels"]
     dropped = sum(counts["dropped"].values())
+    summary = (
+        f"Of {counts['in']:,} rows, {counts['out']:,} are kept and {dropped:,} dropped; {spans['out']:,} of {spans['in']:,} "
+        "spans that could be read are kept."
+    )
+    wordings = (
+        f"{labels['in']:,} labels, {labels['after_spelling']:,} after normalising their spelling, {labels['out']:,} in the end. "
+        f"{labels['respelled']:,} wordings (absent ones included) were respelled, {labels['clustered']:,} labels joined to another."
+    )
+    lost = [(why, n, "the label does not explain it" if why == "noise" else REASONS[why]) for why, n in spans["dropped"].items()]
     parts = [
         "# Curated annotations",
-        f"Of {counts['in']:,} rows, {counts['out']:,} are kept and {dropped:,} dropped; {spans['out']:,} of {spans['in']:,} spans that could be read are kept.",
+        summary,
         "## Dropped rows",
         table(("why", "rows", "what"), [(why, n, REASONS[why]) for why, n in counts["dropped"].items()]),
         "## Spans dropped from rows that are kept",
-        table(("why", "spans", "what"), [(why, n, "the label does not explain it" if why == "noise" else REASONS[why]) for why, n in spans["dropped"].items()]),
+        table(("why", "spans", "what"), lost),
         "## Splits",
-        table(("split", "rows", "documents", "spans", "labels"), [(name, *figures.values()) for name, figures in report["splits"].items()]),
-        f"{report['linked']['documents']:,} documents in {report['linked']['groups']:,} groups have rows much alike; each group is on one side.",
+        table(("split", "rows", "documents", "spans", "labels"), [(name, *n.values()) for name, n in report["splits"].items()]),
+        "{documents:,} documents in {groups:,} groups have rows much alike; each group is on one side.".format(**report["linked"]),
         "## Files",
         table(("file", "rows", "dropped"), [(path, *figures.values()) for path, figures in report["files"].items()]),
         "## Teachers",
         table(("teacher", "rows"), [(name or "(none)", n) for name, n in report["teachers"].items()]),
         "## Labels",
-        f"{labels['in']:,} labels, {labels['after_spelling']:,} after normalising their spelling, {labels['out']:,} in the end. "
-        f"{labels['respelled']:,} wordings (absent ones included) were respelled, {labels['clustered']:,} labels joined to another.",
+        wordings,
         table(("label", "rows"), list(rows.items())[:MOST_FREQUENT]),
     ]
     if report["clusters"]:
         ordered = sorted(report["clusters"].items(), key=lambda pair: (-len(pair[1]), pair[0]))
-        parts += ["## Joined labels (largest clusters)", table(("label", "replaces"), [(new, "; ".join(old)) for new, old in ordered[:EXAMPLES]])]
+        joined = [(new, "; ".join(old)) for new, old in ordered[:EXAMPLES]]
+        parts += ["## Joined labels (largest clusters)", table(("label", "replaces"), joined)]
     settings = [(name, "off" if value is None else value) for name, value in report["settings"].items()]
-    return "\n\n".join(part for part in [*parts, "## Settings", table(("setting", "value"), settings)] if part) + "\n"
+    parts += ["## Settings", table(("setting", "value"), settings)]
+    return "\n\n".join(parts) + "\n"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence]) -> str:

@@ -1,8 +1,11 @@
 """Texts that are there twice: by id, word for word, or nearly so."""
 import re
-from typing import Iterable, Sequence
+from typing import TYPE_CHECKING, Iterable, Sequence
 
 from .ledger import Ledger, Sourced
+
+if TYPE_CHECKING:
+    from datasketch import MinHash
 
 SHINGLE = 5  # words
 NUM_PERM = 128  # hash functions of a MinHash: its estimate of a likeness of 0.8 is off by 0.035 (one standard deviation)
@@ -74,7 +77,7 @@ class NearTexts:
         self._index = MinHashLSH(threshold=threshold, num_perm=NUM_PERM, weights=(0.1, 0.9))
         self._empty = MinHash(num_perm=NUM_PERM, seed=1)
 
-    def sketch(self, text: str):
+    def sketch(self, text: str) -> "MinHash | None":
         """The MinHash of a text; None for one without words, which is like no other."""
         shingles = shingles_of(text)
         if not shingles:

@@ -62,20 +62,20 @@ class WordCases:
         return self.upper[word.lower()] > self.lower[word.lower()]
 
 
-def normal_label(label: str, cases: WordCases = WordCases()) -> str:
+def normal_label(label: str, cases: WordCases | None = None) -> str:
     """A label in the spelling that this package trains and asks with.
 
     NFKC, single spaces, no quotes around it, no full stop after it; snake_case, camelCase and SHOUTING
     become words; the first letter is small unless it opens an acronym or a name.
 
-    cases (WordCases): what the corpus knows about its words; without, names are told by their
+    cases (WordCases | None): what the corpus knows about its words; without, names are told by their
         neighbours alone ("Ada Lovelace's employer" stays, "Adverse event" does not).
     RETURNS (str): never empty; a label of punctuation alone stays.
     """
     name = " ".join(unicodedata.normalize("NFKC", label).replace("_", " ").split())
     bare = _bare(name)
     for step in (_split_humps, _unshout, _lower_first):
-        bare = step(bare, cases) if bare else bare
+        bare = step(bare, cases or WordCases()) if bare else bare
     return bare or name or label
 
 

@@ -9,6 +9,9 @@ from typing import Any, Iterable, Iterator, NamedTuple
 from .corpus import check_row
 
 
+BROKEN = ("not JSON", "cut line", "not UTF-8", "half a character", "no annotation row")  # why a line is no row
+
+
 class Sourced(NamedTuple):
     """An annotation row, the file it came from and its line there, counted from 1."""
 
@@ -50,7 +53,7 @@ class Ledger:
 
 
 class BrokenRow(ValueError):
-    """Why a line is no usable row (`args[0]`), and what exactly is wrong (`args[1]`)."""
+    """Why a line is no usable row (`args[0]`, one of BROKEN), and what exactly is wrong (`args[1]`)."""
 
 
 def read_sources(sources: Iterable[str | Path], ledger: Ledger) -> Iterator[Sourced]:

@@ -125,17 +125,22 @@ class MetaIEShim(HFShim):
         """What the weights were calibrated to, 0.5 if they were not. RAISES (ValueError): it is no number from 0 to 1."""
         return check_threshold(self.module.config.metaie.get("threshold", 0.5), "the threshold that the weights carry")
 
-    def calibrate(self, temperature: float, bias: float, threshold: float) -> None:
-        """Make every logit `logit / temperature + bias`, and `threshold` the one to decide by.
+    @property
+    def tag_threshold(self) -> float:
+        """At which tokens are tagged before spans are dropped by their scores. RAISES (ValueError): as `threshold`."""
+        return check_threshold(self.module.config.metaie.get("tag_threshold", 0.5), "the tag_threshold that the weights carry")
 
-        `config.metaie` keeps the threshold, and under "calibration" what the training's logits have
+    def calibrate(self, temperature: float, bias: float, threshold: float, tag_threshold: float) -> None:
+        """Make every logit `logit / temperature + bias`, and the thresholds the ones to decide by.
+
+        `config.metaie` keeps the thresholds, and under "calibration" what the training's logits have
         gone through since: weights that are calibrated twice keep both as one.
         """
         options = self.module.config.metaie
         before = options.get("calibration", {"temperature": 1.0, "bias": 0.0})
         with self.lock:
             rescale(self.module, temperature, bias)
-            options["threshold"] = threshold
+            options["threshold"], options["tag_threshold"] = threshold, tag_threshold
             options["calibration"] = {"temperature": before["temperature"] * temperature, "bias": before["bias"] / temperature + bias}
             self.forget()
 
@@ -144,8 +149,8 @@ class MetaIEShim(HFShim):
         options = self.module.config.metaie
         if "calibration" in options:
             done = options["calibration"]
-            self.calibrate(1 / done["temperature"], -done["bias"] * done["temperature"], 0.5)
-            del options["threshold"], options["calibration"]
+            self.calibrate(1 / done["temperature"], -done["bias"] * done["temperature"], 0.5, 0.5)
+            del options["threshold"], options["tag_threshold"], options["calibration"]
 
     def load_encoder(self) -> None:
         """Start from the encoder's published weights and a fresh head.
@@ -331,7 +336,7 @@ def is_pipe_worker() -> bool:
 
 def _drop_calibration(saved: dict, state: dict) -> None:
     """Drop a calibration from weights whose token head is not taken over."""
-    saved.pop("threshold", None)
+    saved.pop("threshold", None), saved.pop("tag_threshold", None)
     done = saved.pop("calibration", None)
     if done:
         state["bias"] = (state["bias"] - done["bias"]) * done["temperature"]

@@ -18,7 +18,7 @@ class Answer(NamedTuple):
 
 
 def decode(
-    logits: np.ndarray, labels: Sequence[str], thresholds: np.ndarray, tokens: Sequence[int], temperature: float = 1.0
+    logits: np.ndarray, labels: Sequence[str], thresholds: np.ndarray, tokens: Sequence[int], least: np.ndarray | None = None
 ) -> list[Answer]:
     """Read the spans off one text's logits.
 
@@ -29,13 +29,13 @@ def decode(
     labels (Sequence[str]): the U labels. thresholds (ndarray): one per label in [0, 1], (U,).
     tokens (Sequence[int]): the token index of each of the W scored tokens; tokens between two
         scored ones (white space) belong to the span that runs over them.
-    temperature (float): divides the logits before they become probabilities.
+    least (ndarray | None): drop spans that score less, one per label in [0, 1], (U,); at 1 all are.
     RETURNS (list[Answer]): ordered by label, then position; the score is the mean probability of
         the chosen tags under the unshifted softmax.
     """
     if not len(logits) or not len(labels):
         return []
-    scaled = logits.transpose(1, 0, 2) / temperature  # (U, W, 2)
+    scaled = logits.transpose(1, 0, 2)  # (U, W, 2)
     best = scaled.max(-1)
     with np.errstate(divide="ignore"):  # 0 and 1 are minus and plus infinity
         shift = (np.log(thresholds) - np.log1p(-thresholds))[:, None]
@@ -51,10 +51,11 @@ def decode(
     starts = np.flatnonzero(opens)
     stops = np.append(starts[1:], len(u))
     scores = np.minimum(np.add.reduceat(probability, starts) / (stops - starts), 1.0)
-    return [
-        Answer(labels[label], tokens[first], tokens[last] + 1, score)
-        for label, first, last, score in zip(u[starts].tolist(), i[starts].tolist(), i[stops - 1].tolist(), scores.tolist())
-    ]
+    found = u[starts], i[starts], i[stops - 1], scores
+    if least is not None:
+        limits = least[found[0]]
+        found = tuple(part[(scores >= limits) & (limits < 1)] for part in found)
+    return [Answer(labels[label], tokens[first], tokens[last] + 1, score) for label, first, last, score in zip(*(part.tolist() for part in found))]
 
 
 def flatten(answers: Iterable[Answer]) -> list[Answer]:

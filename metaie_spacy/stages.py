@@ -1,6 +1,7 @@
 """The command line of the distillation project: from raw text to a model. Arguments and messages only."""
 import json
 import logging
+import shutil
 from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
@@ -87,6 +88,7 @@ def curate(
 
     paths, options = split_options(sources, CurateSettings)
     files = [file for path in map(Path, paths) for file in (sorted(path.glob("*.jsonl")) if path.is_dir() else [path])]
+    files = [file for file in files if not file.name.endswith(".failed.jsonl")]  # texts that 'annotate' could not do
     if not files:
         raise ValueError(f"There are no .jsonl files in {', '.join(paths) or 'no folder'}. Run 'annotate' or 'convert' first.")
     settings = CurateSettings(against=tuple(map(str, against)), **options)
@@ -116,6 +118,9 @@ def calibrate(
     nlp = load_pipeline(model)
     result = run(nlp, data, only=only, labels=read_labels(labels) if labels else None, seed=seed, progress=True)
     nlp.to_disk(output)
+    for file in (Path(model) / name for name in ("LICENSE", "NOTICE", "LICENSES_SOURCES")):
+        if file.exists():
+            shutil.copy(file, output / file.name)
     if report:
         report.write_text(json.dumps(result, indent=1) + "\n", encoding="utf8")
     for when in ("before", "after"):

@@ -21,7 +21,8 @@ def load_pipeline(source: str) -> "Language":
     try:
         nlp = spacy.load(source)
     except OSError as error:
-        raise ValueError(f"Cannot load the pipeline '{source}': {str(error).splitlines()[0]} Give an installed package or a directory.") from None
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"Cannot load the pipeline '{source}': {reason} Give an installed package or a directory.") from None
     pipe = metaie_of(nlp)
     pipe.load()
     pipe.model.shims[0].compute_dtype = "float32"

@@ -3,16 +3,15 @@
 Errors: `TeacherError` ends a run (no key, no server, no such model, no quota); `QuestionError` ends one question (its
 text is too long, its answers cannot be read); `BudgetSpent` ends a run in good order.
 """
-import json
 import logging
 import os
 import re
 import threading
 import time
-from email.utils import parsedate_to_datetime
 from typing import Any, Callable, TypeVar
 
 from .answer_store import AnswerStore, Meter, Reply, answer_key
+from .server_errors import error_message, is_about_length, is_about_schema, is_unreachable, passes, read_body, retry_after
 
 logger = logging.getLogger("metaie_spacy")
 
@@ -34,12 +33,8 @@ class BudgetSpent(ValueError):
     """The next request could cost more than the budget has left."""
 
 
-class BadBody(Exception):
-    """The server answered 200 with something that is no answer, such as an error page."""
-
-
 class Teacher:
-    """Asks an LLM; safe to use from several threads. Nothing is sent before the first question.
+    """`metaie-spacy.Teacher.v1`: asks an LLM; safe to use from several threads. Nothing is sent before the first question.
 
     model (str): the model's name at the endpoint.
     base_url (str | None): the endpoint, such as "http://localhost:11434/v1"; None: OpenAI's.
@@ -189,7 +184,7 @@ class Teacher:
         import tenacity
 
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_passes), wait=self._wait, reraise=True,
+            retry=tenacity.retry_if_exception(passes), wait=self._wait, reraise=True,
             stop=tenacity.stop_any(self._gives_up, tenacity.stop_when_event_set(self.stopping)),
             sleep=self.stopping.wait,
         )  # fmt: skip
@@ -209,7 +204,7 @@ class Teacher:
         if self.stopping.is_set():
             raise QuestionError("the run was stopped")
         raw = self._openai().chat.completions.with_raw_response.create(**request)
-        return _read_body(raw.http_response.content)
+        return read_body(raw.http_response.content)
 
     def _openai(self) -> Any:
         """The client, made at the first question.
@@ -233,7 +228,7 @@ class Teacher:
         """Seconds to the next try: what the server asks for, else growing and random."""
         import tenacity
 
-        asked = _retry_after(state.outcome.exception())
+        asked = retry_after(state.outcome.exception())
         if asked is None:
             return tenacity.wait_random_exponential(multiplier=0.25, max=30)(state)
         self._resume_at = max(self._resume_at, time.monotonic() + asked)  # a limit holds for all requests
@@ -241,24 +236,24 @@ class Teacher:
 
     def _gives_up(self, state: Any) -> bool:
         """After `retries`, or sooner where no server has ever answered."""
-        unreached = not self._answered and _is_unreachable(state.outcome.exception())
+        unreached = not self._answered and is_unreachable(state.outcome.exception())
         return state.attempt_number > (min(2, self.retries) if unreached else self.retries)
 
     def _blame(self, error: Exception) -> Exception:
         """What went wrong, as one of this module's errors, without the key."""
         import openai
 
-        status, text = getattr(error, "status_code", None), self.redact(_message(error))
+        status, text = getattr(error, "status_code", None), self.redact(error_message(error))
         if isinstance(error, openai.AuthenticationError) or status == 403:
             return TeacherError(f"{self._where()} refuses the key in {self.api_key_env or 'no variable'}: {text}")
         if isinstance(error, openai.NotFoundError):
             return TeacherError(f"{self._where()} has no model '{self.model}', or no such address: {text}")
         if getattr(error, "code", None) == "insufficient_quota":
             return TeacherError(f"{self._where()}: the quota is used up: {text}")
-        if status in (400, 413, 422) and _is_about_schema(text) and not _is_about_length(text):
+        if status in (400, 413, 422) and is_about_schema(text) and not is_about_length(text):
             return _SchemaRefused(text)
         if status is not None and 400 <= status < 500 and status not in (408, 409, 429):
-            if not self._answered and not _is_about_length(text):
+            if not self._answered and not is_about_length(text):
                 return TeacherError(f"{self._where()} refuses the request: {text}")
             return QuestionError(f"refused ({status}): {text}")
         with self._lock:
@@ -278,32 +273,6 @@ class _SchemaRefused(Exception):
     """The endpoint does not take `response_format`."""
 
 
-def make_teacher(
-    model: str,
-    base_url: str | None = None,
-    api_key_env: str | None = "OPENAI_API_KEY",
-    form: str = "auto",
-    in_flight: int = 8,
-    timeout: float = 60.0,
-    retries: int = 8,
-    attempts: int = 3,
-    max_tokens: int = 2048,
-    temperature: float = 0.0,
-    options: dict | None = None,
-    price_in: float = 0.0,
-    price_out: float = 0.0,
-    budget_tokens: int | None = None,
-    budget_money: float | None = None,
-    cache: str | None = None,
-) -> Teacher:
-    """`metaie-spacy.Teacher.v1`: see `Teacher`."""
-    return Teacher(
-        model, base_url=base_url, api_key_env=api_key_env, form=form, in_flight=in_flight, timeout=timeout, retries=retries,
-        attempts=attempts, max_tokens=max_tokens, temperature=temperature, options=options, price_in=price_in, price_out=price_out,
-        budget_tokens=budget_tokens, budget_money=budget_money, cache=cache,
-    )  # fmt: skip
-
-
 def _read_key(name: str | None) -> str | None:
     """RAISES (TeacherError): the variable is not set, or its name looks like a key itself."""
     if name is None:
@@ -314,72 +283,3 @@ def _read_key(name: str | None) -> str | None:
     if not key:
         raise TeacherError(f"The environment variable {name} is not set. Put the key there, or set api_key_env to null if there is none.")
     return key
-
-
-def _read_body(body: bytes) -> Reply:
-    """An answer; text in a wrong encoding is read as well as it can be, so that a paid answer is not lost.
-
-    RAISES (BadBody): it is no answer.
-    """
-    try:
-        text = body.decode("utf8")
-    except UnicodeDecodeError:
-        text = body.decode("cp1252", errors="replace")
-    try:
-        data = json.loads(text)
-        choice, usage = data["choices"][0], data.get("usage") or {}
-        content = choice["message"].get("content") or choice["message"].get("refusal") or ""
-        tokens = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        raise BadBody(f"a body that is no answer: {text[:80]!r}") from None
-    return Reply(str(content), choice.get("finish_reason") or "", *tokens)
-
-
-def _passes(error: BaseException) -> bool:
-    """Whether a later try may go better."""
-    import openai
-
-    if isinstance(error, (openai.APIConnectionError, openai.InternalServerError, BadBody)):
-        return True
-    status = getattr(error, "status_code", None)
-    return status in (408, 409, 429) and getattr(error, "code", None) != "insufficient_quota"
-
-
-def _is_unreachable(error: BaseException) -> bool:
-    # By name: the openai client has changed the library under it, and importing either here can race with its own import.
-    return type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout", "UnsupportedProtocol")
-
-
-def _retry_after(error: BaseException) -> float | None:
-    """Seconds that the server asks to wait: `retry-after-ms`, or `Retry-After` in seconds or as a date."""
-    response = getattr(error, "response", None)
-    if response is None:
-        return None
-    try:
-        if "retry-after-ms" in response.headers:
-            return max(0.0, float(response.headers["retry-after-ms"]) / 1000)
-        value = response.headers.get("retry-after")
-        if value is None:
-            return None
-        if re.fullmatch(r"[\d.]+", value.strip()):
-            return float(value)
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError):
-        return None
-
-
-def _message(error: Exception) -> str:
-    """The server's own words if there are some, and the cause of a broken connection."""
-    body = getattr(error, "body", None)
-    if isinstance(body, dict) and body.get("message"):
-        return str(body["message"])
-    cause = f" ({error.__cause__})" if error.__cause__ else ""
-    return f"{error}{cause}"[:500]
-
-
-def _is_about_schema(text: str) -> bool:
-    return any(word in text.lower() for word in ("response_format", "json_schema", "json schema", "structured output"))
-
-
-def _is_about_length(text: str) -> bool:
-    return any(word in text.lower() for word in ("context length", "context_length", "too long", "maximum context", "too many tokens"))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import srsly
+from spacy.schemas import ModelMetaSchema, validate
 
 from metaie_spacy.card import write_card
 
@@ -15,7 +16,7 @@ def files(tmp_path):
     pipeline, data, run = (tmp_path / name for name in ("pipeline", "data", "run"))
     for folder in (pipeline, data, run):
         folder.mkdir()
-    srsly.write_json(pipeline / "meta.json", {"lang": "en", "name": "own", "version": "1.2.3", "license": "MIT", "description": "Ours."})
+    srsly.write_json(pipeline / "meta.json", {"lang": "en", "name": "own", "version": "1.2.3", "license": "MIT", "description": "Ours.", "spacy_version": ">=3.8.15"})
     row = {"id": "a", "text": "Ada met Marie.", "spans": [{"start": 0, "end": 3, "label": "person"}], "teacher": "gpt-x", "prompt_sha": "f" * 64, "source": "written/A"}
     srsly.write_jsonl(data / "train.jsonl", [row, {**row, "id": "b", "teacher": "other", "source": "mail"}])
     srsly.write_jsonl(data / "test.jsonl", [row])
@@ -41,6 +42,7 @@ def test_figures_corpus_teachers_prompts_and_licences_come_from_the_files(files)
     assert meta["performance"] == {"spans_metaie_p": 0.5, "spans_metaie_r": 0.25, "spans_metaie_f": 0.3333}
     saved = json.loads((files / "pipeline" / "meta.json").read_text(encoding="utf8"))
     assert saved["metaie"]["corpus"] == meta["metaie"]["corpus"] and saved["sources"] == meta["sources"]
+    assert validate(ModelMetaSchema, meta) == []  # or `spacy package` refuses it
     assert "/somewhere" not in json.dumps(meta) + text and "/secret" not in json.dumps(meta)
 
 

@@ -70,13 +70,6 @@ def test_score_is_the_mean_probability_of_the_tags():
     assert shifted[0].score == pytest.approx(answer.score)  # the threshold decides, it does not score
 
 
-def test_temperature_softens_scores_and_moves_no_argmax():
-    logits = logits_of("OBIO", strength=2.0)
-    cold, warm = (decode(logits, ["x"], np.array([0.5]), range(4), temperature=t) for t in (1.0, 3.0))
-    assert [(a.start, a.end) for a in cold] == [(a.start, a.end) for a in warm]
-    assert warm[0].score < cold[0].score
-
-
 def test_flatten_keeps_the_best_and_breaks_ties_by_length_place_and_name():
     a, b, c = Answer("b", 0, 2, 0.9), Answer("a", 1, 3, 0.8), Answer("a", 3, 4, 0.1)
     assert flatten([b, c, a]) == [a, c]
