@@ -27,8 +27,8 @@ def annotate(texts: Iterable[dict], output: str | Path, annotator: Annotator, *,
     RETURNS (dict): counts of texts: `done_before`, `annotated`, `failed`, `repeated` (same id and
         text), `twice` (same id, another text) and `left`; of `spans` and `dropped` answers of this
         call; and `stopped`, the reason if it ended early.
-    RAISES (ValueError): `output` was begun with another prompt, or is being written by another
-        process. (TeacherError): nothing can be asked; rows written so far are kept.
+    RAISES (ValueError): `output` was begun with another prompt or other passages, holds something
+        else than annotation rows, or is being written by another process. (TeacherError): nothing can be asked; rows written so far are kept.
     """
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,10 @@ def annotate(texts: Iterable[dict], output: str | Path, annotator: Annotator, *,
         done = resume(output, annotator)
         counts = dict.fromkeys(("done_before", "annotated", "failed", "repeated", "twice", "left", "spans", "dropped"), 0)
         failed_path = output.with_name(output.name + ".failed.jsonl")
+        texts = list(texts)
+        kept = _failed_before(failed_path, annotator.name, {row["id"] for row in texts})
         with output.open("ab") as out, failed_path.open("wb") as failed:
+            failed.writelines(kept)
             todo = list(_todo(texts, done, counts, failed))
             bar = tqdm(total=counts["done_before"] + len(todo), initial=counts["done_before"], desc="annotate", unit="text", mininterval=1, disable=not progress)
             if hasattr(annotator, "teacher"):
@@ -47,7 +50,7 @@ def annotate(texts: Iterable[dict], output: str | Path, annotator: Annotator, *,
             finally:
                 bar.close()
                 counts["left"] = len(todo) - counts["annotated"] - counts["failed"]
-        if not counts["failed"] and not counts["twice"]:
+        if not failed_path.stat().st_size:
             failed_path.unlink()
     return counts | {"stopped": run.stopped}
 
@@ -71,7 +74,8 @@ class _Run:
                         flying[pool.submit(self.annotator, row["text"])] = row
                     if not flying:
                         break
-                    for future in wait(flying, return_when=FIRST_COMPLETED).done:
+                    # A time-out lets Ctrl-C through where waiting would not.
+                    for future in wait(flying, timeout=1, return_when=FIRST_COMPLETED).done:
                         self.settle(future, flying.pop(future))
             except BaseException:
                 self.drain(flying)
@@ -93,9 +97,9 @@ class _Run:
             annotation = future.result()
         except QuestionError as error:
             self.counts["failed"] += 1
-            _append(self.failed, {**row, "why": str(error)})
+            _append(self.failed, {**row, "why": str(error), "teacher": self.annotator.name})
         except BudgetSpent as error:
-            self.stopped = f"the budget is spent ({error})"
+            self.stopped = str(error)
             return
         else:
             self.counts["annotated"] += 1
@@ -119,20 +123,23 @@ def annotation_row(row: dict, annotation: Annotation, annotator: Annotator) -> d
     return result | ({"usage": annotation.usage} if annotation.usage else {})
 
 
-def resume(output: Path, annotator: Annotator) -> set[str]:
-    """The ids that this annotator has done. A last line that was cut is taken off; its answer is in the cache.
+def resume(output: Path, annotator: Annotator) -> dict[str, str]:
+    """Id -> text of what this annotator has done. A last line that was cut is taken off; its answer is in the cache.
 
-    RAISES (ValueError): the file holds rows that this teacher made with another prompt.
+    RAISES (ValueError): the file holds rows that this teacher made with another prompt, or no annotation rows.
     """
-    if not output.exists():
-        return set()
+    if not output.exists() or not output.stat().st_size:
+        return {}
+    with output.open("rb") as file:
+        if b'"spans"' not in file.readline() and file.read(1):
+            raise ValueError(f"'{output}' exists and does not hold annotation rows. Give another output file: SOURCE comes first, then OUTPUT.")
     _cut_tail(output)
-    done, unreadable = set(), []
+    done, unreadable = {}, []
     with output.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
                 row = json.loads(line.decode("utf8"))
-                id, teacher, sha = str(row["id"]), row.get("teacher"), row.get("prompt_sha")
+                id, text, teacher, sha = str(row["id"]), row["text"], row.get("teacher"), row.get("prompt_sha")
             except (ValueError, KeyError, TypeError, AttributeError):
                 unreadable += [number] if line.strip() else []
                 continue
@@ -142,7 +149,7 @@ def resume(output: Path, annotator: Annotator) -> set[str]:
                     "or the prompt of this one; 'curate' takes several files."
                 )
             if teacher == annotator.name:
-                done.add(id)
+                done[id] = text
     if unreadable:
         logger.warning("%s: lines %s cannot be read; they stay, their texts are annotated again.", output, unreadable[:10])
     return done
@@ -170,8 +177,26 @@ def _cut_tail(output: Path) -> None:
             file.write(b"\n")  # whole, but for its line end
 
 
-def _todo(texts: Iterable[dict], done: set[str], counts: dict, failed: Any) -> Iterator[dict]:
-    """The texts that are not done; of an id that is used twice, the first text."""
+def _failed_before(path: Path, teacher: str, ids: set[str]) -> list[bytes]:
+    """Lines about texts that another teacher failed on, or that this call does not ask about."""
+    if not path.exists():
+        return []
+    kept = []
+    for line in path.read_bytes().splitlines(keepends=True):
+        try:
+            row = json.loads(line)
+            is_other = row["id"] not in ids or row.get("teacher", teacher) != teacher
+        except (ValueError, KeyError, TypeError):
+            continue  # cut by a kill; the text has no row and is asked again
+        kept += [line] if is_other else []
+    return kept
+
+
+def _todo(texts: Iterable[dict], done: dict[str, str], counts: dict, failed: Any) -> Iterator[dict]:
+    """The texts that are not done; of an id that is used twice, the first text.
+
+    RAISES (ValueError): an id is done with another text.
+    """
     seen: dict[str, int] = {}
     for row in texts:
         digest = hash(row["text"])
@@ -182,6 +207,11 @@ def _todo(texts: Iterable[dict], done: set[str], counts: dict, failed: Any) -> I
             continue
         seen[row["id"]] = digest
         if row["id"] in done:
+            if done[row["id"]] != row["text"]:
+                raise ValueError(
+                    f"The text '{row['id']}' was annotated with other words before: it was changed, or cut into other passages "
+                    "(max_words). Give another output file, or the ids and settings of the first call."
+                )
             counts["done_before"] += 1
         else:
             yield row

@@ -34,16 +34,16 @@ class AnswerStore:
         self._lock = threading.Lock()
         if path is not None:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path or ":memory:", check_same_thread=False, timeout=30)
         try:
+            self._db = sqlite3.connect(path or ":memory:", check_same_thread=False, timeout=30)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute(
                 "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, content TEXT, finish_reason TEXT, "
-                "prompt_tokens INTEGER, completion_tokens INTEGER, created REAL)"
+                "prompt_tokens INTEGER, completion_tokens INTEGER, model TEXT, created REAL)"
             )
         except sqlite3.DatabaseError as error:
-            raise ValueError(f"'{path}' is no store of answers ({error}). Give the teacher's cache another path.") from None
+            raise ValueError(f"'{path}' cannot be used as a store of answers ({error}). Give the teacher's cache another path.") from None
 
     def get(self, key: str) -> Reply | None:
         with self._lock:
@@ -52,17 +52,17 @@ class AnswerStore:
             ).fetchone()
         return None if row is None else Reply(*row)
 
-    def put(self, key: str, reply: Reply) -> None:
+    def put(self, key: str, reply: Reply, model: str) -> None:
         with self._lock, self._db:
             content = reply.content.encode("utf8", "replace").decode("utf8")  # a lone surrogate is no text
-            row = (key, content, reply.finish_reason, reply.prompt_tokens, reply.completion_tokens, time.time())
-            self._db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?)", row)
+            row = (key, content, reply.finish_reason, reply.prompt_tokens, reply.completion_tokens, model, time.time())
+            self._db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
-    def totals(self) -> tuple[int, int, int]:
-        """Answers, prompt tokens and completion tokens in all."""
+    def totals(self, model: str) -> tuple[int, int, int]:
+        """Answers, prompt tokens and completion tokens of one model."""
         with self._lock:
             return self._db.execute(
-                "SELECT COUNT(*), COALESCE(SUM(prompt_tokens), 0), COALESCE(SUM(completion_tokens), 0) FROM answers"
+                "SELECT COUNT(*), COALESCE(SUM(prompt_tokens), 0), COALESCE(SUM(completion_tokens), 0) FROM answers WHERE model = ?", (model,)
             ).fetchone()
 
 

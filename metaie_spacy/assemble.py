@@ -59,6 +59,8 @@ def copy_encoder(package: str, output: str | Path, *, sha256: str | None = None)
     if sha256 and found != sha256:
         raise ValueError(f"model.safetensors of '{package}' has the sha256 {found}, expected {sha256}. Install the version that you trust.")
     output = Path(output)
+    if output.exists() and any(output.iterdir()) and not (output / "model.safetensors").exists():
+        raise ValueError(f"'{output}' holds something else than an encoder and is not replaced. Give another folder.")
     new = output.with_name(output.name + ".new")
     shutil.rmtree(new, ignore_errors=True)
     shutil.copytree(source, new, ignore=shutil.ignore_patterns("__pycache__"))

@@ -12,7 +12,7 @@ from .duplicates import drop_near_texts, drop_repeated_ids, drop_repeated_texts
 from .label_clusters import alike_labels
 from .label_names import label_rows, rename_labels, spelling
 from .ledger import BROKEN, Ledger, Sourced, jsonl, read_sources, write_files
-from .merging import merge_teachers
+from .merging import is_reviewed, merge_teachers
 from .noise import drop_noise
 from .splits import document_of, split_rows
 from .students import load_pipeline
@@ -142,6 +142,7 @@ def one_row_a_text(items: list[Sourced], settings: CurateSettings, ledger: Ledge
     """Without empty rows where they are not wanted, duplicates of any kind, and contaminated texts."""
     if not settings.keep_empty:
         items = drop_unless(items, lambda row: row["spans"] or row.get("absent"), "empty", ledger)
+    items = sorted(items, key=lambda item: not is_reviewed(item.row))  # of two with one id the first is kept
     items = drop_repeated_ids(items, ledger)
     if settings.merge_teachers:
         items = merge_teachers(items, ledger)

@@ -15,6 +15,7 @@ REASONS = {
     "duplicate id": "same id, text and teacher as an earlier row",
     "id used twice": "same id as an earlier row, another text",
     "merged": "its spans are in another teacher's row of the same text",
+    "reviewed since": "people, or a teacher asked again, have reviewed the same text",
     "duplicate text": "same text as an earlier row, but for case and white space",
     "near duplicate": "nearly the text of an earlier row",
     "contaminated": "shares eight words in a row with a text that must stay unseen",

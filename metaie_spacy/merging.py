@@ -13,7 +13,8 @@ def merge_teachers(items: Iterable[Sourced], ledger: Ledger) -> list[Sourced]:
     their names stand in `teacher`, joined with "+". Its `agreement` is the mean F1 of every two
     teachers' (start, end) sets, labels aside because their wording is free, or the least that a row
     brings, if that is lower. Other fields are the first row's. The rows that went into it are noted
-    in the ledger as "merged", each with the id of the row that took it over.
+    in the ledger as "merged", each with the id of the row that took it over. Where people, or a
+    teacher asked again, have reviewed a text, their rows stand alone: what they took away stays away.
     """
     groups: dict[str, list[Sourced]] = {}
     order: list[list[Sourced]] = []
@@ -27,11 +28,20 @@ def merge_teachers(items: Iterable[Sourced], ledger: Ledger) -> list[Sourced]:
             group.append(item)
     merged = []
     for group in order:
+        if any(is_reviewed(item.row) for item in group):
+            group, others = [item for item in group if is_reviewed(item.row)], [item for item in group if not is_reviewed(item.row)]
+            for item in others:
+                ledger.drop_row(item, "reviewed since", group[0].row["id"])
         for item in group[1:]:
             ledger.drop_row(item, "merged", group[0].row["id"])
         first = group[0]
         merged.append(first if len(group) == 1 else first._replace(row=merge_rows([item.row for item in group])))
     return merged
+
+
+def is_reviewed(row: dict) -> bool:
+    """Whether people annotated the row, or `correct` changed it."""
+    return row.get("teacher", "").startswith("human") or "corrected" in row
 
 
 def merge_rows(rows: Sequence[dict]) -> dict:

@@ -126,9 +126,12 @@ def read_texts(content: str) -> list[str]:
 
 
 def unseen(rows: Iterable[dict], files: Iterable[str | Path]) -> Iterator[dict]:
-    """The rows whose texts do not stand in these annotation files."""
-    known = {row["text"] for file in files for row in read_rows(file)}
-    return (row for row in rows if row["text"] not in known)
+    """The rows that these annotation files hold neither as a text nor as a document cut into passages."""
+    texts, documents = set(), set()
+    for row in (row for file in files for row in read_rows(file)):
+        texts.add(row["text"])
+        documents.add(str(row["id"]).partition("#")[0])
+    return (row for row in rows if row["text"] not in texts and str(row["id"]) not in documents)
 
 
 def _asked(row: dict) -> list[str]:

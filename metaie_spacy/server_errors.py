@@ -26,7 +26,7 @@ def read_body(body: bytes) -> Reply:
         content = choice["message"].get("content") or choice["message"].get("refusal") or ""
         tokens = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        raise BadBody(f"a body that is no answer: {text[:80]!r}") from None
+        raise BadBody(f"a body that is no answer: {text!r}") from None
     return Reply(str(content), choice.get("finish_reason") or "", *tokens)
 
 
@@ -69,12 +69,19 @@ def error_message(error: Exception) -> str:
     if isinstance(body, dict) and body.get("message"):
         return str(body["message"])
     cause = f" ({error.__cause__})" if error.__cause__ else ""
-    return f"{error}{cause}"[:500]
+    return f"{error}{cause}"
 
 
 def is_about_schema(text: str) -> bool:
     return any(word in text.lower() for word in ("response_format", "json_schema", "json schema", "structured output"))
 
 
-def is_about_length(text: str) -> bool:
-    return any(word in text.lower() for word in ("context length", "context_length", "too long", "maximum context", "too many tokens"))
+def is_about_text(error: Exception, text: str) -> bool:
+    """Whether a refusal is about this text, which is too long or not allowed, and says nothing of others."""
+    if getattr(error, "code", None) in ("context_length_exceeded", "content_filter", "exceed_context_size_error", "string_above_max_length"):
+        return True
+    words = (
+        "context length", "context_length", "context size", "context window", "too long", "maximum context", "too many tokens", "number of tokens",
+        "content filter", "content_filter", "content policy", "content management policy", "flagged", "moderation", "safety",
+    )  # fmt: skip
+    return any(word in text.lower() for word in words)

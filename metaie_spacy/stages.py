@@ -35,13 +35,15 @@ def annotate(
     from .texts import TextReader, passage_cutter, passages
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    settings = read_config(config, ctx.args)
+    settings = read_config(config, ctx.args) if config.exists() or not rules else {}
     options = settings.get("annotate", {})
+    if source != "-" and not Path(source).is_file():
+        raise ValueError(f"There is no file '{source}'. Give a .jsonl, .txt or .parquet file, or '-' for stdin.")
     if rules:
         annotator = RulesAnnotator(rules, lang=lang)
     else:
         teacher = resolve_teacher(settings, output)
-        annotator = PromptAnnotator(teacher, options["prompt"], samples=options.get("samples", 1), name=options.get("name"))
+        annotator = PromptAnnotator(teacher, options.get("prompt", "assets/prompt.jinja"), samples=options.get("samples", 1), name=options.get("name"))
     with ExitStack() as stack:
         kept = stack.enter_context(errors.open("wb")) if errors else None
         reader = stack.enter_context(TextReader(source, errors=kept))
@@ -55,7 +57,7 @@ def annotate(
     if counts["failed"]:
         wasabi.msg.warn(f"{counts['failed']} texts have no usable answer: {output}.failed.jsonl says why. The same call asks them again.")
     if counts["stopped"]:
-        raise ValueError(f"Stopped: {counts['stopped']}. {counts['left']} texts are left; the same call goes on with a higher budget.")
+        raise ValueError(f"Stopped: {counts['stopped']}. {counts['left']} texts are left.")
 
 
 @app.command()
@@ -259,7 +261,9 @@ def resolve_teacher(settings: dict, output: Path) -> Any:
     try:
         return registry.resolve({"teacher": block})["teacher"]
     except ConfigValidationError as error:
-        raise ValueError(str(error)) from None
+        # Without the values: a key that was pasted into the wrong place stays out of messages.
+        names = ", ".join(str(e["loc"][-1]) for e in error.errors)
+        raise ValueError(f"The [teacher] block of the config has no setting of this name, or a value of the wrong kind: {names}. See configs/teacher.cfg.") from None
 
 
 def split_options(args: list[str], settings: type) -> tuple[list[str], dict[str, Any]]:

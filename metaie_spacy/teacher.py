@@ -3,22 +3,26 @@
 Errors: `TeacherError` ends a run (no key, no server, no such model, no quota); `QuestionError` ends one question (its
 text is too long, its answers cannot be read); `BudgetSpent` ends a run in good order.
 """
+import inspect
+import json
 import logging
 import os
+import random
 import re
 import threading
 import time
 from typing import Any, Callable, TypeVar
 
 from .answer_store import AnswerStore, Meter, Reply, answer_key
-from .server_errors import error_message, is_about_length, is_about_schema, is_unreachable, passes, read_body, retry_after
+from .server_errors import error_message, is_about_schema, is_about_text, is_unreachable, passes, read_body, retry_after
 
 logger = logging.getLogger("metaie_spacy")
 
 T = TypeVar("T")
 Messages = list[dict[str, str]]
 FORMS = ("auto", "json", "lines")
-DEAD_AFTER = 5  # questions in a row that no retry could save: the endpoint is gone
+LIMITS = ("max_tokens", "max_completion_tokens")
+DEAD_AFTER = 5  # refusals, or questions in a row that no retry could save: the endpoint is gone
 
 
 class TeacherError(ValueError):
@@ -42,15 +46,15 @@ class Teacher:
     form (str): "json" asks for JSON that follows a schema, "lines" for the paper's `- label: span`;
         "auto" begins with json and falls back to lines where the endpoint refuses schemas.
     in_flight (int): requests at a time. timeout (float): seconds a request may take.
-    retries (int): per request, for time-outs, broken connections, 429 and 5xx, with growing waits;
-        `Retry-After` is honoured, by all requests in flight.
+    retries (int): per request, for time-outs, broken connections and 5xx, with growing waits. A 429 does not count as one: `Retry-After` is honoured, by all requests in flight,
+        and tries go on for `patience` seconds.
     attempts (int): answers asked for when one cannot be read or was cut at `max_tokens`.
     max_tokens (int): of an answer; doubled when an answer was cut.
-    options (dict | None): further fields of the request; a None leaves a field out, as in
-        {"max_tokens": None, "max_completion_tokens": 2048, "temperature": None}.
+    options (dict | None): further fields of the request, also such as only this endpoint knows; a
+        None leaves a field out, as in {"max_tokens": None, "max_completion_tokens": 2048}.
     price_in, price_out (float): money per million tokens.
-    budget_tokens, budget_money: no request is sent that could exceed them; what the cache's earlier
-        answers cost counts too.
+    budget_tokens, budget_money: no request is sent that is expected to exceed them, with `max_tokens`
+        of answer; what this model's earlier answers in the cache cost counts too.
     cache (str | None): SQLite file of all answers; None: in memory.
     http_client: replaces the openai client's own, as its argument of that name.
     RAISES (ValueError): a setting that cannot work.
@@ -66,6 +70,7 @@ class Teacher:
         in_flight: int = 8,
         timeout: float = 60.0,
         retries: int = 8,
+        patience: float = 600.0,
         attempts: int = 3,
         max_tokens: int = 2048,
         temperature: float = 0.0,
@@ -81,20 +86,23 @@ class Teacher:
             raise ValueError(f"The teacher's form is '{form}'; use one of {', '.join(FORMS)}.")
         if budget_money is not None and not (price_in or price_out):
             raise ValueError("budget_money needs prices: set the teacher's price_in and price_out (money per million tokens).")
+        if "n" in (options or {}):
+            raise ValueError("The teacher's options cannot hold 'n': use samples of [annotate], which are counted and cached one by one.")
         if min(in_flight, attempts) < 1 or retries < 0:
             raise ValueError("The teacher's in_flight and attempts must be at least 1, its retries at least 0.")
         self.model, self.base_url, self.api_key_env = model, base_url, api_key_env
-        self.in_flight, self.timeout, self.retries, self.attempts = in_flight, timeout, retries, attempts
+        self.in_flight, self.timeout, self.attempts = in_flight, timeout, attempts
+        self.retries, self.patience = retries, patience
         self.max_tokens, self.temperature, self.options = max_tokens, temperature, dict(options or {})
         self.form = "lines" if form == "lines" else "json"
         self.may_fall_back = form == "auto"
         self.store = AnswerStore(cache)
-        self.meter = Meter(self.store.totals(), price_in, price_out, budget_tokens, budget_money)
+        self.meter = Meter(self.store.totals(model), price_in, price_out, budget_tokens, budget_money)
         self.http_client = http_client
         self.stopping = threading.Event()
         self._lock = threading.Lock()
         self._client, self._key = None, None
-        self._answered, self._dead, self._resume_at = False, 0, 0.0
+        self._answered, self._dead, self._refused, self._resume_at = self.meter.answers > 0, 0, 0, 0.0
 
     def ask(
         self, render: Callable[[str], Messages], read: Callable[[str], T], *, schema: dict | None = None, sample: int = 0
@@ -154,28 +162,31 @@ class Teacher:
         """Everything that shapes an answer. A later attempt is another question to a sampling model."""
         form = self.form
         request = {
-            "model": self.model, "messages": render(form), "max_tokens": self.max_tokens * (2 if is_cut else 1),
+            "model": self.model, "messages": render(form), "max_tokens": self.max_tokens,
             "temperature": self.temperature if attempt == 0 else max(self.temperature, 0.3),
         }  # fmt: skip
         if sample or attempt:
             request["seed"] = 1000 * sample + attempt
         if form == "json" and schema:
             request["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
-        request |= self.options
-        return {name: value for name, value in request.items() if value is not None}
+        request = {name: value for name, value in (request | self.options).items() if value is not None}
+        return request | {name: 2 * request[name] for name in LIMITS if is_cut and name in request}
 
     def _one_reply(self, request: dict) -> Reply:
-        key = answer_key({"base_url": self.base_url, **request})
+        # The client takes a missing base_url from the environment.
+        key = answer_key({"base_url": self.base_url or os.environ.get("OPENAI_BASE_URL"), **request})
         known = self.store.get(key)
         if known is not None:
             return known
-        estimate = sum(len(m["content"].encode("utf8")) for m in request["messages"]) // 3 + 20
-        longest = request.get("max_tokens") or request.get("max_completion_tokens") or self.max_tokens
+        estimate = len(json.dumps([request["messages"], request.get("response_format")], ensure_ascii=False).encode("utf8")) // 2
+        longest = next((request[name] for name in LIMITS if name in request), self.max_tokens)
         with self.meter.reserve(estimate, longest, self.stopping) as fits:
             if not fits:
-                raise BudgetSpent(self.meter.line())
+                raise BudgetSpent(f"the budget is spent ({self.meter.line()}). Raise budget_tokens or budget_money; the same call goes on")
             reply = self._send(request)
-            self.store.put(key, reply)
+            if not reply.prompt_tokens + reply.completion_tokens:  # a server that does not count
+                reply = reply._replace(prompt_tokens=estimate, completion_tokens=len(reply.content.encode("utf8")) // 2)
+            self.store.put(key, reply, self.model)
             self.meter.count(reply)
         return reply
 
@@ -194,16 +205,18 @@ class Teacher:
             raise
         except Exception as error:
             raise self._blame(error) from None
-        self._answered, self._dead = True, 0
+        self._answered, self._dead, self._refused = True, 0, 0
         return reply
 
     def _post(self, request: dict) -> Reply:
-        delay = self._resume_at - time.monotonic()
-        if delay > 0:
-            self.stopping.wait(delay)
+        while (delay := self._resume_at - time.monotonic()) > 0 and not self.stopping.is_set():
+            self.stopping.wait(min(60.0, delay) + random.uniform(0, 0.1))  # not all in the same moment
         if self.stopping.is_set():
             raise QuestionError("the run was stopped")
-        raw = self._openai().chat.completions.with_raw_response.create(**request)
+        client = self._openai().chat.completions
+        known = _known_fields(client)
+        own = {name: value for name, value in request.items() if name not in known}
+        raw = client.with_raw_response.create(**{name: value for name, value in request.items() if name in known}, extra_body=own or None)
         return read_body(raw.http_response.content)
 
     def _openai(self) -> Any:
@@ -231,46 +244,68 @@ class Teacher:
         asked = retry_after(state.outcome.exception())
         if asked is None:
             return tenacity.wait_random_exponential(multiplier=0.25, max=30)(state)
+        if asked > 10:
+            logger.warning("%s asks to wait %.0f seconds.", self._where(), asked)
         self._resume_at = max(self._resume_at, time.monotonic() + asked)  # a limit holds for all requests
         return asked
 
     def _gives_up(self, state: Any) -> bool:
-        """After `retries`, or sooner where no server has ever answered."""
-        unreached = not self._answered and is_unreachable(state.outcome.exception())
+        """After `retries`, or sooner where a further try would hardly help; of a rate limit, after `patience`."""
+        error = state.outcome.exception()
+        if getattr(error, "status_code", None) == 429:
+            return time.monotonic() - state.start_time + (retry_after(error) or 0.0) > self.patience
+        unreached = not self._answered and is_unreachable(error)
         return state.attempt_number > (min(2, self.retries) if unreached else self.retries)
 
     def _blame(self, error: Exception) -> Exception:
         """What went wrong, as one of this module's errors, without the key."""
         import openai
 
-        status, text = getattr(error, "status_code", None), self.redact(error_message(error))
-        if isinstance(error, openai.AuthenticationError) or status == 403:
+        status, text = getattr(error, "status_code", None), self.redact(error_message(error))[:500]
+        if status == 401 or status == 403 and not self._answered:
             return TeacherError(f"{self._where()} refuses the key in {self.api_key_env or 'no variable'}: {text}")
-        if isinstance(error, openai.NotFoundError):
+        if status == 404:
             return TeacherError(f"{self._where()} has no model '{self.model}', or no such address: {text}")
-        if getattr(error, "code", None) == "insufficient_quota":
+        if status == 402 or getattr(error, "code", None) == "insufficient_quota":
             return TeacherError(f"{self._where()}: the quota is used up: {text}")
-        if status in (400, 413, 422) and is_about_schema(text) and not is_about_length(text):
+        if status in (400, 413, 422) and is_about_schema(text) and not is_about_text(error, text):
             return _SchemaRefused(text)
         if status is not None and 400 <= status < 500 and status not in (408, 409, 429):
-            if not self._answered and not is_about_length(text):
-                return TeacherError(f"{self._where()} refuses the request: {text}")
-            return QuestionError(f"refused ({status}): {text}")
+            return self._refusal(status, text, is_of_text=is_about_text(error, text))
         with self._lock:
             self._dead += 1
         if self.stopping.is_set():
             return QuestionError("the run was stopped")
+        if status == 429:
+            return TeacherError(f"{self._where()} has refused requests for {self.patience:.0f} s: {text}. Start again later: nothing is lost.")
+        if isinstance(error, openai.APITimeoutError) and self._dead < DEAD_AFTER:
+            return QuestionError(f"no answer within {self.timeout:g} s, {self.retries + 1} times. Raise the teacher's timeout, or lower its max_tokens")
         if not self._answered or self._dead >= DEAD_AFTER:
             return TeacherError(f"{self._where()} does not answer: {text}. Check base_url, or wait and start again: nothing is lost.")
         return QuestionError(f"no answer after {self.retries} retries: {text}")
 
+    def _refusal(self, status: int, text: str, *, is_of_text: bool) -> Exception:
+        """Of one text, or, if nothing was ever taken or many were refused in a row, of all."""
+        with self._lock:
+            self._refused += not is_of_text
+        if not is_of_text and (not self._answered or self._refused >= DEAD_AFTER):
+            return TeacherError(f"{self._where()} refuses the request ({status}): {text}. Check the teacher's model and options.")
+        return QuestionError(f"refused ({status}): {text}")
+
     def _where(self) -> str:
-        url = self.base_url or "the default endpoint"
-        return re.sub(r"//[^/@]*@", "//", url)  # a password in a URL stays out of messages
+        """The endpoint without a password or a key that its URL may hold."""
+        if not self.base_url:
+            return "the default endpoint"
+        return self.base_url.split("?")[0].partition("//")[0] + "//" + self.base_url.split("?")[0].partition("//")[2].rpartition("@")[2]
 
 
 class _SchemaRefused(Exception):
     """The endpoint does not take `response_format`."""
+
+
+def _known_fields(client: Any) -> frozenset[str]:
+    """What the openai client takes; other fields go into the request's body as they are."""
+    return frozenset(inspect.signature(client.create).parameters)
 
 
 def _read_key(name: str | None) -> str | None:
@@ -280,6 +315,8 @@ def _read_key(name: str | None) -> str | None:
     if not re.fullmatch(r"[A-Z][A-Z0-9_]{0,60}", name):
         raise TeacherError("The teacher's api_key_env must be the NAME of an environment variable, such as OPENAI_API_KEY, not the key.")
     key = os.environ.get(name, "").strip()
+    if not key and "_" not in name:
+        raise TeacherError("The environment variable that the teacher's api_key_env names is not set. It must be a NAME such as OPENAI_API_KEY, not the key.")
     if not key:
         raise TeacherError(f"The environment variable {name} is not set. Put the key there, or set api_key_env to null if there is none.")
     return key

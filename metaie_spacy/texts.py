@@ -42,7 +42,7 @@ class TextReader:
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         for number, row in self.rows():
-            yield str(row.get("id", number)), row["text"]
+            yield str(number if row.get("id") in (None, "") else row["id"]), row["text"]
 
     def rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Line number and row, at least `{"text"}`, of every good line."""
@@ -63,7 +63,7 @@ class TextReader:
 
     def _parse(self, line: bytes) -> dict[str, Any]:
         try:
-            text = line.decode("utf8").rstrip("\r\n")
+            text = line.decode("utf8").removeprefix("\ufeff").rstrip("\r\n")
         except UnicodeDecodeError as error:
             raise ValueError(f"not UTF-8 ({error.reason} at byte {error.start})") from None
         if not self.is_jsonl and not text.lstrip().startswith('{"'):
@@ -75,9 +75,9 @@ class TextReader:
         if not isinstance(row, dict) or not isinstance(row.get("text"), str):
             raise ValueError('expected an object with a string "text"')
         try:
-            row["text"].encode("utf8")
+            json.dumps(row, ensure_ascii=False).encode("utf8")
         except UnicodeEncodeError:
-            raise ValueError("the text holds half of a surrogate pair, which is no character") from None
+            raise ValueError("it holds half of a surrogate pair, which is no character") from None
         return row
 
 
@@ -120,7 +120,7 @@ def passages(rows: Iterable[tuple[int, dict]], cut: Callable[[str], list[tuple[i
     """
     for _, row in rows:
         text = row["text"]
-        id = str(row["id"]) if "id" in row else hashlib.sha1(text.encode("utf8")).hexdigest()[:12]
+        id = str(row["id"]) if row.get("id") not in (None, "") else hashlib.sha1(text.encode("utf8")).hexdigest()[:12]
         kept = {name: row[name] for name in ("meta", "source") if row.get(name)}
         places = cut(text)
         if len(places) == 1:

@@ -195,7 +195,7 @@ def test_kill_9_and_faults_lose_no_text_and_no_answer(tmp_path):
         log = server.log()
     assert Counter(row["id"] for row in read(out)) == Counter(row["id"] for row in TEXTS[:150])
     completed = Counter(entry["key"] for entry in log if entry["completed"])
-    lost = sum(completed.values()) - Teacher("x", cache=str(tmp_path / "teacher.sqlite")).store.totals()[0]
+    lost = sum(completed.values()) - Teacher("x", cache=str(tmp_path / "teacher.sqlite")).store.totals("gpt-4.1-mini")[0]
     assert lost <= 2 * 8 + sum(entry["kind"] in ("cut", "timeout") for entry in log)
     assert sum(n - 1 for n in completed.values()) <= lost  # only what did not reach the disk was asked again
 
@@ -223,3 +223,34 @@ def test_prompts_that_cannot_work_are_refused(tmp_path):
     (tmp_path / "bad.jinja").write_text("{{ txet }}", encoding="utf8")
     with pytest.raises(ValueError, match="'txet' is undefined"):
         read_prompt(tmp_path / "bad.jinja", text="")
+
+
+def test_texts_that_changed_under_their_id_are_refused(tmp_path):
+    out = tmp_path / "rows.jsonl"
+    with teacher_server(corpus=[CORPUS]) as server:
+        annotate(TEXTS[:2], out, annotator_for(server, tmp_path), progress=False)
+        before = out.read_bytes()
+        with pytest.raises(ValueError, match="was annotated with other words before"):
+            annotate([{**TEXTS[0], "text": TEXTS[2]["text"]}], out, annotator_for(server, tmp_path), progress=False)
+    assert out.read_bytes() == before
+
+
+def test_failures_of_another_source_stay_noted(tmp_path):
+    out, failed = tmp_path / "rows.jsonl", tmp_path / "rows.jsonl.failed.jsonl"
+    with teacher_server(corpus=[CORPUS], max_input=2000) as server:
+        annotate([{"id": "long", "text": "word " * 3000}], out, annotator_for(server, tmp_path), progress=False)
+        annotate(TEXTS[:2], out, annotator_for(server, tmp_path), progress=False)
+    assert [row["id"] for row in read(failed)] == ["long"]
+
+
+def test_an_output_that_holds_something_else_is_not_touched(tmp_path):
+    out = tmp_path / "texts.txt"
+    out.write_text("A text of mine.\nAnother, without a line end", encoding="utf8")
+    with pytest.raises(ValueError, match="does not hold annotation rows"):
+        annotate([], out, RulesAnnotator(_patterns(tmp_path)), progress=False)
+    assert out.read_text(encoding="utf8").endswith("without a line end")
+
+
+def _patterns(folder):
+    (folder / "patterns.jsonl").write_text('{"label": "person", "pattern": "Ada"}\n', encoding="utf8")
+    return folder / "patterns.jsonl"

@@ -211,3 +211,17 @@ def test_rows_that_come_later_change_no_side(tmp_path):
     curate([write(tmp_path / "all.jsonl", *rows)], tmp_path / "all", CurateSettings())
     for name in ("train.jsonl", "dev.jsonl", "test.jsonl"):
         assert {r["id"] for r in read(tmp_path / "few", name)} <= {r["id"] for r in read(tmp_path / "all", name)}
+
+
+def test_what_people_or_a_correction_took_away_stays_away(tmp_path):
+    text = "Ada flew to Rome."
+    wrong = row(1, text, [(0, 3, "person"), (12, 16, "person")])
+    reviewed = row(1, text, teacher="human:2")
+    corrected = {**row(2, "Eve flew to Oslo."), "corrected": [{"label": "person", "new": "Eve"}]}
+    source = write(tmp_path / "a.jsonl", wrong, row(2, "Eve flew to Oslo.", [(0, 8, "person")]))
+    report = curate([source, write(tmp_path / "b.jsonl", reviewed, corrected)], tmp_path / "out", OFF)
+    rows = {r["id"]: r for r in read(tmp_path / "out", "train.jsonl", "dev.jsonl", "test.jsonl")}
+    assert rows["r1"]["spans"] == reviewed["spans"] and rows["r1"]["teacher"] == "human:2"
+    assert rows["r2"]["spans"] == corrected["spans"]
+    assert report["rows"]["dropped"] == {"duplicate id": 1, "reviewed since": 1}
+    check_balance(report, tmp_path / "out")

@@ -3,6 +3,8 @@ import json
 import logging
 import threading
 import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -180,7 +182,7 @@ def test_settings_that_cannot_work_are_refused(tmp_path):
     with pytest.raises(ValueError, match="at least 1"):
         Teacher("x", in_flight=0)
     (tmp_path / "no.sqlite").write_text("this is no database, whatever its name says" * 50)
-    with pytest.raises(ValueError, match="no store of answers"):
+    with pytest.raises(ValueError, match="cannot be used as a store of answers"):
         Teacher("x", cache=str(tmp_path / "no.sqlite"))
     with pytest.raises(ValueError, match="temperature above 0"):
         PromptAnnotator(Teacher("x"), ROOT / "assets" / "prompt.jinja", samples=3)
@@ -196,4 +198,115 @@ def test_one_store_serves_threads(tmp_path):
             return ask(teacher, ROWS[i]["text"])[1]["answers"]
 
         with ThreadPoolExecutor(8) as pool:
-            assert sum(pool.map(one, range(8))) == 8 == teacher.store.totals()[0]
+            assert sum(pool.map(one, range(8))) == 8 == teacher.store.totals("test")[0]
+
+
+@contextmanager
+def scripted(*answers):
+    """An endpoint that gives these answers in turn, the last one for ever: (status, body) or a text."""
+    requests = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            answer = answers[min(len(requests), len(answers)) - 1]
+            status, body = answer if isinstance(answer, tuple) else (200, {"choices": [{"message": {"content": answer}, "finish_reason": "stop"}]})
+            data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *args):
+            """Silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1", requests
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def refusal(status, message, code=None):
+    return status, {"error": {"message": message, "code": code}}
+
+
+def test_a_rate_limit_does_not_use_up_the_retries():
+    with teacher_server(corpus=[CORPUS], fault={"429": 0.8}, seed=2) as server:
+        teacher = teacher_for(server, retries=0)
+        assert all(ask(teacher, row["text"])[0] for row in ROWS[:3])
+        assert server.stats()["kinds"]["429"] > 3
+        impatient = teacher_for(server, patience=0.0)
+        with pytest.raises(ValueError, match="has refused requests for 0 s"):
+            for row in ROWS:
+                ask(impatient, row["text"])
+
+
+def test_spent_credit_ends_the_run():
+    with scripted("{}", refusal(402, "Insufficient Balance")) as (url, requests):
+        teacher = Teacher("test", base_url=url, api_key_env=None)
+        ask(teacher)
+        with pytest.raises(TeacherError, match="quota is used up: Insufficient Balance"):
+            ask(teacher, "another")
+        assert len(requests) == 2
+
+
+def test_a_text_that_is_not_allowed_costs_only_itself_even_as_the_first():
+    with scripted(refusal(400, "The response was filtered", "content_filter"), refusal(400, "the request exceeds the available context size"), "{}") as (url, _):
+        teacher = Teacher("test", base_url=url, api_key_env=None)
+        for text in ("one", "two"):
+            with pytest.raises(QuestionError, match="refused .400."):
+                ask(teacher, text)
+        assert ask(teacher, "three")[0] == {}
+
+
+def test_refusals_of_everything_end_the_run():
+    with scripted("{}", refusal(400, "temperature is not supported by this model")) as (url, _):
+        teacher = Teacher("test", base_url=url, api_key_env=None)
+        ask(teacher)
+        errors = []
+        for i in range(6):
+            with pytest.raises(ValueError) as error:
+                ask(teacher, f"text {i}")
+            errors.append(type(error.value))
+        assert errors[:4] == [QuestionError] * 4 and errors[4:] == [TeacherError] * 2
+
+
+def test_fields_that_only_this_endpoint_knows_reach_it_and_limits_under_another_name_are_doubled():
+    cut = (200, {"choices": [{"message": {"content": "{}"}, "finish_reason": "length"}], "usage": {"prompt_tokens": 5, "completion_tokens": 5}})
+    with scripted(cut, "{}") as (url, requests):
+        teacher = Teacher("test", base_url=url, api_key_env=None, options={"top_k": 20, "max_tokens": None, "max_completion_tokens": 100})
+        ask(teacher)
+    assert [r["max_completion_tokens"] for r in requests] == [100, 200]
+    assert all(r["top_k"] == 20 and "max_tokens" not in r for r in requests)
+
+
+def test_a_server_that_does_not_count_tokens_is_still_held_to_the_budget():
+    with scripted("{}") as (url, requests):
+        teacher = Teacher("test", base_url=url, api_key_env=None, budget_tokens=3000, max_tokens=500)
+        with pytest.raises(BudgetSpent, match="Raise budget_tokens"):
+            for i in range(100):
+                ask(teacher, f"text {i}")
+        assert 0 < len(requests) < 60
+
+
+def test_secrets_stay_out_of_messages_however_they_got_there(monkeypatch):
+    monkeypatch.setenv("MY_KEY", KEY)
+    page = "<html>" + "x" * 60 + f"Bearer {KEY}</html>"
+    with scripted((200, page)) as (url, _):
+        with pytest.raises(ValueError) as error:
+            ask(Teacher("test", base_url=url, api_key_env="MY_KEY", retries=0))
+        assert KEY[:8] not in str(error.value)
+    for url in ("http://user:p@ss/word@127.0.0.1:9/v1", "http://127.0.0.1:9/v1?api-key=p@ss/word"):
+        assert "word" not in Teacher("test", base_url=url)._where()
+
+
+def test_models_that_share_a_store_are_counted_apart(tmp_path):
+    with teacher_server(corpus=[CORPUS]) as server:
+        ask(teacher_for(server, cache=str(tmp_path / "a.sqlite")))
+        other = Teacher("other", base_url=server.url, api_key_env=None, cache=str(tmp_path / "a.sqlite"))
+        assert other.meter.tokens == 0 and teacher_for(server, cache=str(tmp_path / "a.sqlite")).meter.tokens > 0
