@@ -37,7 +37,7 @@ def read_rows(path: str | Path) -> Iterator[dict]:
     path = Path(path)
     if not path.exists():
         raise ValueError(f"There is no corpus file '{path}'.")
-    with path.open(encoding="utf8") as file:
+    with path.open(encoding="utf-8-sig") as file:  # Windows tools begin a file with a mark
         for number, line in enumerate(file, 1):
             if line.strip():
                 try:

@@ -46,8 +46,9 @@ class Teacher:
     form (str): "json" asks for JSON that follows a schema, "lines" for the paper's `- label: span`;
         "auto" begins with json and falls back to lines where the endpoint refuses schemas.
     in_flight (int): requests at a time. timeout (float): seconds a request may take.
-    retries (int): per request, for time-outs, broken connections and 5xx, with growing waits. A 429 does not count as one: `Retry-After` is honoured, by all requests in flight,
-        and tries go on for `patience` seconds.
+    retries (int): per request, for time-outs, broken connections and 5xx, with growing waits.
+    patience (float): seconds for which a rate limit (429) is waited out, beside the retries;
+        `Retry-After` is honoured, by all requests in flight.
     attempts (int): answers asked for when one cannot be read or was cut at `max_tokens`.
     max_tokens (int): of an answer; doubled when an answer was cut.
     options (dict | None): further fields of the request, also such as only this endpoint knows; a
