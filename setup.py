@@ -2,7 +2,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-PROJECT = ["accelerate>=1.0", "openai>=1.60", "tenacity>=8.2", "datasketch>=1.6", "rapidfuzz>=3.0", "filelock>=3.12", "jinja2>=3.1"]
+PROJECT = ["accelerate>=1.0", "openai>=1.60", "tenacity>=8.2", "datasketch>=1.6", "rapidfuzz>=3.0", "filelock>=3.12", "jinja2>=3.1", "build>=1.0"]
 
 setup(
     name="metaie-spacy",

@@ -37,14 +37,14 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     parser.add_argument("--pip-args", default="", help="for the other environment, as PIP_ARGS of the Makefile")
     args = parser.parse_args()
-    began = time.perf_counter()
+    is_fresh, began = not TRAINING.exists(), time.perf_counter()
     subprocess.run([sys.executable, "-m", "weasel", "run", "all", str(ROOT)], check=True, cwd=ROOT)
-    minutes = (time.perf_counter() - began) / 60
+    minutes = round((time.perf_counter() - began) / 60, 1) if is_fresh else None  # else weasel has skipped stages
     scores, calibration = (json.loads((TRAINING / f"{name}.json").read_text()) for name in ("scores", "calibration"))
     run = json.loads((TRAINING / "run" / "log.jsonl").read_text().splitlines()[-1])
     wheel = next((TRAINING / "en_metaie_own-0.1.0" / "dist").glob("*.whl"))
     result = {
-        "minutes": round(minutes, 1), "training": {key: run[key] for key in ("steps", "seconds", "loss", "dev_f")},
+        "minutes": minutes, "training": {key: run[key] for key in ("steps", "seconds", "loss", "dev_f")},
         "test": {key: scores[key] for key in ("p", "r", "f", "texts", "spans")}, "untrained_head": untrained(),
         "calibration": {when: {key: calibration[when][key] for key in ("ece", "f", "threshold")} for when in ("before", "after")},
         "wheel_mb": round(wheel.stat().st_size / 1e6, 1), "used_in_another_environment": use_elsewhere(wheel, args.pip_args.split()),

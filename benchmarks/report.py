@@ -63,7 +63,7 @@ def project_table(results: dict[str, dict]) -> list[str]:
     forms, calibration = results["alignment"]["forms"], project["calibration"]
     rows = [
         ("`weasel run all` in a fresh clone",
-         f"{project['minutes']:.0f} minutes on 2 cores; test F {project['test']['f']:.1%} (untrained head {project['untrained_head']['f']:.1%}); the wheel of {project['wheel_mb']:.0f} MB answers in another environment", project),
+         f"{project['training']['seconds'] / 60:.0f} minutes of training on 2 cores; test F {project['test']['f']:.1%} (untrained head {project['untrained_head']['f']:.1%}); the wheel of {project['wheel_mb']:.0f} MB answers in another environment", project),
         (f"Annotating {soak['texts']:,} texts through {soak['faults']:.0%} faults and {soak['kills']} x SIGKILL",
          f"{soak['texts_exactly_once']:,} texts exactly once; {soak['lost_answers']} of {soak['answers_completed_by_server']:,} paid answers lost on the way (allowed {soak['allowed_losses']}); "
          f"the cost on disk is that of the answers that came: {'yes' if soak['cost_on_disk'] == soak['cost_of_distinct_answers'] else 'NO'}", results["annotate"]),
