@@ -18,6 +18,7 @@ from pathlib import Path
 import spacy
 from provenance import write_data_result
 
+from metaie_spacy.corpus import make_corpus
 from metaie_spacy.evaluate import evaluate
 
 ROOT = Path(__file__).parents[1]
@@ -57,6 +58,7 @@ def untrained() -> dict:
     """Test scores before any training, at the best of several thresholds."""
     nlp = spacy.blank("en")
     pipe = nlp.add_pipe("metaie", config={"weights": None, "model": {"@architectures": "metaie-spacy.LabelToSpan.v1", "name": str(TRAINING / "encoder")}})
+    nlp.initialize(lambda: list(make_corpus(TRAINING / "data" / "train.jsonl", limit=20)(nlp)))
     found = []
     for threshold in THRESHOLDS:
         pipe.threshold = threshold
