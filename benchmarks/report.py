@@ -50,7 +50,8 @@ def production_table(results: dict[str, dict]) -> list[str]:
     ]  # fmt: skip
     lines = ["| what | measured | command |", "|---|---|---|"]
     lines += [f"| {what} | {found} | `{result['command']}` |" for what, found, result in rows]
-    lines += ["", f"Number formats on {formats['dataset']} ({formats['texts']:,} texts; this CPU: {formats['cpu']}, where `auto` takes {formats['auto']}; `{formats['command']}`):", ""]
+    wheel = "-".join(next(iter(formats["wheels"])).split("-")[:2])
+    lines += ["", f"Number formats on {formats['dataset']} ({formats['texts']:,} texts; {wheel}; this CPU: {formats['cpu']}, where `auto` takes {formats['auto']}; `{formats['command']}`):", ""]
     lines += ["| compute_dtype | F1 | largest change of a span's score | float32's spans found | speed |", "|---|---|---|---|---|"]
     for dtype, row in formats["dtypes"].items():
         lines.append(f"| {dtype} | {row['f']:.2%} | {row['largest_span_score_change']:.3f} | {row['spans_of_float32_found']:.1%} | {row['speed']:.2f} x |")
