@@ -79,6 +79,7 @@ def test_annotate_by_the_config_of_the_project_and_its_key_from_the_environment(
         assert result.returncode == 0 and "secret-key" not in result.stderr + result.stdout, result.stderr
         rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").open(encoding="utf8")]
         assert len(rows) == 18 and {"long-report#0", "long-report#1", "long-report#2"} < {row["id"] for row in rows}
+        common[2] = tmp_path / "other.jsonl"
         result = run(*common, "--teacher.budget_tokens", "10", "--annotate.max_words", "40", env={"OPENAI_API_KEY": "secret-key"})
         assert result.returncode == 1 and "the budget is spent" in result.stderr
 
