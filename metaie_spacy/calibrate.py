@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any, Iterator, NamedTuple, Sequence
 
 import numpy as np
-import srsly
 from spacy.language import Language
 from spacy.util import minibatch
 from tqdm import tqdm
 
-from .corpus import read_rows
+from .corpus import read_chosen
 from .schema import Label, move_threshold, parse_labels, plain
 from .spans import PRF, Answer, decode, flatten
 
@@ -122,15 +121,6 @@ def calibrate(
         **scale._asdict(), "threshold": new.threshold, "tag_threshold": new.tag, "labels": new.labels, "texts": len(texts), "seed": seed,
         "before": measure(held_out, old, Scale()), "after": measure(held_out, new, scale),
     }  # fmt: skip
-
-
-def read_chosen(path: str | Path, only: str | Path | None) -> list[dict]:
-    """The rows of a file, or those of them whose ids stand in the file `only`."""
-    rows = list(read_rows(path))
-    if only is None:
-        return rows
-    chosen = {row["id"] for row in srsly.read_jsonl(only)}
-    return [row for row in rows if row["id"] in chosen]
 
 
 def score_rows(

@@ -49,6 +49,17 @@ def read_rows(path: str | Path) -> Iterator[dict]:
                 yield row
 
 
+def read_chosen(path: str | Path, only: str | Path | None) -> list[dict]:
+    """The rows of a file, or those of them whose ids stand in the JSONL file `only`. RAISES (ValueError): as `read_rows`."""
+    import srsly
+
+    rows = list(read_rows(path))
+    if only is None:
+        return rows
+    chosen = {row["id"] for row in srsly.read_jsonl(only)}
+    return [row for row in rows if row["id"] in chosen]
+
+
 def check_row(row: dict) -> None:
     """RAISES (ValueError): the row breaks the annotation contract."""
     if not isinstance(row, dict) or not isinstance(row.get("text"), str):

@@ -4,11 +4,10 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Iterable, Sequence
 
-import srsly
 from spacy.language import Language
 from tqdm import tqdm
 
-from .corpus import read_rows
+from .corpus import read_chosen
 from .doc_labels import pipe_with_labels
 from .spans import PRF, exact_matches
 
@@ -37,11 +36,7 @@ def evaluate(
     if name not in nlp.pipe_names:
         raise ValueError(f"The pipeline has no component '{name}', only {nlp.pipe_names}. Give its name.")
     key = nlp.get_pipe(name).spans_key
-    rows = list(read_rows(path))
-    if only is not None:
-        chosen = {row["id"] for row in srsly.read_jsonl(only)}
-        rows = [row for row in rows if row["id"] in chosen]
-    rows = rows[: limit or None]
+    rows = read_chosen(path, only)[: limit or None]
     pairs = []
     for row in rows:
         own = dict.fromkeys([s["label"] for s in row["spans"]] + list(row.get("absent", [])))
