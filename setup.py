@@ -12,7 +12,10 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     license_files=["LICENSE", "NOTICE"],
-    packages=find_packages(include=["metaie_spacy", "metaie_spacy.*"]),
+    # The corpus goes along: few-shot training rehearses some of it.
+    packages=[*find_packages(include=["metaie_spacy", "metaie_spacy.*"]), "metaie_spacy.assets"],
+    package_dir={"metaie_spacy.assets": "assets"},
+    package_data={"metaie_spacy.assets": ["corpus.jsonl"]},
     python_requires=">=3.10",
     install_requires=[
         "spacy>=3.8.15,<3.9",
@@ -27,11 +30,12 @@ setup(
     ],
     extras_require={
         "train": ["accelerate>=1.0"],
+        "benchmark": ["accelerate>=1.0", "pyyaml>=6.0", "matplotlib>=3.8"],
         "project": PROJECT,
         "parquet": ["pyarrow>=14.0"],
         "cuda12x": ["cupy-cuda12x>=13.0"],
         "cuda13x": ["cupy-cuda13x>=13.6"],
-        "test": [*PROJECT, "pytest>=8.0", "hypothesis>=6.100", "fastapi>=0.110", "uvicorn>=0.29", "httpx>=0.27", "pyarrow>=14.0"],
+        "test": [*PROJECT, "pytest>=8.0", "hypothesis>=6.100", "fastapi>=0.110", "uvicorn>=0.29", "httpx>=0.27", "pyarrow>=14.0", "pyyaml>=6.0"],
     },
     entry_points={
         "spacy_factories": ["metaie = metaie_spacy.component:make_metaie"],

@@ -1,56 +1,248 @@
-"""Zero-shot span F1 of a pipeline on public IE test files.
+"""The benchmark: models x datasets x {zero-shot, 5-shot} x seeds, one JSON file a cell.
 
-    python benchmarks/quality.py --data DIR --output benchmarks/results/quality.json
+    python benchmarks/quality.py benchmarks/cells.yml --data DIR [--starts DIR] [--encoder NAME] [--group zero_shot]
 
-DIR holds one folder a dataset with `test.jsonl` ({"id", "text", "spans": [{"start", "end", "label"}]}) and
-`labels.json` ({"map": {source label: {"label": name, "kind": ...}}}). All labels of a dataset are asked of every text,
-lower-cased, flat; CrossNER's "Miscellaneous" is neither asked nor counted. Exact match on character spans, micro.
+Exact match on character spans, micro, with 95 % bootstrap intervals over texts. A cell that is there already, of the same
+weights, data and settings, is not run again: an interrupted run goes on. DIR holds one folder a dataset, see ie_data.py;
+the cells are chosen by the YAML file. `python benchmarks/report.py` makes tables and plots of them.
+
+Zero-shot: all labels of a dataset are asked of every text, lower-cased, flat, at the model's own threshold.
+5-shot: `fewshot.adapt` on the few-shot file, without rehearsal, so that nothing but the starting point differs. The
+learning rate and the steps are those that were best on dev for this model and kind of task ("choose" in the YAML file).
+Relations: "HEAD relation" is asked of every gold head, the answers are the tails; spans may overlap.
 """
 import argparse
 import hashlib
 import json
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any, Callable, Iterator
 
 import spacy
-from provenance import write_result
+import srsly
+import yaml
+from ie_data import Dataset, read_dataset
+from provenance import run_facts
 
-from metaie_spacy.evaluate import evaluate
+from metaie_spacy.evaluate import evaluate_rows, scores_of
+from metaie_spacy.fewshot import Settings, adapt, tokens_of
+from metaie_spacy.model import find_source
 
-GROUPS = {
-    "ner6": ["conll2003", "mit_restaurant", "mit_movie", "bc5cdr", "wnut2017", "jnlpba"],
-    "crossner": ["crossner_ai", "crossner_music", "crossner_politics"],
-}
-NOT_ASKED = {"crossner_ai": ["Miscellaneous"], "crossner_music": ["Miscellaneous"], "crossner_politics": ["Miscellaneous"]}
+DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 
 
-def label_queries(folder: Path) -> dict[str, str]:
-    """Label name in the data -> what is asked: the name in lower case."""
-    names = [entry["label"] for entry in json.loads((folder / "labels.json").read_text(encoding="utf8"))["map"].values()]
-    return {name: name.lower() for name in dict.fromkeys(names) if name not in NOT_ASKED.get(folder.name, [])}
+class Model:
+    """A starting point: weights, or the bare encoder under a fresh head.
+
+    spec (dict): of the YAML file: {"weights": package or folder} or {"head": "metaie" | "plain"}.
+    """
+
+    def __init__(self, spec: dict, starts: Path | None, encoder: str, task: str, seed: int):
+        self.encoder, self.seed = encoder, seed
+        self.weights = source_of(spec["weights"], starts) if "weights" in spec else None
+        self.is_tagger = spec.get("head") == "plain" and task != "RE"
+        self.architecture = "CrossEncoder" if spec.get("head") == "plain" else "LabelToSpan"
+        self.nlp = spacy.blank("en") if self.is_tagger else self.pipeline()
+
+    def pipeline(self) -> spacy.Language:
+        if self.weights is not None and (self.weights / "meta.json").exists():
+            return spacy.load(self.weights)
+        import torch
+
+        torch.manual_seed(self.seed)  # of a fresh head
+        nlp = spacy.blank("en")
+        architecture = {"@architectures": f"metaie-spacy.{self.architecture}.v1", "name": self.encoder}
+        nlp.add_pipe("metaie", config={"weights": self.weights and str(self.weights), "model": architecture})
+        if self.weights is None:
+            nlp.initialize()
+        return nlp
+
+    def run(self, data: Dataset, settings: Settings | None, at: Callable[[int, dict], None]) -> None:
+        """Adapt, unless settings are None, and give the scores on the test rows after each step that `at` wants.
+
+        at (Callable): takes a step's number (0: no adaptation) and a function that scores.
+        """
+        score = partial(self.tag if self.is_tagger else self.extract, data)
+        if settings is None:
+            at(0, score)
+        elif self.is_tagger:
+            from plain_head import PlainTagger
+
+            self.tagger = PlainTagger(self.encoder, list(data.labels), self.seed)
+            self.tagger.fit(tokens_of(self.nlp, flat_rows(data.train), "the examples"), settings, lambda step: at(step, score))
+        else:
+            adapt(
+                self.nlp, data.train, data.labels, settings=settings, open_labels=data.labels is None, progress=False,
+                on_step=lambda step: at(step, score),
+            )  # fmt: skip
+
+    def extract(self, data: Dataset) -> dict:
+        self.nlp.get_pipe("metaie").flat = data.labels is not None
+        result = evaluate_rows(self.nlp, data.test, labels=data.labels)
+        if data.labels is None:  # its questions quote the texts, which are not ours to publish
+            del result["per_label"]
+        return result
+
+    def tag(self, data: Dataset) -> dict:
+        items = tokens_of(self.nlp, data.test, "the test rows")
+        found = []
+        for row, spans in zip(data.test, self.tagger.predict(items)):
+            doc = self.nlp.make_doc(row["text"])
+            found.append({(doc[a].idx, doc[b - 1].idx + len(doc[b - 1]), label) for a, b, label in spans})
+        return scores_of([{(s["start"], s["end"], s["label"]) for s in row["spans"] if s["label"] in data.labels} for row in data.test], found)
+
+
+def flat_rows(rows: list[dict]) -> list[dict]:
+    """A plain head holds one tag a token: of overlapping spans the longest is learned."""
+    kept = []
+    for row in rows:
+        spans, taken = [], set()
+        for span in sorted(row["spans"], key=lambda s: s["start"] - s["end"]):
+            places = set(range(span["start"], span["end"]))
+            if not places & taken:
+                spans.append(span)
+                taken |= places
+        kept.append(row | {"spans": spans})
+    return kept
+
+
+def source_of(weights: str, starts: Path | None) -> Path:
+    folder = starts / weights if starts else None
+    return folder if folder is not None and folder.is_dir() else find_source(weights)
+
+
+def run_cell(cell: dict, options: dict) -> dict:
+    """One cell: its settings, and what was found. Runs in a process of its own."""
+    import torch
+
+    torch.set_num_threads(options["threads"])
+    starts = Path(options["starts"]) if options["starts"] else None
+    data = read_dataset(Path(options["data"]) / cell["dataset"], cell["split"], cell["limit"])
+    model = Model(cell["spec"], starts, options["encoder"], data.task, cell["seed"])
+    settings = Settings(steps=max(cell["steps"]), lr=cell["lr"], rehearsal=0.0, seed=cell["seed"]) if cell["shots"] else None
+    began, scored, by_steps = time.perf_counter(), 0.0, {}
+
+    def at(step: int, score: Callable[[], dict]) -> None:
+        nonlocal scored
+        if step in cell["steps"]:
+            start = time.perf_counter()
+            by_steps[step] = score()
+            scored += time.perf_counter() - start
+
+    model.run(data, settings, at)
+    seconds = time.perf_counter() - began
+    sums = {"sha256": data.sha256, "unseen_labels": data.unseen, "texts": len(data.test), "adapt_seconds": round(seconds - scored, 1), "score_seconds": round(scored, 1)}
+    if len(cell["steps"]) > 1:
+        return cell | sums | {"f_by_steps": {str(step): result["f"] for step, result in by_steps.items()}}
+    result = by_steps[cell["steps"][0]]
+    return cell | sums | {key: value for key, value in result.items() if key not in ("seconds", "texts")} | {"counts": pack(result["counts"])}
+
+
+def pack(counts: list[list[int]]) -> dict[str, str]:
+    """Counts of every text in short."""
+    return {name: " ".join(str(row[i]) for row in counts) for i, name in enumerate(("tp", "fp", "fn"))}
+
+
+def cells_of(plan: dict, group: str, cells: Path) -> Iterator[dict]:
+    """The cells of a group; "choose" are those that the others' settings are chosen by."""
+    specs = plan["models"]
+    if group == "choose":
+        for model in plan["choose"]["models"]:
+            for kind, dataset in plan["choose"]["datasets"].items():
+                for lr in plan["choose"]["lr"]:
+                    yield {"group": group, "model": model, "spec": specs[model], "dataset": dataset, "split": "dev", "kind": kind, "shots": 5,
+                           "seed": 0, "lr": lr, "steps": plan["choose"]["steps"], "limit": plan["choose"]["limit"]}  # fmt: skip
+        return
+    block = plan["groups"][group]
+    for seed in block.get("seeds", [0]):
+        for model in block["models"]:
+            for dataset in block["datasets"]:
+                cell = {"group": group, "model": model, "spec": specs[model], "dataset": dataset, "split": "test", "shots": block["shots"],
+                        "seed": seed, "lr": None, "steps": [0], "limit": block.get("limit", 0)}  # fmt: skip
+                yield cell | (chosen(plan, model, dataset, cells) if block["shots"] else {})
+
+
+def chosen(plan: dict, model: str, dataset: str, cells: Path) -> dict:
+    """Learning rate and steps with the best F on dev, of the model or of the best of its rivals.
+
+    RAISES (ValueError): the group "choose" was not run.
+    """
+    kind = "relations" if dataset in plan.get("relations", ["ade", "conll2004"]) else "spans"
+    results = [srsly.read_json(path) for path in sorted(cells.glob("choose__*.json"))]
+    rivals = plan["choose"].get("rivals", {}).get(model, [model])
+    tried = [
+        (f, -int(steps), -result["lr"], result["spec"]) for result in results if result["model"] in rivals and result["kind"] == kind
+        for steps, f in result["f_by_steps"].items()
+    ]  # fmt: skip
+    if not tried:
+        raise ValueError(f"Nothing was chosen for {' or '.join(rivals)} yet: run --group choose first.")
+    _, steps, lr, spec = max(tried, key=lambda entry: entry[:3])
+    return {"lr": -lr, "steps": [-steps], "spec": spec}
+
+
+def name_of(cell: dict) -> str:
+    last = f"lr{cell['lr']:g}" if cell["group"] == "choose" else f"seed{cell['seed']}"
+    return "__".join(["choose" if cell["group"] == "choose" else f"{cell['shots']}shot", cell["model"], cell["dataset"], last]) + ".json"
+
+
+def fingerprint(cell: dict, options: dict) -> str:
+    """What a cell stands on: its settings, its weights and its data."""
+    digest = hashlib.sha256(json.dumps({key: cell[key] for key in cell if key != "group"}, sort_keys=True).encode())
+    if "weights" in cell["spec"]:
+        source = source_of(cell["spec"]["weights"], Path(options["starts"]) if options["starts"] else None)
+        weights = source / "metaie" / "model" if (source / "meta.json").exists() else source / "model.safetensors"
+        digest.update(hashlib.sha256(weights.read_bytes()).digest())
+    folder = Path(options["data"]) / cell["dataset"]
+    for path in sorted(folder.glob("*.json*")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def pending(cells: list[dict], options: dict, output: Path) -> list[tuple[dict, Path, str]]:
+    """The cells that are not there yet."""
+    found = []
+    for cell in cells:
+        path, key = output / name_of(cell), fingerprint(cell, options)
+        if not path.exists() or srsly.read_json(path).get("fingerprint") != key:
+            found.append((cell, path, key))
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("plan", type=Path, help="YAML file of the cells")
     parser.add_argument("--data", type=Path, required=True, help="folder of the datasets")
-    parser.add_argument("--model", default="en_metaie_sm", help="package or path")
-    parser.add_argument("--limit", type=int, default=0, help="only the first texts of each; 0: all")
-    parser.add_argument("--threshold", type=float, help="without it, the one that the weights were calibrated to")
-    parser.add_argument("--output", type=Path, help="write the result here (JSON)")
+    parser.add_argument("--starts", type=Path, help="folder of the starting points that starts.py wrote")
+    parser.add_argument("--encoder", default=DEFAULT_ENCODER, help="Hugging Face name or directory, of the models without weights")
+    parser.add_argument("--group", action="append", help="a group of the plan; without it all, after 'choose'")
+    parser.add_argument("--workers", type=int, default=1, help="cells that run at the same time")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "cells")
     args = parser.parse_args()
-    nlp = spacy.load(args.model)
-    pipe = nlp.get_pipe("metaie")
-    pipe.flat, pipe.threshold = True, args.threshold
-    result = {"settings": {"threshold": pipe.effective_threshold, "flat": True, "limit": args.limit}, "datasets": {}, "means": {}}
-    for name in [name for names in GROUPS.values() for name in names]:
-        path = args.data / name / "test.jsonl"
-        scores = evaluate(nlp, path, labels=label_queries(path.parent), limit=args.limit, progress=True)
-        scores["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-        result["datasets"][name] = scores
-        print(f"{name:20} P {scores['p']:.3f} R {scores['r']:.3f} F {scores['f']:.3f}  {scores['texts']} texts", flush=True)
-    for group, names in GROUPS.items():
-        result["means"][group] = sum(result["datasets"][name]["f"] for name in names) / len(names)
-        print(f"{group:20} mean F {result['means'][group]:.3f}")
-    write_result(args.output, result, args.model)
+    plan = yaml.safe_load(args.plan.read_text(encoding="utf8"))
+    args.output.mkdir(parents=True, exist_ok=True)
+    threads = max(1, (os.cpu_count() or 1) // args.workers)
+    options = {"data": str(args.data), "starts": args.starts and str(args.starts), "encoder": args.encoder, "threads": threads}
+    facts = run_facts(("metaie-spacy", "spacy", "torch", "transformers"))
+    for group in args.group or ["choose", *plan["groups"]]:
+        todo = pending(list(cells_of(plan, group, args.output)), options, args.output)
+        print(f"{group}: {len(todo)} cells to run", flush=True)
+        with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn")) as pool:
+            running = {pool.submit(run_cell, cell, options): (path, key) for cell, path, key in todo}
+            for number, future in enumerate(as_completed(running), 1):
+                path, key = running[future]
+                result = future.result() | {"fingerprint": key} | facts
+                path.write_text(json.dumps(result) + "\n", encoding="utf8")
+                print(f"{number}/{len(todo)} {path.stem}  {summary(result)}", flush=True)
+
+
+def summary(result: dict[str, Any]) -> str:
+    if "f_by_steps" in result:
+        return " ".join(f"{steps}: {f:.1%}" for steps, f in result["f_by_steps"].items())
+    return f"P {result['p']:.1%} R {result['r']:.1%} F {result['f']:.1%} [{result['f_low']:.1%}, {result['f_high']:.1%}]  {result['adapt_seconds']:.0f} s"
 
 
 if __name__ == "__main__":

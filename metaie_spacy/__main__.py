@@ -100,6 +100,44 @@ def evaluate(
 
 
 @app.command()
+def fewshot(
+    examples: Path = typer.Argument(..., help="A few annotated rows (JSONL); annotate each text completely"),
+    output: Path = typer.Argument(..., help="Takes the adapted pipeline"),
+    model: str = typer.Option("en_metaie_sm", help="The pipeline to start from: package or path"),
+    labels: Optional[str] = typer.Option(None, help="The label set; without it and --schema, the labels of the examples"),
+    schema: Optional[Path] = typer.Option(None, help="JSON file with labels and their queries"),
+    open_labels: bool = typer.Option(False, "--open", help="Ask each text only its own and its absent labels, such as questions that name an entity"),
+    dev: Optional[Path] = typer.Option(None, help="Annotated rows to score on; without it some examples are held out for an estimate"),
+    held_out: float = typer.Option(0.2, help="Share of the examples that is held out; 0: no estimate, half the time"),
+    steps: int = typer.Option(100, help="Training steps"),
+    lr: float = typer.Option(1e-4, help="Learning rate of the encoder; the head's is 8 times it"),
+    batch_size: int = typer.Option(8),
+    rehearsal: float = typer.Option(0.25, help="Rows of the corpus per example, so that other labels are not forgotten; 0: none"),
+    corpus: Optional[Path] = typer.Option(None, help="Annotated rows to rehearse, instead of those that come with this package"),
+    seed: int = typer.Option(0),
+    gpu: int = typer.Option(-1, help="Number of the GPU to use; -1: the CPU"),
+) -> None:
+    """Adapt a pipeline to a few annotated texts; prints the scores before and after on texts that it did not see."""
+    from .fewshot import Settings, adapt_and_score
+
+    settings = Settings(steps=steps, lr=lr, batch_size=batch_size, rehearsal=rehearsal, seed=seed)
+    wanted = asked(labels, schema, None)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    check_output(output)
+    nlp = load_pipeline(model, gpu)
+    closed = wanted["labels"] if wanted else None
+    result = adapt_and_score(
+        nlp, examples, closed, dev=dev, held_out=held_out, settings=settings, open_labels=open_labels, corpus=corpus
+    )  # fmt: skip
+    nlp.to_disk(output)
+    if result["after"] is None:
+        print(f"Adapted to {result['examples']} examples; nothing was scored.")
+    else:
+        print(before_and_after(result["before"], result["after"]))
+    print(f"The pipeline is in {output}: spacy.load({str(output)!r})")
+
+
+@app.command()
 def distill(
     corpus: list[str] = typer.Argument(..., help="Annotation files (JSONL); 'file.jsonl:0.5' sees half of it an epoch, ':2' twice"),
     output: Path = typer.Option(..., help="Takes the weights, the checkpoint and the log; the same call resumes"),
@@ -154,6 +192,25 @@ def corpus_weight(entry: str) -> tuple[str, float]:
         return (path, float(weight)) if colon and not Path(entry).exists() else (entry, 1.0)
     except ValueError:
         return entry, 1.0
+
+
+def check_output(path: Path) -> None:
+    """RAISES (ValueError): the place of the result is taken by something that is no pipeline."""
+    if path.exists() and not (path / "meta.json").exists() and (path.is_file() or any(path.iterdir())):
+        raise ValueError(f"'{path}' exists and is no spaCy pipeline. Give another output directory.")
+
+
+def before_and_after(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """Scores of every label on the same texts, as a table."""
+    from wasabi import table
+
+    names = sorted({*before["per_label"], *after["per_label"]})
+    nothing = {"p": 0.0, "r": 0.0, "f": 0.0, "spans": 0}
+    pairs = [(name, before["per_label"].get(name, nothing), after["per_label"].get(name, nothing)) for name in names]
+    rows = [(name, new["spans"], *(f"{part[key]:.1%}" for part in (old, new) for key in "prf")) for name, old, new in [*pairs, ("all", before, after)]]
+    header = ("label", "spans", "P before", "R", "F", "P after", "R", "F")
+    text = table(rows, header=header, divider=True, aligns=("l", *"r" * 7))
+    return f"{text}\n{after['texts']} texts that were not trained on; F after: 95 % interval {after['f_low']:.1%} to {after['f_high']:.1%}"
 
 
 def asked(labels: str | None, schema: Path | None, default: str | None) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from spacy.language import Language
 from spacy.util import minibatch
 from tqdm import tqdm
 
-from .corpus import read_chosen
+from .corpus import own_and_absent, read_chosen
 from .schema import Label, move_threshold, parse_labels, plain
 from .spans import PRF, Answer, decode, flatten
 
@@ -148,7 +148,7 @@ def score_rows(
 
 def own_labels(row: dict) -> tuple[Label, ...]:
     """The labels of a row's spans, and those noted as absent."""
-    return parse_labels(list(dict.fromkeys([span["label"] for span in row["spans"]] + list(row.get("absent", [])))))
+    return parse_labels(own_and_absent(row))
 
 
 def split_documents(texts: Sequence[Scored], seed: int) -> tuple[list[Scored], list[Scored]]:

@@ -60,6 +60,11 @@ def read_chosen(path: str | Path, only: str | Path | None) -> list[dict]:
     return [row for row in rows if row["id"] in chosen]
 
 
+def own_and_absent(row: dict) -> list[str]:
+    """The labels that a row answers: those of its spans, then those noted as absent, each once."""
+    return list(dict.fromkeys([span["label"] for span in row["spans"]] + list(row.get("absent", []))))
+
+
 def check_row(row: dict) -> None:
     """RAISES (ValueError): the row breaks the annotation contract."""
     if not isinstance(row, dict) or not isinstance(row.get("text"), str):
@@ -89,8 +94,13 @@ def read_items(path: str | Path, tokenize: Callable[[str], list[tuple[int, int]]
     tokenize (Callable): text -> character offsets of its tokens.
     RAISES (ValueError): as `read_rows`.
     """
+    return rows_to_items(read_rows(path), tokenize, str(path))
+
+
+def rows_to_items(rows: Iterable[dict], tokenize: Callable[[str], list[tuple[int, int]]], source: str) -> list[Item]:
+    """`read_items` on rows that were read already. source (str): names them in the log."""
     items, misaligned, overlapping, total = [], 0, 0, 0
-    for row in read_rows(path):
+    for row in rows:
         offsets = tokenize(row["text"])
         starts = {start: i for i, (start, _) in enumerate(offsets)}
         ends = {end: i + 1 for i, (_, end) in enumerate(offsets)}
@@ -109,7 +119,7 @@ def read_items(path: str | Path, tokenize: Callable[[str], list[tuple[int, int]]
     if misaligned or overlapping:
         logger.warning(
             "%s: of %d spans, %d do not align with the tokens and %d overlap a longer span of their label; "
-            "they are not trained on.", path, total, misaligned, overlapping,
+            "they are not trained on.", source, total, misaligned, overlapping,
         )  # fmt: skip
     return items
 

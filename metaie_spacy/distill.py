@@ -19,7 +19,7 @@ from .encoder import PackedEncoder
 from .heads import CrossEncoder, LabelToSpan
 from .pieces import WordPieces, load_tokenizer
 from .spans import PRF, decode, exact_matches
-from .training import Batch, LabelSpace, open_batch, parameter_groups, tagging_loss
+from .training import Average, Batch, LabelSpace, open_batch, parameter_groups, tagging_loss
 from .windows import cut_items
 
 logger = logging.getLogger("metaie_spacy")
@@ -34,7 +34,8 @@ class Settings:
     """What shapes the weights of a run; two runs with equal settings and corpus give equal weights.
 
     encoder (str): a Hugging Face name or directory. architecture (str): LabelToSpan or CrossEncoder.
-    epochs (float): passes over the corpus. batch_size (int): texts of one step on one device.
+    epochs (float): passes over the corpus. steps (int): optimizer steps instead; 0: what `epochs` need.
+    batch_size (int): texts of one step on one device.
     lr (float): peak learning rate of the encoder; the head's is `lr * head_scale`.
     warmup (float): share of the steps in which the rate rises; then it falls linearly to 0.
     o_weight (float): weight of the O tag in the loss. ema (float): decay of the averaged weights,
@@ -47,6 +48,7 @@ class Settings:
     architecture: str = "LabelToSpan"
     text_sees_labels: bool = True
     epochs: float = 4
+    steps: int = 0
     batch_size: int = 16
     lr: float = 2e-4
     head_scale: float = 8.0
@@ -155,7 +157,7 @@ class Run:
         self.rank, self.ranks = self.accelerator.process_index, self.accelerator.num_processes
         self.is_main = self.accelerator.is_main_process
         self.settings = settings
-        self.steps = max(1, round(texts / settings.batch_size / self.ranks))
+        self.steps = settings.steps or max(1, round(texts / settings.batch_size / self.ranks))
         self.model = model.to(self.accelerator.device)
         groups = parameter_groups(model, settings.lr, settings.head_scale, settings.weight_decay)
         optimizer = torch.optim.AdamW(groups, fused=True)
@@ -225,36 +227,6 @@ def ramp(step: int, steps: int, warmup: float) -> float:
     """Linear warm-up over a share of the steps, then linear decay to 0."""
     rise = max(1, round(steps * warmup))
     return (step + 1) / rise if step < rise else max(0.0, (steps - step) / max(1, steps - rise))
-
-
-class Average:
-    """Exponential moving average of a module's parameters.
-
-    decay (float): share kept at each step, reached after a start of plain averaging.
-    """
-
-    def __init__(self, model: PackedEncoder, decay: float):
-        self.decay, self.steps = decay, 0
-        self.values = [p.detach().clone() for p in model.parameters()] if decay else []
-
-    def update(self, model: PackedEncoder) -> None:
-        self.steps += 1
-        if self.values:
-            keep = min(self.decay, self.steps / (self.steps + 10))
-            torch._foreach_lerp_(self.values, [p.detach() for p in model.parameters()], 1 - keep)
-
-    def copy_to(self, model: PackedEncoder) -> None:
-        with torch.no_grad():
-            for parameter, value in zip(model.parameters(), self.values):
-                parameter.copy_(value)
-
-    def state_dict(self) -> dict:
-        return {"values": self.values, "steps": self.steps}
-
-    def load_state_dict(self, state: dict) -> None:
-        self.steps = state["steps"]
-        for own, saved in zip(self.values, state["values"]):
-            own.copy_(saved)
 
 
 class Progress:

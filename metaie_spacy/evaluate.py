@@ -4,10 +4,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Iterable, Sequence
 
+import numpy as np
 from spacy.language import Language
 from tqdm import tqdm
 
-from .corpus import read_chosen
+from .corpus import own_and_absent, read_chosen
 from .doc_labels import pipe_with_labels
 from .spans import PRF, exact_matches
 
@@ -30,25 +31,65 @@ def evaluate(
         counted); None: every text is asked its own labels and those noted as absent.
     name (str): of the component. limit (int): only the first rows; 0: all.
     only (Path | None): a JSONL file whose ids choose the rows, such as distill's `dev.jsonl`.
-    RETURNS (dict): `p`, `r`, `f` (micro, 0 to 1), `texts`, `spans`, `seconds`, and `per_label`.
+    RETURNS (dict): `p`, `r`, `f` (micro, 0 to 1), `f_low` and `f_high` (95 % bootstrap interval),
+        `texts`, `spans`, `seconds` and `per_label`.
     RAISES (ValueError): a bad row, or no such component.
+    """
+    rows = read_chosen(path, only)[: limit or None]
+    result = evaluate_rows(nlp, rows, labels=labels, name=name, progress=progress)
+    return {key: value for key, value in result.items() if key != "counts"}
+
+
+def evaluate_rows(
+    nlp: Language, rows: Sequence[dict], *, labels: Sequence[str] | dict | None = None, name: str = "metaie", progress: bool = False
+) -> dict:
+    """`evaluate` on rows that were read already, with the counts of every text.
+
+    rows (Sequence[dict]): annotation rows, as `read_rows` gives them.
+    RETURNS (dict): as `evaluate`, and `counts`: true positives, false positives and false negatives
+        per text, (N, 3) in lists.
+    RAISES (ValueError): no such component.
     """
     if name not in nlp.pipe_names:
         raise ValueError(f"The pipeline has no component '{name}', only {nlp.pipe_names}. Give its name.")
     key = nlp.get_pipe(name).spans_key
-    rows = read_chosen(path, only)[: limit or None]
-    pairs = []
-    for row in rows:
-        own = dict.fromkeys([s["label"] for s in row["spans"]] + list(row.get("absent", [])))
-        pairs.append((row["text"], labels if labels is not None else list(own)))
     names = None if labels is None else set(labels)
     gold = [{(s["start"], s["end"], s["label"]) for s in row["spans"] if names is None or s["label"] in names} for row in rows]
+    pairs = [(row["text"], own_and_absent(row) if labels is None else labels) for row in rows]
     began = time.perf_counter()
     docs = pipe_with_labels(nlp, pairs, name=name)
     docs = tqdm(docs, total=len(rows), desc="evaluate", mininterval=5, disable=not progress)
     found = [{(span.start_char, span.end_char, span.label_) for span in doc.spans[key]} for doc in docs]
-    seconds = time.perf_counter() - began
-    return {**rates(exact_matches(gold, found)), "texts": len(rows), "seconds": round(seconds, 2), "per_label": per_label(gold, found)}
+    return scores_of(gold, found) | {"texts": len(rows), "seconds": round(time.perf_counter() - began, 2)}
+
+
+def scores_of(gold: Sequence[set], found: Sequence[set]) -> dict:
+    """Every figure of exact match from the gold and the found spans of N texts.
+
+    RETURNS (dict): `p`, `r`, `f`, `spans`, `f_low` and `f_high` (95 % bootstrap interval over the
+        texts), `per_label`, and `counts` (N, 3).
+    """
+    counts = [list(exact_matches([g], [p])) for g, p in zip(gold, found)]
+    low, high = f_interval(counts)
+    return {**rates(exact_matches(gold, found)), "f_low": low, "f_high": high, "per_label": per_label(gold, found), "counts": counts}
+
+
+def f_interval(counts: Sequence[Sequence[int]], *, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile interval of F, by drawing texts with replacement (Efron 1979, "Bootstrap methods").
+
+    counts (Sequence): true positives, false positives and false negatives per text, (N, 3).
+    """
+    tp, fp, fn = bootstrap_sums(counts, draws=draws, seed=seed).T
+    low, high = np.quantile(2 * tp / np.maximum(1, 2 * tp + fp + fn), (0.025, 0.975))
+    return float(low), float(high)
+
+
+def bootstrap_sums(counts: Sequence[Sequence[int]], *, draws: int = 1000, seed: int = 0) -> np.ndarray:
+    """Counts summed over texts that are drawn with replacement; the same seed draws the same texts. RETURNS: (draws, 3)"""
+    table = np.asarray(counts, dtype="int64").reshape(-1, 3)
+    rng = np.random.default_rng(seed)
+    times = rng.multinomial(len(table), np.full(len(table), 1 / max(1, len(table))), size=draws) if len(table) else np.zeros((draws, 0), "int64")
+    return times @ table
 
 
 def rates(counts: PRF) -> dict:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Iterable, Iterator, NamedTuple
 
-from .corpus import check_row, longest_first
+from .corpus import check_row, longest_first, own_and_absent
 
 KEPT = "metaie"  # where other tools' files carry what only rows know, and the default span group
 OF_AN_ANSWER = ("agreement", "dropped", "prompt_sha", "usage")  # say how a teacher answered: nothing about a human's row
@@ -128,8 +128,7 @@ def with_absent(rows: Iterable[dict], closed: bool) -> Iterator[dict]:
 
 def keep(row: dict) -> dict:
     """What other tools have no place for: all of a row but text and spans, and the labels it was asked."""
-    asked = list(dict.fromkeys([span["label"] for span in row["spans"]] + row.get("absent", [])))
-    return {name: value for name, value in row.items() if name not in ("text", "spans")} | {"asked": asked}
+    return {name: value for name, value in row.items() if name not in ("text", "spans")} | {"asked": own_and_absent(row)}
 
 
 def kept_in(value: Any) -> dict:

@@ -9,7 +9,7 @@ from spacy.language import Language
 from tqdm import tqdm
 
 from .annotators import read_prompt
-from .corpus import read_rows
+from .corpus import own_and_absent, read_rows
 from .doc_labels import pipe_with_labels
 from .spans import exact_matches
 from .teacher import QuestionError, Teacher
@@ -41,7 +41,7 @@ def most_failed(rows: Iterable[dict], nlp: Language, count: int, *, name: str = 
     `meta["failure"]` is 1 minus the F against the annotation.
     """
     rows = [row for row in rows if row["spans"] or row.get("absent")]
-    found = _found(nlp, [(row["text"], _asked(row)) for row in rows], name, "student")
+    found = _found(nlp, [(row["text"], own_and_absent(row)) for row in rows], name, "student")
     gold = [{(s["start"], s["end"], s["label"]) for s in row["spans"]} for row in rows]
     return _ranked(rows, [_distance(g, {s[:3] for s in p}) for g, p in zip(gold, found)], "failure", count)
 
@@ -80,7 +80,7 @@ def correct(
     """
     template, _ = read_prompt(prompt, text="", candidates=[])
     rows = list(rows)
-    found = _found(nlp, [(row["text"], _asked(row)) for row in rows], name, "student")
+    found = _found(nlp, [(row["text"], own_and_absent(row)) for row in rows], name, "student")
     cases = [(row, _candidates(row, [s[:3] for s in spans if s[3] >= min_score])) for row, spans in zip(rows, found)]
 
     def ask(case: tuple[dict, list[Span]]) -> set[int]:
@@ -132,10 +132,6 @@ def unseen(rows: Iterable[dict], files: Iterable[str | Path]) -> Iterator[dict]:
         texts.add(row["text"])
         documents.add(str(row["id"]).partition("#")[0])
     return (row for row in rows if row["text"] not in texts and str(row["id"]) not in documents)
-
-
-def _asked(row: dict) -> list[str]:
-    return list(dict.fromkeys([s["label"] for s in row["spans"]] + list(row.get("absent", []))))
 
 
 def _found(nlp: Language, pairs: list[tuple[str, Any]], name: str, note: str) -> list[list[tuple[int, int, str, float]]]:

@@ -143,6 +143,14 @@ def closed_batch(items: Sequence[Item], labels: Sequence[Label], pieces: WordPie
     return _batch(items, queries, pieces, asked, asked, torch.eye(len(queries), dtype=torch.bool))
 
 
+def own_batch(items: Sequence[Item], pieces: WordPieces) -> Batch:
+    """A batch that asks every text the labels of its spans and its absent ones, and nothing else."""
+    own = [list(dict.fromkeys([label for _, _, label in item.spans] + item.absent)) for item in items]
+    labels = sorted({label for labels in own for label in labels})
+    asked = torch.tensor([[label in given for label in labels] for given in map(set, own)])
+    return _batch(items, labels, pieces, asked, asked, torch.eye(len(labels), dtype=torch.bool))
+
+
 def _batch(
     items: Sequence[Item], labels: list[str], pieces: WordPieces, asked: Tensor, sure: Tensor, near: Tensor
 ) -> Batch:
@@ -204,7 +212,7 @@ def parameter_groups(model: nn.Module, lr: float, head_scale: float, weight_deca
     RETURNS (list[dict]): with `lr`, `lr_scale` and `weight_decay`; norms and biases do not decay.
     """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
+    for name, parameter in ((name, p) for name, p in model.named_parameters() if p.requires_grad):
         groups.setdefault((name.startswith("encoder."), parameter.ndim > 1), []).append(parameter)
     return [
         {
@@ -215,3 +223,38 @@ def parameter_groups(model: nn.Module, lr: float, head_scale: float, weight_deca
         }
         for (is_encoder, is_matrix), parameters in groups.items()
     ]
+
+
+def trained(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters that are not frozen."""
+    return [p for p in model.parameters() if p.requires_grad]
+
+
+class Average:
+    """Exponential moving average of a module's trained parameters.
+
+    decay (float): share kept at each step, reached after a start of plain averaging.
+    """
+
+    def __init__(self, model: nn.Module, decay: float):
+        self.decay, self.steps = decay, 0
+        self.values = [p.detach().clone() for p in trained(model)] if decay else []
+
+    def update(self, model: nn.Module) -> None:
+        self.steps += 1
+        if self.values:
+            keep = min(self.decay, self.steps / (self.steps + 10))
+            torch._foreach_lerp_(self.values, [p.detach() for p in trained(model)], 1 - keep)
+
+    def copy_to(self, model: nn.Module) -> None:
+        with torch.no_grad():
+            for parameter, value in zip(trained(model), self.values):
+                parameter.copy_(value)
+
+    def state_dict(self) -> dict:
+        return {"values": self.values, "steps": self.steps}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.steps = state["steps"]
+        for own, saved in zip(self.values, state["values"]):
+            own.copy_(saved)

@@ -1,0 +1,82 @@
+"""Train the starting points that the few-shot benchmark compares: same encoder, steps, batches and learning rate.
+
+    python benchmarks/starts.py metaie --corpus DIR --encoder DIR --output OUT [--steps 1000]
+
+human: rows that people annotated for other tasks (`public_human.jsonl`), the multi-task baseline.
+entity: of the LLM rows, the spans whose label is a class name of OntoNotes 5 or MultiNERD (`ENTITY_LABELS`).
+metaie: all LLM rows, all labels. metaie_4th, metaie_16th: every fourth, sixteenth document of them.
+blind: all LLM rows, but texts do not see the labels. cross: the CrossEncoder (give its own --steps).
+DIR holds teacher.jsonl, written.jsonl, public_llm.jsonl and public_human.jsonl, annotation rows.
+"""
+import argparse
+import hashlib
+import json
+from pathlib import Path
+
+from metaie_spacy.corpus import blank_tokenizer, read_rows
+from metaie_spacy.distill import Settings, distill
+
+LLM = {"teacher": 1.0, "written": 2.0, "public_llm": 0.5}  # file -> times it is seen in an epoch
+FILES = {"human": {"public_human": 1.0}}
+SHARE = {"metaie_4th": 4, "metaie_16th": 16}
+OPTIONS = {"blind": {"text_sees_labels": False}, "cross": {"architecture": "CrossEncoder"}}
+STARTS = ("human", "entity", "metaie", *SHARE, *OPTIONS)
+# OntoNotes 5 (Weischedel et al. 2013) and MultiNERD (Tedeschi and Navigli 2022), abbreviations written out.
+ENTITY_LABELS = frozenset(
+    """person|people|nationality|religion|religious group|political group|facility|building|organization|company|institution
+    |political party|country|city|state|place|location|product|event|work of art|law|language|date|time|percentage|percent
+    |money|monetary value|amount of money|quantity|ordinal|number|cardinal number|animal|biological entity|celestial body
+    |disease|food|instrument|media|plant|mythological entity|vehicle""".replace("\n    ", "").split("|")
+)
+
+
+def rows_of(path: Path, start: str) -> list[dict]:
+    """What a starting point learns of a corpus file."""
+    rows = list(read_rows(path))
+    if start == "entity":
+        for row in rows:
+            row["spans"] = [span for span in row["spans"] if span["label"].lower() in ENTITY_LABELS]
+            row["absent"] = [label for label in row.get("absent", []) if label.lower() in ENTITY_LABELS]
+        rows = [row for row in rows if row["spans"]]
+    if start in SHARE:
+        rows = [row for row in rows if is_kept(row["id"], SHARE[start])]
+    return rows
+
+
+def is_kept(row_id: str, one_in: int) -> bool:
+    """Choose documents by a hash of their id; each smaller share is a part of the larger ones."""
+    return int(hashlib.sha256(f"share:{row_id.split('#')[0]}".encode()).hexdigest(), 16) % one_in == 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("start", choices=STARTS)
+    parser.add_argument("--corpus", type=Path, required=True, help="folder of the annotation files")
+    parser.add_argument("--encoder", default="sentence-transformers/all-MiniLM-L6-v2", help="Hugging Face name or directory")
+    parser.add_argument("--output", type=Path, required=True, help="takes the weights, under the name of the starting point")
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--lr", type=float, default=2e-4)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    folder = args.output / args.start
+    folder.mkdir(parents=True, exist_ok=True)
+    corpus, facts = {}, {}
+    for name, weight in FILES.get(args.start, LLM).items():
+        source = args.corpus / f"{name}.jsonl"
+        rows = rows_of(source, args.start)
+        target = folder / f"{name}.jsonl"
+        target.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf8")
+        corpus[target] = weight
+        facts[name] = {
+            "sha256": hashlib.sha256(source.read_bytes()).hexdigest(), "rows": len(rows), "spans": sum(len(row["spans"]) for row in rows),
+            "labels": len({span["label"] for row in rows for span in row["spans"]}),
+        }  # fmt: skip
+    settings = Settings(encoder=args.encoder, steps=args.steps, lr=args.lr, seed=args.seed, **OPTIONS.get(args.start, {}))
+    result = distill(corpus, folder, settings, tokenize=blank_tokenizer())
+    result |= {"start": args.start, "files": facts, "lr": args.lr, "batch_size": settings.batch_size, "seed": args.seed}
+    (folder / "start.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf8")
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

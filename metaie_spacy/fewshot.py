@@ -1,0 +1,337 @@
+"""A few annotated texts -> a pipeline that knows their labels better (torch and spaCy)."""
+import random
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Iterable, Iterator, Sequence
+
+import torch
+from spacy.language import Language
+from spacy.training import Example
+from tqdm import tqdm
+
+from .component import MetaIE
+from .corpus import Item, check_row, read_rows, rows_to_items, survey
+from .evaluate import evaluate_rows
+from .pieces import WordPieces
+from .schema import Label, parse_labels, plain
+from .training import Average, Batch, LabelSpace, closed_batch, open_batch, own_batch, parameter_groups, tagging_loss, trained
+from .windows import cut_items
+
+MIN_EXAMPLES = 5  # fewer are not split for an estimate
+REHEARSED = 600  # rows of the corpus that are rehearsed at most
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an adaptation trains.
+
+    steps (int): optimizer steps. lr (float): learning rate of the encoder, after a warm-up of a
+        tenth of the steps, at most 20; the head's is `lr * head_scale`. Word vectors are not trained.
+    batch_size (int): examples of one step. rehearsal (float): corpus rows per example, against
+        forgetting; 0: none.
+    o_weight (float): weight of tokens outside spans in the loss; 1 keeps the number of spans right,
+        less than 1 tags more.
+    ema (float): decay of the averaged weights, which are kept in the end; 0 turns averaging off.
+    """
+
+    steps: int = 100
+    lr: float = 1e-4
+    head_scale: float = 8.0
+    batch_size: int = 8
+    rehearsal: float = 0.25
+    o_weight: float = 0.5
+    weight_decay: float = 0.01
+    ema: float = 0.97
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.steps < 1 or self.batch_size < 1 or not self.lr > 0 or not self.rehearsal >= 0:
+            raise ValueError(f"steps and batch_size must be at least 1, lr above 0, rehearsal at least 0: {self}.")
+
+
+def adapt(
+    nlp: Language,
+    examples: str | Path | Iterable[dict | Example],
+    labels: Any = None,
+    *,
+    settings: Settings = Settings(),
+    open_labels: bool = False,
+    corpus: str | Path | None = None,
+    name: str = "metaie",
+    progress: bool = True,
+    on_step: Callable[[int], None] | None = None,
+) -> Language:
+    """Train the `metaie` component on a few annotated texts, in place; where that fails, it is as before.
+
+    Every label is asked of every text (arXiv 2404.00457, section 4.2), so a text without a span of a
+    label teaches where not to find it: annotate examples completely. Rows of the corpus are rehearsed
+    beside the examples, so that other labels are not forgotten.
+
+    nlp (Language): a pipeline with a `metaie` component. It keeps its settings, but for `labels`,
+        and for the threshold, which becomes that of the new weights.
+    examples: an annotations file, or annotation rows, or spaCy examples with spans under the
+        component's `spans_key`.
+    labels: the closed label set, as `MetaIE.labels` takes it; None: the labels of the examples.
+    open_labels (bool): ask each text only its own labels and those it notes as absent, e.g. for
+        questions about a relation that name its head; `labels` stay as they are.
+    corpus (Path | None): annotation rows to rehearse; None: those that come with this package.
+    name (str): of the component. progress (bool): show a progress bar.
+    on_step (Callable | None): called after each step with its number; the pipeline answers with
+        the averaged weights meanwhile.
+    RETURNS (Language): `nlp`.
+    RAISES (ValueError): no examples, a bad row, a label that is not among `labels`, no such
+        component, or one that reads a shared tok2vec.
+    """
+    pipe = trainable(nlp, name)
+    rows = read_examples(examples, pipe.spans_key)
+    closed = None if open_labels else closed_set(rows, labels)
+    pipe.load()
+    shim = pipe.model.shims[0]
+    before = Snapshot(pipe)
+    try:
+        shim.uncalibrate()
+        items = tokens_of(nlp, rows, "the examples")
+        rehearsed = tokens_of(nlp, rehearsal_rows(corpus, settings.seed), "the corpus") if settings.rehearsal else []
+        items, rehearsed = (cut_items(part, shim.pieces, shim.module.text_room) for part in (items, rehearsed))
+        if closed is not None:
+            pipe.labels = plain(closed)
+        pipe.threshold = None
+        batches = batch_stream(items, closed, rehearsed, shim.pieces, settings)
+        train(pipe, batches, settings, tqdm(total=settings.steps, desc="fewshot", unit="step", disable=not progress), on_step)
+    except BaseException:
+        before.restore()
+        raise
+    return nlp
+
+
+def adapt_and_score(
+    nlp: Language,
+    examples: str | Path | Iterable[dict | Example],
+    labels: Any = None,
+    *,
+    dev: str | Path | None = None,
+    held_out: float = 0.2,
+    settings: Settings = Settings(),
+    open_labels: bool = False,
+    name: str = "metaie",
+    progress: bool = True,
+    **kwargs: Any,
+) -> dict[str, Any]:
+    """`adapt`, with the scores before and after it on texts that it does not see.
+
+    dev (Path | None): an annotations file to score on; None: a share of the examples is held out,
+        an adaptation to the others is scored on it, and a second one to all examples is kept.
+    held_out (float): that share; 0: nothing is scored. Other arguments: as `adapt`.
+    RETURNS (dict): `before` and `after`, each as `evaluate` gives it, or None where nothing is scored.
+    RAISES (ValueError): as `adapt`, and for a share that is not in [0, 1).
+    """
+    if not 0 <= held_out < 1:
+        raise ValueError(f"held_out must be at least 0 and less than 1, not {held_out}.")
+    pipe = trainable(nlp, name)
+    rows = read_examples(examples, pipe.spans_key)
+    closed = None if open_labels else plain(closed_set(rows, labels))
+    kept, scored = (rows, list(read_rows(dev))) if dev else hold_out(rows, held_out, settings.seed)
+    options = {"settings": settings, "open_labels": open_labels, "name": name, "progress": progress, **kwargs}
+    result: dict[str, Any] = {"examples": len(rows), "before": None, "after": None}
+    if scored:
+        result["before"] = evaluate_rows(nlp, scored, labels=closed, name=name, progress=progress)
+        start = Snapshot(pipe)
+        adapt(nlp, kept, closed, **options)
+        result["after"] = evaluate_rows(nlp, scored, labels=closed, name=name, progress=progress)
+        if dev:
+            return result
+        start.restore()
+    adapt(nlp, rows, closed, **options)
+    return result
+
+
+def hold_out(rows: Sequence[dict], share: float, seed: int) -> tuple[list[dict], list[dict]]:
+    """Rows to learn from and rows to score on; every label keeps an example to learn from."""
+    left = Counter(label for row in rows for label in {span["label"] for span in row["spans"]})
+    order = random.Random(seed).sample(range(len(rows)), len(rows))
+    held: set[int] = set()
+    for i in order if len(rows) >= MIN_EXAMPLES else []:
+        labels = {span["label"] for span in rows[i]["spans"]}
+        if len(held) < share * len(rows) and all(left[label] > 1 for label in labels):
+            left.subtract(labels)
+            held.add(i)
+    return [row for i, row in enumerate(rows) if i not in held], [rows[i] for i in sorted(held)]
+
+
+def trainable(nlp: Language, name: str) -> MetaIE:
+    """RAISES (ValueError): the pipeline has no such component, or `adapt` cannot train it."""
+    if name not in nlp.pipe_names:
+        raise ValueError(f"The pipeline has no component '{name}', only {nlp.pipe_names}. Give its name.")
+    pipe = nlp.get_pipe(name)
+    if pipe.model.has_ref("tok2vec"):
+        raise ValueError(f"'{name}' reads a tok2vec that other components may share. Train it by: python -m spacy train configs/shared_transformer.cfg")
+    return pipe
+
+
+def read_examples(examples: str | Path | Iterable[dict | Example], spans_key: str) -> list[dict]:
+    """Annotation rows, whatever form they come in.
+
+    RAISES (ValueError): there are none, none has a span, or one is no annotation row.
+    """
+    rows: list[dict] = []
+    if isinstance(examples, (str, Path)):
+        rows = list(read_rows(examples))
+    else:
+        examples = list(examples)
+        for number, example in enumerate(examples, 1):
+            if isinstance(example, Example):
+                spans = example.reference.spans[spans_key] if spans_key in example.reference.spans else []
+                spans = [{"start": span.start_char, "end": span.end_char, "label": span.label_} for span in spans]
+                example = {"text": example.reference.text, "spans": spans}
+            try:
+                check_row(example)
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"Example {number}: {error}") from None
+            rows.append({"id": str(number)} | example)
+        survey([example for example in examples if isinstance(example, Example)], spans_key)
+    if not any(row["spans"] for row in rows):
+        raise ValueError(f"None of the {len(rows)} examples has a span to learn. Give annotated texts: {{\"text\", \"spans\": [{{\"start\", \"end\", \"label\"}}]}}.")
+    return rows
+
+
+def closed_set(rows: Sequence[dict], labels: Any) -> tuple[Label, ...]:
+    """The labels to ask of every text. RAISES (ValueError): the examples have others."""
+    found = sorted({span["label"] for row in rows for span in row["spans"]})
+    if labels is None:
+        return parse_labels(found)
+    closed = parse_labels(labels)
+    unknown = sorted(set(found) - {label.name for label in closed})
+    if unknown:
+        raise ValueError(f"The examples have labels that are not among those to learn: {', '.join(map(repr, unknown[:5]))}. Add them to 'labels', or drop their spans.")
+    return tuple(label._replace(threshold=None) for label in closed)
+
+
+def tokens_of(nlp: Language, rows: Sequence[dict], source: str) -> list[Item]:
+    def tokenize(text: str) -> list[tuple[int, int]]:
+        return [(token.idx, token.idx + len(token)) for token in nlp.make_doc(text)]
+
+    return rows_to_items(rows, tokenize, source)
+
+
+def rehearsal_rows(corpus: str | Path | None, seed: int) -> list[dict]:
+    """Some rows of the corpus, the same for the same seed."""
+    rows = list(read_rows(packaged_corpus() if corpus is None else corpus))
+    return random.Random(seed).sample(rows, min(len(rows), REHEARSED))
+
+
+def packaged_corpus() -> Path:
+    """The annotated passages that come with this package: `assets/corpus.jsonl` of the repository.
+
+    RAISES (ValueError): this installation lacks them.
+    """
+    places = [folder / "assets" / "corpus.jsonl" for folder in Path(__file__).parents[:2]]
+    for path in places:
+        if path.exists():
+            return path
+    raise ValueError("This installation has no corpus to rehearse. Give annotation rows as 'corpus', or set rehearsal to 0.")
+
+
+def batch_stream(
+    items: Sequence[Item], closed: tuple[Label, ...] | None, rehearsed: Sequence[Item], pieces: WordPieces, settings: Settings
+) -> Iterator[list[Batch]]:
+    """For each step a batch of examples, and one of the corpus if there is one."""
+    rng = random.Random(settings.seed)
+    size = min(settings.batch_size, len(items))
+    share = round(size * settings.rehearsal)
+    share = max(1, share) if rehearsed else 0
+    space = LabelSpace(rehearsed)
+    examples, corpus = cycle(items, size, rng), cycle(rehearsed, share, rng) if share else None
+    while True:
+        part = next(examples)
+        batches = [own_batch(part, pieces) if closed is None else closed_batch(part, closed, pieces)]
+        yield batches if corpus is None else [*batches, open_batch(next(corpus), pieces, space, rng)]
+
+
+def cycle(items: Sequence[Item], size: int, rng: random.Random) -> Iterator[list[Item]]:
+    """Batches without end: every item once before any comes again."""
+    waiting: list[Item] = []
+    while True:
+        if len(waiting) < size:
+            waiting += rng.sample(items, len(items))
+        yield waiting[:size]
+        waiting = waiting[size:]
+
+
+def train(
+    pipe: MetaIE, batches: Iterator[list[Batch]], settings: Settings, bar: tqdm, on_step: Callable[[int], None] | None
+) -> None:
+    """The loop: a short warm-up, then a constant rate, with the average of the weights as the result."""
+    shim = pipe.model.shims[0]
+    module, words = shim.module, shim.module.encoder.get_input_embeddings().weight
+    kept = torch.get_rng_state()
+    torch.manual_seed(settings.seed)
+    words.requires_grad_(False)  # half of the weights; a few texts say little about most words
+    try:
+        optimizer = torch.optim.AdamW(parameter_groups(module, settings.lr, settings.head_scale, settings.weight_decay))
+        average = Average(module, settings.ema)
+        rise = min(20, max(1, settings.steps // 10))
+        for group in optimizer.param_groups:
+            group["peak"] = group["lr"]
+        for step in range(settings.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * min(1.0, (step + 1) / rise)
+            module.train()
+            losses = []
+            for batch in next(batches):
+                batch = batch.to(shim.device)
+                loss = tagging_loss(module(batch.texts, batch.labels, batch.asked), batch, settings.o_weight)
+                loss.backward()
+                losses.append(loss.item())
+            torch.nn.utils.clip_grad_norm_(trained(module), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            average.update(module)
+            bar.set_postfix_str(f"loss {losses[0]:.3f}", refresh=False)
+            bar.update()
+            if on_step is not None:
+                with averaged(pipe, average):
+                    on_step(step + 1)
+        average.copy_to(module)
+    finally:
+        bar.close()
+        words.requires_grad_(True)
+        torch.set_rng_state(kept)
+        shim.forget()
+
+
+class averaged:
+    """A context in which the component answers with averaged weights."""
+
+    def __init__(self, pipe: MetaIE, average: Average):
+        self.shim, self.average = pipe.model.shims[0], average
+
+    def __enter__(self) -> None:
+        self.kept = [p.detach().clone() for p in trained(self.shim.module)]
+        self.average.copy_to(self.shim.module)
+        self.shim.forget()
+
+    def __exit__(self, *_) -> None:
+        with torch.no_grad():
+            for parameter, value in zip(trained(self.shim.module), self.kept):
+                parameter.copy_(value)
+        self.shim.forget()
+
+
+class Snapshot:
+    """All that an adaptation changes of a component, to go back to."""
+
+    def __init__(self, pipe: MetaIE):
+        module = pipe.model.shims[0].module
+        self.pipe, self.labels, self.threshold = pipe, pipe.label_data, pipe.threshold
+        self.options = dict(module.config.metaie)
+        self.state = {key: value.detach().clone() for key, value in module.state_dict().items()}
+
+    def restore(self) -> None:
+        shim = self.pipe.model.shims[0]
+        shim.module.load_state_dict(self.state)
+        options = shim.module.config.metaie
+        options.clear()
+        options.update(self.options)
+        self.pipe.labels, self.pipe.threshold = self.labels, self.threshold
+        shim.forget()

@@ -1,0 +1,164 @@
+"""Adapting to a few examples: what it learns, what it keeps, what it refuses."""
+import json
+import subprocess
+import sys
+
+import pytest
+import spacy
+import torch
+from conftest import annotated
+from test_component import TRAIN, scored
+
+from metaie_spacy.evaluate import evaluate_rows
+from metaie_spacy.fewshot import Settings, adapt, adapt_and_score, hold_out, packaged_corpus
+
+FAST = Settings(steps=60, lr=2e-3, ema=0.8, rehearsal=0.0)
+
+
+def row(text, spans):
+    return {"text": text, "spans": [{"start": text.index(part), "end": text.index(part) + len(part), "label": label} for part, label in spans]}
+
+
+ROWS = [row(text, spans) for text, spans in TRAIN]
+
+
+def weights(nlp):
+    return {key: value.clone() for key, value in nlp.get_pipe("metaie").model.shims[0].module.state_dict().items()}
+
+
+def same(a, b):
+    return all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_adapt_learns_the_examples_and_returns_the_pipeline(make_nlp):
+    nlp = make_nlp(["date"])
+    words = nlp.get_pipe("metaie").model.shims[0].module.encoder.get_input_embeddings().weight
+    before = words.detach().clone()
+    assert evaluate_rows(nlp, ROWS, labels=["person", "place", "airline"])["f"] < 0.5
+    assert adapt(nlp, ROWS, settings=FAST, progress=False) is nlp
+    assert nlp.get_pipe("metaie").labels == ("airline", "person", "place")
+    assert evaluate_rows(nlp, ROWS, labels=["person", "place", "airline"])["f"] > 0.95
+    assert torch.equal(words, before) and words.requires_grad  # frozen, for that time only
+
+
+def test_rows_and_examples_are_the_same_and_a_seed_decides(make_nlp):
+    results = []
+    for data, seed in ((ROWS, 0), ("examples", 0), (ROWS, 1)):
+        nlp = make_nlp()
+        data = [annotated(nlp, text, spans) for text, spans in TRAIN] if data == "examples" else data
+        kept = torch.get_rng_state()
+        adapt(nlp, data, settings=Settings(steps=5, seed=seed, batch_size=2), progress=False)
+        assert torch.equal(torch.get_rng_state(), kept)  # whoever trains beside it draws as before
+        results.append(weights(nlp))
+    assert same(results[0], results[1]) and not same(results[0], results[2])
+
+
+def test_queries_may_have_other_names(make_nlp):
+    rows = [row(text, [(part, label.upper()[:3]) for part, label in spans]) for text, spans in TRAIN]
+    nlp = make_nlp()
+    adapt(nlp, rows, {"PER": "person", "PLA": "place", "AIR": "airline", "DAT": "date"}, settings=FAST, progress=False)
+    assert nlp.get_pipe("metaie").label_data["DAT"] == "date"
+    assert ("KLM", "AIR") in {(span.text, span.label_) for span in nlp(TRAIN[1][0]).spans["metaie"]}
+
+
+def test_open_labels_ask_each_text_its_own(make_nlp):
+    rows = [row("Ada met Bob.", [("Bob", "Ada met")]) | {"absent": ["Bob met"]}, row("Cy met Di.", [("Di", "Cy met")]) | {"absent": ["Di met"]}]
+    nlp = make_nlp(["date"])
+    adapt(nlp, rows, settings=FAST, open_labels=True, progress=False)
+    assert nlp.get_pipe("metaie").labels == ("date",)
+    assert evaluate_rows(nlp, rows)["f"] == 1.0
+
+
+@pytest.mark.parametrize("error", [RuntimeError("full disk"), KeyboardInterrupt()])
+def test_a_failure_leaves_the_pipeline_as_it_was(make_nlp, error):
+    nlp = make_nlp(["date", "person"], threshold=0.7)
+    before, answers = weights(nlp), scored(nlp("Ada Lovelace was born in London."))
+
+    def fail(step):
+        if step == 3:
+            raise error
+
+    with pytest.raises(type(error)):
+        adapt(nlp, ROWS, settings=FAST, progress=False, on_step=fail)
+    assert same(weights(nlp), before) and scored(nlp("Ada Lovelace was born in London.")) == answers
+    assert nlp.get_pipe("metaie").labels == ("date", "person") and nlp.get_pipe("metaie").threshold == 0.7
+
+
+def test_averaged_weights_answer_between_the_steps(make_nlp):
+    nlp, seen = make_nlp(), []
+    adapt(nlp, ROWS, settings=Settings(steps=8, rehearsal=0.0), progress=False, on_step=lambda step: seen.append(weights(nlp)))
+    assert len(seen) == 8 and same(seen[-1], weights(nlp)) and not same(seen[0], seen[-1])
+
+
+@pytest.mark.parametrize(
+    ("data", "labels", "message"),
+    [
+        ([], None, "None of the 0 examples has a span"),
+        ([row("Nothing here.", [])], None, "has a span to learn"),
+        (ROWS, ["person"], "'airline', 'place'"),
+        ([{"text": "Ada", "spans": [{"start": 0, "end": 9, "label": "person"}]}], None, "Example 1: .*outside"),
+        ([{"spans": []}], None, "Example 1: expected an object"),
+        (["Ada"], None, "Example 1: expected an object"),
+    ],
+)
+def test_bad_examples(make_nlp, data, labels, message):
+    with pytest.raises(ValueError, match=message):
+        adapt(make_nlp(), data, labels, progress=False)
+
+
+def test_spans_under_another_key(make_nlp):
+    nlp = make_nlp()
+    with pytest.raises(ValueError, match="only in \\['sc'\\]"):
+        adapt(nlp, [annotated(nlp, text, spans, key="sc") for text, spans in TRAIN], progress=False)
+
+
+def test_components_that_cannot_be_adapted(make_nlp):
+    with pytest.raises(ValueError, match="no component 'other'"):
+        adapt(make_nlp(), ROWS, name="other")
+    with pytest.raises(ValueError, match="held_out"):
+        adapt_and_score(make_nlp(), ROWS, held_out=1.0)
+    with pytest.raises(ValueError, match="steps"):
+        Settings(steps=0)
+
+
+def test_held_out_examples_leave_every_label_one(make_nlp):
+    rows = [row("Ada met Bob.", [("Ada", "person")])] * 8 + [row("KLM flew.", [("KLM", "airline")])]
+    kept, held = hold_out(rows, 0.5, 0)
+    assert len(held) == 5 and len(kept) == 4 and any(r["text"] == "KLM flew." for r in kept)
+    assert hold_out(rows[:3], 0.5, 0)[1] == []  # too few to split
+    result = adapt_and_score(make_nlp(), rows, held_out=0.3, settings=Settings(steps=3, rehearsal=0.0), progress=False)
+    assert result["after"]["texts"] == 3 and result["before"]["spans"] == result["after"]["spans"] == 3
+
+
+def test_the_estimate_does_not_see_what_it_is_scored_on(make_nlp):
+    nlp = make_nlp()
+    rows = ROWS * 3
+    result = adapt_and_score(nlp, rows, held_out=0.3, settings=FAST, progress=False)
+    again = make_nlp()
+    adapt(again, rows, settings=FAST, progress=False)
+    assert result["after"]["texts"] == 4 and same(weights(nlp), weights(again))  # kept: the one of all examples
+
+
+def test_the_corpus_comes_along():
+    rows = [json.loads(line) for line in packaged_corpus().read_text(encoding="utf8").splitlines()]
+    assert len(rows) > 1000 and all(r["spans"] or r["absent"] for r in rows[:20])
+
+
+def test_command_line(tmp_path):
+    texts = ["Send 3 kg of nails.", "We ordered 20 m of cable.", "2 l of paint, please.", "Add 5 boxes of screws.", "They want 7 bags of sand.", "No goods."]
+    goods = ["nails", "cable", "paint", "screws", "sand"]
+    rows = [row(text, [(word, "goods") for word in goods if word in text]) for text in texts]
+    data, out = tmp_path / "examples.jsonl", tmp_path / "out"
+    data.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf8")
+    command = [sys.executable, "-m", "metaie_spacy", "fewshot", str(data), str(out), "--steps", "6"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "F after: 95 % interval" in done.stdout and "goods" in done.stdout
+    nlp = spacy.load(out)
+    assert nlp.get_pipe("metaie").labels == ("goods",)
+    assert nlp("Bring 3 kg of nails.").spans["metaie"].attrs["asked"] == ["goods"]
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("years of work", encoding="utf8")
+    refused = subprocess.run([*command[:5], str(tmp_path / "full")], capture_output=True, text=True)
+    assert refused.returncode == 1 and "no spaCy pipeline" in refused.stderr
+    assert (tmp_path / "full" / "thesis.txt").exists()
