@@ -1,6 +1,6 @@
 """The usual alternative: an encoder with a token-classification head for a closed label set."""
 import random
-from typing import Callable, Sequence
+from typing import Callable, Collection, Sequence
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -35,15 +35,15 @@ class PlainTagger:
                 before = word
         return dict(batch), words
 
-    def fit(self, items: Sequence[Item], settings: Settings, on_step: Callable[[int], None]) -> None:
-        """As `fewshot.train`: same batches, rates, averaging and frozen word vectors."""
+    def fit(self, items: Sequence[Item], settings: Settings, steps: Collection[int], on_step: Callable[[int], None]) -> None:
+        """As `fewshot.train`: same batches, rates, averaging and frozen word vectors. `on_step` comes after each of `steps`."""
         rng = random.Random(settings.seed)
         batches = cycle(items, min(settings.batch_size, len(items)), rng)
         self.model.get_input_embeddings().weight.requires_grad_(False)
         head = [p for name, p in self.model.named_parameters() if name.startswith("classifier")]
         body = [p for name, p in self.model.named_parameters() if not name.startswith("classifier") and p.requires_grad]
         rates = (settings.lr, settings.lr * settings.head_scale)
-        optimizer = torch.optim.AdamW([{"params": body, "lr": rates[0]}, {"params": head, "lr": rates[1]}], weight_decay=settings.weight_decay)
+        optimizer = torch.optim.AdamW([{"params": body, "lr": rates[0]}, {"params": head, "lr": rates[1]}], weight_decay=settings.weight_decay, fused=True)
         average, rise = Average(self.model, settings.ema), min(20, max(1, settings.steps // 10))
         for step in range(settings.steps):
             for group, rate in zip(optimizer.param_groups, rates):
@@ -57,12 +57,13 @@ class PlainTagger:
             optimizer.step()
             optimizer.zero_grad()
             average.update(self.model)
-            kept = [p.detach().clone() for p in trained(self.model)]
-            average.copy_to(self.model)
-            on_step(step + 1)
-            with torch.no_grad():
-                for parameter, value in zip(trained(self.model), kept):
-                    parameter.copy_(value)
+            if step + 1 in steps:
+                kept = [p.detach().clone() for p in trained(self.model)]
+                average.copy_to(self.model)
+                on_step(step + 1)
+                with torch.no_grad():
+                    for parameter, value in zip(trained(self.model), kept):
+                        parameter.copy_(value)
 
     def tags(self, items: Sequence[Item], words: torch.Tensor) -> torch.Tensor:
         """Tag of each piece: 0 = O, 1 + 2u = B and 2 + 2u = I of label u, -100 where no word begins."""

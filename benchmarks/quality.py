@@ -61,8 +61,8 @@ class Model:
             nlp.initialize()
         return nlp
 
-    def run(self, data: Dataset, settings: Settings | None, at: Callable[[int, dict], None]) -> None:
-        """Adapt, unless settings are None, and give the scores on the test rows after each step that `at` wants.
+    def run(self, data: Dataset, settings: Settings | None, steps: list[int], at: Callable[[int, Callable], None]) -> None:
+        """Adapt, unless settings are None, and score the test rows after each of some steps.
 
         at (Callable): takes a step's number (0: no adaptation) and a function that scores.
         """
@@ -73,11 +73,11 @@ class Model:
             from plain_head import PlainTagger
 
             self.tagger = PlainTagger(self.encoder, list(data.labels), self.seed)
-            self.tagger.fit(tokens_of(self.nlp, flat_rows(data.train), "the examples"), settings, lambda step: at(step, score))
+            self.tagger.fit(tokens_of(self.nlp, flat_rows(data.train), "the examples"), settings, steps, lambda step: at(step, score))
         else:
             adapt(
                 self.nlp, data.train, data.labels, settings=settings, open_labels=data.labels is None, progress=False,
-                on_step=lambda step: at(step, score),
+                on_step=lambda step: at(step, score), at_steps=steps,
             )  # fmt: skip
 
     def extract(self, data: Dataset) -> dict:
@@ -128,12 +128,11 @@ def run_cell(cell: dict, options: dict) -> dict:
 
     def at(step: int, score: Callable[[], dict]) -> None:
         nonlocal scored
-        if step in cell["steps"]:
-            start = time.perf_counter()
-            by_steps[step] = score()
-            scored += time.perf_counter() - start
+        start = time.perf_counter()
+        by_steps[step] = score()
+        scored += time.perf_counter() - start
 
-    model.run(data, settings, at)
+    model.run(data, settings, cell["steps"], at)
     seconds = time.perf_counter() - began
     sums = {"sha256": data.sha256, "unseen_labels": data.unseen, "texts": len(data.test), "adapt_seconds": round(seconds - scored, 1), "score_seconds": round(scored, 1)}
     if len(cell["steps"]) > 1:

@@ -1,22 +1,16 @@
-"""Write the tables of README.md from benchmarks/results/*.json.
+"""Write the tables of README.md and docs/benchmark.md from benchmarks/results.
 
-    python benchmarks/report.py            # rewrites the part of README.md between the two marks
-    python benchmarks/report.py --check    # fails if README.md does not show the committed results
+    python benchmarks/report.py            # rewrites what stands between marks in README.md and docs/benchmark.md
+    python benchmarks/report.py --check    # fails if they do not show the committed results
 """
 import json
 import sys
 from pathlib import Path
 
+import evidence
+
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- benchmarks: made by `python benchmarks/report.py` -->", "<!-- end of benchmarks -->"
-
-
-def quality_table(result: dict) -> list[str]:
-    lines = ["| dataset | precision | recall | F1 | texts |", "|---|---|---|---|---|"]
-    for name, scores in result["datasets"].items():
-        lines.append(f"| {name} | {scores['p']:.1%} | {scores['r']:.1%} | **{scores['f']:.1%}** | {scores['texts']} |")
-    means = result["means"]
-    return [*lines, "", f"Mean F1 of the first six: **{means['ner6']:.1%}**; of the three CrossNER sets: **{means['crossner']:.1%}**."]
 
 
 def speed_table(result: dict) -> list[str]:
@@ -91,16 +85,17 @@ def filters_table(result: dict) -> list[str]:
 def block() -> str:
     folder = ROOT / "benchmarks" / "results"
     names = (
-        "quality", "speed", "memory", "workers", "latency", "service", "robustness", "precision", "annotate", "alignment", "project",
+        "speed", "memory", "workers", "latency", "service", "robustness", "precision", "annotate", "alignment", "project",
         "calibration", "filters",
     )  # fmt: skip
     results = {name: json.loads((folder / f"{name}.json").read_text(encoding="utf8")) for name in names}
-    quality, speed = results["quality"], results["speed"]
+    speed, cell = results["speed"], next(iter(evidence.cells(0).values()))[0]
     return "\n".join(
         [
             BEGIN, "",
             "Zero-shot span F1 of `en_metaie_sm`, exact match, all labels of a dataset asked at once by their plain names, flat, at the model's own threshold",
-            f"(`{quality['command']}`; data checksums and the model's hash are in the result file):", "", *quality_table(quality), "",
+            f"(`{cell['command']}`; `docs/benchmark.md` has the rest: labels, few-shot, starting points, corpus sizes):", "",
+            *evidence.zero_shot(), "",
             f"Speed against one pass per label (`CrossEncoder.v1`), same encoder, {speed['dtype']}, batching and decoder, {speed['texts']} sentences,",
             f"{speed['threads']} CPU threads, one interleaved run (`{speed['command']}`). The bound is the ratio of pieces that pass through the encoder:",
             "", *speed_table(speed), "",
@@ -110,14 +105,23 @@ def block() -> str:
     )  # fmt: skip
 
 
+def documents() -> dict[Path, str]:
+    """What the two files should hold."""
+    readme, docs = ROOT / "README.md", ROOT / "docs" / "benchmark.md"
+    before, rest = readme.read_text(encoding="utf8").split(BEGIN)
+    text = docs.read_text(encoding="utf8")
+    for name, make in evidence.BLOCKS.items():
+        opening, closing = f"<!-- {name}: made by benchmarks/report.py -->", f"<!-- end of {name} -->"
+        head, tail = text.split(opening)
+        text = "\n".join([head + opening, "", *make(), "", closing + tail.split(closing)[1]])
+    return {readme: before + block() + rest.split(END)[1], docs: text}
+
+
 def main() -> None:
-    path = ROOT / "README.md"
-    text = path.read_text(encoding="utf8")
-    before, rest = text.split(BEGIN)
-    new = before + block() + rest.split(END)[1]
-    if "--check" in sys.argv and new != text:
-        sys.exit("README.md does not show the results in benchmarks/results: run python benchmarks/report.py")
-    path.write_text(new, encoding="utf8")
+    for path, text in documents().items():
+        if "--check" in sys.argv and path.read_text(encoding="utf8") != text:
+            sys.exit(f"{path.name} does not show the results in benchmarks/results: run python benchmarks/report.py")
+        path.write_text(text, encoding="utf8")
 
 
 if __name__ == "__main__":

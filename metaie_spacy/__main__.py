@@ -144,8 +144,10 @@ def distill(
     encoder: str = typer.Option("sentence-transformers/all-MiniLM-L6-v2", help="Hugging Face name or directory"),
     architecture: str = typer.Option("LabelToSpan", help="LabelToSpan or CrossEncoder"),
     text_sees_labels: bool = typer.Option(True, help="Whether a text's states depend on the labels asked"),
+    init_from: str = typer.Option("", help="The model/ directory of an earlier run, to go on from its weights with a new schedule"),
     lang: str = typer.Option("en", help="Language of the tokenizer"),
     epochs: float = typer.Option(4.0, help="Passes over the corpus"),
+    steps: int = typer.Option(0, help="Optimizer steps instead of epochs"),
     batch_size: int = typer.Option(16),
     lr: float = typer.Option(2e-4, help="Learning rate of the encoder; the head's is 8 times it"),
     dev: Optional[Path] = typer.Option(None, help="Annotation file to choose by; without it, a share of the corpus is held out"),
@@ -161,8 +163,8 @@ def distill(
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("accelerate").setLevel(logging.WARNING)
     settings = Settings(
-        encoder, architecture=architecture, text_sees_labels=text_sees_labels, epochs=epochs, batch_size=batch_size, lr=lr,
-        dev_share=dev_share, seed=seed, mixed_precision=mixed_precision,
+        encoder, architecture=architecture, init_from=init_from, text_sees_labels=text_sees_labels, epochs=epochs, steps=steps,
+        batch_size=batch_size, lr=lr, dev_share=dev_share, seed=seed, mixed_precision=mixed_precision,
     )  # fmt: skip
     result = run(dict(corpus_weight(entry) for entry in corpus), output, settings, tokenize=blank_tokenizer(lang), dev=dev)
     print(json.dumps(result))
@@ -183,6 +185,17 @@ def assemble(
     from .assemble import assemble as run
 
     run(weights, output, lang=lang, name=name, meta=meta, include=include, save_dtype=save_dtype, architecture=architecture)
+
+
+@app.command()
+def average(
+    weights: list[str] = typer.Argument(..., help="The model/ directories of distillations from one start"),
+    output: Path = typer.Option(..., help="Takes the mean of their weights"),
+) -> None:
+    """Average the weights of several runs that began at the same weights."""
+    from .assemble import average as run
+
+    run(weights, output)
 
 
 def corpus_weight(entry: str) -> tuple[str, float]:

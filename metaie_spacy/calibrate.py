@@ -1,6 +1,6 @@
 """Pipeline and annotated file -> scores that are probabilities, and the threshold that goes with them."""
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any, Iterator, NamedTuple, Sequence
 
@@ -22,11 +22,12 @@ SURE = 2.0  # standard errors by which another threshold must be better
 
 
 class Part(NamedTuple):
-    """Logits of one text for some labels, as `decode` takes them: names (U,), tokens (W,), float32 (W, U, 2)."""
+    """Logits of one text for some labels, as `decode` takes them: names (U,), tokens (W,), float32 (W, U, 2), generality (U,)."""
 
     names: list[str]
     tokens: list[int]
     logits: np.ndarray
+    generality: np.ndarray
 
 
 class Scored(NamedTuple):
@@ -130,6 +131,7 @@ def score_rows(
     lowest = CANDIDATES[0] if min([rules.threshold, rules.tag, *rules.labels.values()]) >= CANDIDATES[0] else 0.0
     floor = np.log(lowest) - np.log1p(-lowest) if lowest else -np.inf
     names = None if labels is None else {label.name for label in labels}
+    pipe = nlp.get_pipe(name)
     bar = tqdm(total=len(rows), desc="calibrate", mininterval=5, disable=not progress)
     # A tok2vec that is shared has to run before; what follows the component has nothing to do here.
     with bar, nlp.select_pipes(disable=nlp.pipe_names[nlp.pipe_names.index(name) :]):
@@ -137,9 +139,10 @@ def score_rows(
         for batch in minibatch(stream, size=128):
             parts: list[list[Part]] = [[] for _ in batch]
             wanted = [own_labels(row) if labels is None else labels for _, row in batch]
-            for i, asked, tokens, logits in nlp.get_pipe(name).score_labels([doc for doc, _ in batch], wanted):
+            for i, asked, tokens, logits in pipe.score_labels([doc for doc, _ in batch], wanted):
                 kept = np.flatnonzero(logits.max((0, 2)) > floor)
-                parts[i].append(Part([asked[u].name for u in kept], tokens, logits[:, kept]))
+                kept_labels = [asked[u] for u in kept]
+                parts[i].append(Part([label.name for label in kept_labels], tokens, logits[:, kept], pipe.generality(kept_labels)))
             for (doc, row), own in zip(batch, parts):
                 gold = {(s["start"], s["end"], s["label"]) for s in row["spans"] if names is None or s["label"] in names}
                 yield Scored(str(row["id"]).split("#")[0], gold, [(token.idx, token.idx + len(token)) for token in doc], own)
@@ -164,9 +167,9 @@ def predict(texts: Sequence[Scored], rules: Rules, scale: Scale = Scale()) -> It
     factor, bias = np.float32(1 / scale.temperature), np.float32(scale.bias)
     for i, text in enumerate(texts):
         found: list[Answer] = []
-        for names, tokens, logits in text.parts:
+        for names, tokens, logits, gives_way in text.parts:
             thresholds = np.array([rules.labels.get(name, rules.threshold) for name in names])
-            found += decode(logits * factor + bias, names, np.minimum(thresholds, rules.tag), tokens, least=thresholds)
+            found += decode(logits * factor + bias, names, np.minimum(thresholds, rules.tag), tokens, least=thresholds, generality=gives_way)
         for answer in flatten(found) if rules.flat else found:
             yield i, answer, (text.offsets[answer.start][0], text.offsets[answer.end - 1][1], answer.label) in text.gold
 
@@ -222,9 +225,19 @@ def count_right(
     for i, text in enumerate(texts):
         for _, _, label in text.gold:
             counts[:, i, column.get(label, -1), 2] += label not in old.labels
-    for i, answer, correct in predict(texts, rules, scale):
-        if answer.label not in old.labels:
-            counts[: np.searchsorted(cuts, answer.score, side="right"), i, column.get(answer.label, -1), :2] += correct, 1
+    found: dict[int, list[tuple[Answer, bool]]] = defaultdict(list)
+    for i, answer, correct in predict(texts, rules._replace(flat=False), scale):
+        found[i].append((answer, correct))
+    for i, pairs in found.items():
+        for answer, correct in pairs if not rules.flat else ():
+            if answer.label not in old.labels:
+                counts[: np.searchsorted(cuts, answer.score, side="right"), i, column.get(answer.label, -1), :2] += correct, 1
+        # Which of overlapping spans stays depends on which are dropped before.
+        right = dict(pairs)
+        for c, cut in enumerate(cuts) if rules.flat else ():
+            for answer in flatten(answer for answer, _ in pairs if answer.label in old.labels or answer.score >= cut):
+                if answer.label not in old.labels:
+                    counts[c, i, column.get(answer.label, -1), :2] += right[answer], 1
     return counts
 
 

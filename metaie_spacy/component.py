@@ -18,7 +18,7 @@ from thinc.api import Config, Model, Optimizer
 
 from .corpus import example_item, survey
 from .doc_labels import doc_labels, forget_labels
-from .schema import Label, check_config_labels, check_threshold, move_threshold, parse_labels, plain, read_schema
+from .schema import Label, check_config_labels, check_threshold, generality, move_threshold, parse_labels, plain, read_schema
 from .spans import Answer, decode, flatten, write_ents, write_group
 
 DEFAULT_CONFIG_TEXT = """
@@ -83,8 +83,9 @@ class MetaIE(TrainablePipe):
     threshold (float | None): the least score of a span, in [0, 1]; more trades recall for precision.
         None: the one that the weights were calibrated to, where they were not 0.5. Tokens are tagged
         at the weights' own boundary, or at the threshold where that is lower: 0 tags every token.
-    flat (bool): keep only the best-scored of overlapping spans.
-    set_ents (bool): write the flat, best-scored spans to `doc.ents` too; entities that none of
+    flat (bool): keep one of overlapping spans: the best-scored, but a label that was frequent in the
+        training corpus gives way to a rarer one ("person" to "politician").
+    set_ents (bool): write such flat spans to `doc.ents` too; entities that none of
         them overlaps are kept.
     spans_key (str): where in `doc.spans` the spans go.
     weights (str | None): package or directory that a fresh component takes its weights from, on
@@ -265,10 +266,15 @@ class MetaIE(TrainablePipe):
         for i, asked, tokens, logits in self.score_labels(docs, wanted):
             thresholds = np.array([threshold if label.threshold is None else label.threshold for label in asked])
             tags = np.minimum(thresholds, self.model.shims[0].tag_threshold)
-            answers[i] += decode(logits, [label.name for label in asked], tags, tokens, least=thresholds)
+            names, gives_way = [label.name for label in asked], self.generality(asked)
+            answers[i] += decode(logits, names, tags, tokens, least=thresholds, generality=gives_way)
         return [
             (flatten(found) if self.flat else found, [label.name for label in asked]) for found, asked in zip(answers, wanted)
         ]
+
+    def generality(self, labels: Sequence[Label]) -> np.ndarray:
+        """By how much each label gives way where `flat` or `set_ents` keeps one of overlapping spans, in log-odds, (U,)."""
+        return np.array(generality([label.query for label in labels], self.model.shims[0].label_counts))
 
     def score_labels(
         self, docs: list[Doc], wanted: Sequence[tuple[Label, ...]]

@@ -12,12 +12,13 @@ from typing import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from .corpus import Item, read_items, split_dev
-from .encoder import PackedEncoder
+from .encoder import PackedEncoder, saved_config
 from .heads import CrossEncoder, LabelToSpan
-from .pieces import WordPieces, load_tokenizer
+from .pieces import WordPieces, load_tokenizer, saved_tokenizer
 from .spans import PRF, decode, exact_matches
 from .training import Average, Batch, LabelSpace, open_batch, parameter_groups, tagging_loss
 from .windows import cut_items
@@ -34,6 +35,8 @@ class Settings:
     """What shapes the weights of a run; two runs with equal settings and corpus give equal weights.
 
     encoder (str): a Hugging Face name or directory. architecture (str): LabelToSpan or CrossEncoder.
+    init_from (str): the `model/` of an earlier run, to go on from its weights with a new schedule;
+        "": start from the encoder's own.
     epochs (float): passes over the corpus. steps (int): optimizer steps instead; 0: what `epochs` need.
     batch_size (int): texts of one step on one device.
     lr (float): peak learning rate of the encoder; the head's is `lr * head_scale`.
@@ -46,6 +49,7 @@ class Settings:
 
     encoder: str
     architecture: str = "LabelToSpan"
+    init_from: str = ""
     text_sees_labels: bool = True
     epochs: float = 4
     steps: int = 0
@@ -94,14 +98,14 @@ def distill(
     start_run(output, {"corpus": {str(path): weight for path, weight in corpus.items()}, **asdict(settings), **chosen})
     set_seed(settings.seed)
     train, held = split_corpus(corpus, tokenize, settings, dev)
-    pieces = WordPieces(load_tokenizer(settings.encoder))
-    options = model_options(pieces, text_sees_labels=settings.text_sees_labels, dropout=settings.dropout)
-    model = ARCHITECTURES[settings.architecture].from_pretrained(settings.encoder, options)
+    pieces = WordPieces(saved_tokenizer(Path(settings.init_from)) if settings.init_from else load_tokenizer(settings.encoder))
+    model = start_model(settings, pieces)
     train = [(cut_items(items, pieces, model.text_room), weight) for items, weight in train]
     held = cut_items(held, pieces, model.text_room)
     run = Run(model, settings, texts=sum(len(items) * weight for items, weight in train) * settings.epochs)
     space = LabelSpace([item for items, _ in train for item in items])
     space.embed(model, pieces, seed=settings.seed)
+    model.config.metaie["label_counts"] = space.counts
     run.resume(output / "checkpoint")
     bar = tqdm(total=run.steps, initial=run.progress.step, desc="distill", unit="step", mininterval=5)
     for step, (epoch, items) in enumerate(batch_stream(train, settings.batch_size, settings.seed, run.rank, run.ranks)):
@@ -126,6 +130,27 @@ def distill(
         write_dev(output / "dev.jsonl", held)
         log(output, result)
     return result
+
+
+def start_model(settings: Settings, pieces: WordPieces) -> PackedEncoder:
+    """The weights that training starts from.
+
+    RAISES (ValueError): `init_from` holds no such weights, or weights of another architecture.
+    """
+    options = model_options(pieces, text_sees_labels=settings.text_sees_labels, dropout=settings.dropout)
+    if not settings.init_from:
+        return ARCHITECTURES[settings.architecture].from_pretrained(settings.encoder, options)
+    path = Path(settings.init_from)
+    if not (path / "model.safetensors").exists():
+        raise ValueError(f"init_from: '{path}' holds no model.safetensors. Give the model/ directory of an earlier run.")
+    config = saved_config(path)
+    found = (config.metaie.get("architecture"), config.metaie["text_sees_labels"])
+    if found != (settings.architecture, settings.text_sees_labels):
+        raise ValueError(f"init_from: '{path}' holds (architecture, text_sees_labels) = {found}. Train with the same.")
+    config.metaie = {**config.metaie, **options}
+    model = ARCHITECTURES[settings.architecture].from_config(config)
+    model.load_state_dict(load_file(path / "model.safetensors"))
+    return model
 
 
 def split_corpus(
@@ -339,8 +364,6 @@ def predict_items(
 
 def save_model(model: PackedEncoder, tokenizer, path: Path) -> None:
     """Write `config.json`, `model.safetensors` and the tokenizer: what `init_from` reads."""
-    from safetensors.torch import save_file
-
     new = path.with_name(path.name + ".new")
     shutil.rmtree(new, ignore_errors=True)
     model.config.metaie["architecture"] = type(model).__name__

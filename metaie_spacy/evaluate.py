@@ -93,8 +93,9 @@ def bootstrap_sums(counts: Sequence[Sequence[int]], *, draws: int = 1000, seed: 
 
 
 def rates(counts: PRF) -> dict:
-    """Precision, recall and F as numbers from 0 to 1, with the number of gold spans."""
-    return {"p": counts.precision, "r": counts.recall, "f": counts.fscore, "spans": counts.tp + counts.fn}
+    """Precision, recall and F as numbers from 0 to 1, with the numbers of gold, found and right spans."""
+    numbers = {"spans": counts.tp + counts.fn, "found": counts.tp + counts.fp, "tp": counts.tp}
+    return {"p": counts.precision, "r": counts.recall, "f": counts.fscore, **numbers}
 
 
 def per_label(gold: Iterable[set], found: Iterable[set]) -> dict[str, dict]:

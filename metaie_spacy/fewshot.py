@@ -3,7 +3,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Iterable, Iterator, Sequence
+from typing import Any, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import torch
 from spacy.language import Language
@@ -61,6 +61,7 @@ def adapt(
     name: str = "metaie",
     progress: bool = True,
     on_step: Callable[[int], None] | None = None,
+    at_steps: Collection[int] = (),
 ) -> Language:
     """Train the `metaie` component on a few annotated texts, in place; where that fails, it is as before.
 
@@ -77,8 +78,8 @@ def adapt(
         questions about a relation that name its head; `labels` stay as they are.
     corpus (Path | None): annotation rows to rehearse; None: those that come with this package.
     name (str): of the component. progress (bool): show a progress bar.
-    on_step (Callable | None): called after each step with its number; the pipeline answers with
-        the averaged weights meanwhile.
+    on_step (Callable | None): called with the number of each step in `at_steps`, after it; the
+        pipeline answers with the averaged weights meanwhile.
     RETURNS (Language): `nlp`.
     RAISES (ValueError): no examples, a bad row, a label that is not among `labels`, no such
         component, or one that reads a shared tok2vec.
@@ -98,7 +99,8 @@ def adapt(
             pipe.labels = plain(closed)
         pipe.threshold = None
         batches = batch_stream(items, closed, rehearsed, shim.pieces, settings)
-        train(pipe, batches, settings, tqdm(total=settings.steps, desc="fewshot", unit="step", disable=not progress), on_step)
+        bar = tqdm(total=settings.steps, desc="fewshot", unit="step", disable=not progress)
+        train(pipe, batches, settings, bar, dict.fromkeys(at_steps, on_step) if on_step else {})
     except BaseException:
         before.restore()
         raise
@@ -259,16 +261,19 @@ def cycle(items: Sequence[Item], size: int, rng: random.Random) -> Iterator[list
 
 
 def train(
-    pipe: MetaIE, batches: Iterator[list[Batch]], settings: Settings, bar: tqdm, on_step: Callable[[int], None] | None
+    pipe: MetaIE, batches: Iterator[list[Batch]], settings: Settings, bar: tqdm, calls: Mapping[int, Callable[[int], None]]
 ) -> None:
-    """The loop: a short warm-up, then a constant rate, with the average of the weights as the result."""
+    """The loop: a short warm-up, then a constant rate, with the average of the weights as the result.
+
+    calls (Mapping): step -> what is called after it.
+    """
     shim = pipe.model.shims[0]
     module, words = shim.module, shim.module.encoder.get_input_embeddings().weight
     kept = torch.get_rng_state()
     torch.manual_seed(settings.seed)
     words.requires_grad_(False)  # half of the weights; a few texts say little about most words
     try:
-        optimizer = torch.optim.AdamW(parameter_groups(module, settings.lr, settings.head_scale, settings.weight_decay))
+        optimizer = torch.optim.AdamW(parameter_groups(module, settings.lr, settings.head_scale, settings.weight_decay), fused=True)
         average = Average(module, settings.ema)
         rise = min(20, max(1, settings.steps // 10))
         for group in optimizer.param_groups:
@@ -289,9 +294,9 @@ def train(
             average.update(module)
             bar.set_postfix_str(f"loss {losses[0]:.3f}", refresh=False)
             bar.update()
-            if on_step is not None:
+            if step + 1 in calls:
                 with averaged(pipe, average):
-                    on_step(step + 1)
+                    calls[step + 1](step + 1)
         average.copy_to(module)
     finally:
         bar.close()

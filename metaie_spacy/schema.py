@@ -8,6 +8,24 @@ LABEL_KEYS = ("query", "threshold", "description")
 SCHEMA_KEYS = ("labels", "threshold", "flat", "set_ents")
 
 
+GIVES_WAY = 0.5  # of its log frequency is what a label concedes; chosen on the corpus's dev split, see docs/benchmark.md
+
+
+def same_label(label: str) -> str:
+    """The form under which two wordings count as one label."""
+    return " ".join(label.lower().split())
+
+
+def generality(queries: Iterable[str], counts: Mapping[str, int]) -> list[float]:
+    """By how much each label gives way where spans of several labels overlap and only one may stay, in log-odds.
+
+    "person" and "politician" may both be right of one span, and the rarer label says more.
+
+    counts (Mapping): how often the training corpus had each frequent label, by `same_label`.
+    """
+    return [GIVES_WAY * math.log1p(counts.get(same_label(query), 0) / 10) for query in queries]
+
+
 class Label(NamedTuple):
     """One label: the name spans get, the wording the model is asked, its threshold if it has its own.
 

@@ -130,6 +130,11 @@ class MetaIEShim(HFShim):
         """At which tokens are tagged before spans are dropped by their scores. RAISES (ValueError): as `threshold`."""
         return check_threshold(self.module.config.metaie.get("tag_threshold", 0.5), "the tag_threshold that the weights carry")
 
+    @property
+    def label_counts(self) -> dict[str, int]:
+        """How often the training corpus had each frequent label; empty for weights that do not say."""
+        return self.module.config.metaie.get("label_counts", {})
+
     def calibrate(self, temperature: float, bias: float, threshold: float, tag_threshold: float) -> None:
         """Make every logit `logit / temperature + bias`, and the thresholds the ones to decide by.
 

@@ -9,16 +9,25 @@ if TYPE_CHECKING:
 
 
 class Answer(NamedTuple):
-    """One found span: label, first token, end token (exclusive), score in [0, 1]."""
+    """One found span: label, first token, end token (exclusive), score in [0, 1].
+
+    rank (float | None): what `flatten` goes by; None: the score.
+    """
 
     label: str
     start: int
     end: int
     score: float
+    rank: float | None = None
 
 
 def decode(
-    logits: np.ndarray, labels: Sequence[str], thresholds: np.ndarray, tokens: Sequence[int], least: np.ndarray | None = None
+    logits: np.ndarray,
+    labels: Sequence[str],
+    thresholds: np.ndarray,
+    tokens: Sequence[int],
+    least: np.ndarray | None = None,
+    generality: np.ndarray | None = None,
 ) -> list[Answer]:
     """Read the spans off one text's logits.
 
@@ -30,6 +39,8 @@ def decode(
     tokens (Sequence[int]): the token index of each of the W scored tokens; tokens between two
         scored ones (white space) belong to the span that runs over them.
     least (ndarray | None): drop spans that score less, one per label in [0, 1], (U,); at 1 all are.
+    generality (ndarray | None): by how much, in log-odds, a label gives way to others where spans
+        overlap, (U,); it sets the answers' rank. None: they rank by their scores.
     RETURNS (list[Answer]): ordered by label, then position; the score is the mean probability of
         the chosen tags under the unshifted softmax.
     """
@@ -55,13 +66,18 @@ def decode(
     if least is not None:
         limits = least[found[0]]
         found = tuple(part[(scores >= limits) & (limits < 1)] for part in found)
-    return [Answer(labels[label], tokens[first], tokens[last] + 1, score) for label, first, last, score in zip(*(part.tolist() for part in found))]
+    ranks: Iterable[float | None] = [None] * len(found[0])
+    if generality is not None:
+        sure = np.clip(found[3], 1e-9, 1 - 1e-9)
+        ranks = (np.log(sure) - np.log1p(-sure) - generality[found[0]]).tolist()
+    columns = (part.tolist() for part in found)
+    return [Answer(labels[u], tokens[first], tokens[last] + 1, score, rank) for u, first, last, score, rank in zip(*columns, ranks)]
 
 
 def flatten(answers: Iterable[Answer]) -> list[Answer]:
-    """The best-scored answers that do not overlap; ties go to the longer, the earlier, the label's name."""
+    """The best-ranked answers that do not overlap; ties go to the better score, the longer, the earlier, the label's name."""
     kept, taken = [], set()
-    for answer in sorted(answers, key=lambda a: (-a.score, a.start - a.end, a.start, a.label)):
+    for answer in sorted(answers, key=lambda a: (-(a.score if a.rank is None else a.rank), -a.score, a.start - a.end, a.start, a.label)):
         places = range(answer.start, answer.end)
         if taken.isdisjoint(places):
             taken.update(places)

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy, normalize
 from .corpus import Item
 from .encoder import Labels, PackedEncoder, Texts, Unfolded
 from .pieces import WordPieces
-from .schema import Label
+from .schema import Label, same_label
 
 MAX_OWN = 10  # labels of a text that one example asks
 N_NEGATIVES = (2, 6, 12, 24)  # sampled labels per example: asked sets of all sizes occur at run time
@@ -40,21 +40,17 @@ class Batch(NamedTuple):
         return Batch(texts, labels, *(t.to(device) for t in self[2:]))
 
 
-def same_label(label: str) -> str:
-    """The form under which two wordings count as one label."""
-    return " ".join(label.lower().split())
-
-
 class LabelSpace:
     """The labels of a corpus: frequencies for sampling, vectors that tell which are too alike.
 
-    items (Sequence[Item]): the training corpus.
+    items (Sequence[Item]): the training corpus. `counts`: in how many items each frequent label has spans.
     """
 
     def __init__(self, items: Sequence[Item]):
         counts = Counter(same_label(label) for item in items for label in {s[2] for s in item.spans})
-        self.frequent = [label for label, n in sorted(counts.items()) if n >= FREQUENT]
-        self.roots = [counts[label] ** 0.5 for label in self.frequent]
+        self.counts = {label: n for label, n in sorted(counts.items()) if n >= FREQUENT}
+        self.frequent = list(self.counts)
+        self.roots = [n**0.5 for n in self.counts.values()]
         self.index = {label: i for i, label in enumerate(sorted(counts))}
         self.vectors: Tensor | None = None
         self.limit = 1.0

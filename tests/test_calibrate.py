@@ -278,7 +278,7 @@ def biased_texts(rng, n, biases):
         true = rng.normal(0, 3, (12, len(biases)))
         gold = {(w, w + 1, name) for w in range(12) for u, name in enumerate(biases) if rng.random() < 1 / (1 + np.exp(-true[w, u]))}
         values = np.stack([true + list(biases.values()), np.full_like(true, -20.0)], -1).astype("float32")
-        texts.append(Scored(str(i), gold, [(w, w + 1) for w in range(12)], [Part(list(biases), list(range(12)), values)]))
+        texts.append(Scored(str(i), gold, [(w, w + 1) for w in range(12)], [Part(list(biases), list(range(12)), values, np.zeros(len(biases)))]))
     return texts
 
 

@@ -512,3 +512,23 @@ def test_weights_go_to_the_device_of_the_model_not_of_the_loading_thread(make_nl
     shim._device = __import__("torch").device("meta")
     shim.set_module(module, tokenizer)
     assert shim.device.type == "meta"
+
+
+def test_flat_prefers_the_label_that_was_rarer_in_the_corpus(make_nlp):
+    nlp = make_nlp(["person", "Name of  a PERSON"], flat=True)
+    pipe = nlp.get_pipe("metaie")
+    module = pipe.model.shims[0].module
+    text = "Ada Lovelace, born 10 December 1815, worked with Charles Babbage in London."
+    pipe.threshold = 0.01
+
+    def winners():
+        doc = nlp(text)
+        return {span.label_ for span in (doc.ents if pipe.set_ents else doc.spans["metaie"])}
+
+    module.config.metaie["label_counts"] = {"person": 10**9}
+    assert "Name of  a PERSON" in winners()
+    first = winners()
+    module.config.metaie["label_counts"] = {"name of a person": 10**9}
+    assert "person" in winners() and winners() != first
+    pipe.flat, pipe.set_ents = False, True
+    assert winners() and "person" in winners()

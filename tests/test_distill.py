@@ -6,6 +6,7 @@ import torch
 from conftest import answers
 from safetensors.torch import load_file
 
+from metaie_spacy.assemble import average
 from metaie_spacy.corpus import Item, blank_tokenizer
 from metaie_spacy.distill import Settings, batch_stream, distill, ramp
 from metaie_spacy.heads import LabelToSpan
@@ -97,3 +98,28 @@ def test_batches_are_the_same_for_the_same_seed_and_respect_weights():
 def test_learning_rate_warms_up_and_decays_to_nothing():
     rates = [ramp(step, 100, 0.1) for step in range(101)]
     assert rates[0] == 0.1 and max(rates) == 1.0 and rates[9] == rates[10] == 1.0 and rates[100] == 0.0
+
+
+def test_a_run_goes_on_from_the_weights_of_another_and_runs_are_averaged(corpus, tmp_path, encoders):
+    assert run(corpus, tmp_path / "first", encoders, steps=2)["steps"] == 2
+    start = str(tmp_path / "first" / "model")
+    for seed in (1, 2):
+        run(corpus, tmp_path / f"on{seed}", encoders, steps=2, init_from=start, lr=1e-9, seed=seed)
+        first, second = weights(tmp_path / "first"), weights(tmp_path / f"on{seed}")
+        assert all(torch.allclose(first[key], second[key], atol=1e-6) for key in first if key != "bias")
+    folders = [tmp_path / "on1" / "model", tmp_path / "first" / "model"]
+    average(folders, tmp_path / "mean" / "model")
+    mean, parts = weights(tmp_path / "mean"), [weights(folder.parent) for folder in folders]
+    assert all(torch.allclose(mean[key], (parts[0][key] + parts[1][key]) / 2) for key in mean)
+    config = json.loads((tmp_path / "mean" / "model" / "config.json").read_text(encoding="utf8"))
+    assert config["metaie"]["label_counts"] == {"person": 36, "place": 36}  # of 40 rows, those that were trained on
+    for bad, message in (
+        (folders[:1], "nothing to average"),
+        ([folders[0], tmp_path], "lacks model.safetensors"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            average(bad, tmp_path / "bad")
+    with pytest.raises(ValueError, match="init_from: .* no model.safetensors"):
+        run(corpus, tmp_path / "bad1", encoders, init_from=str(tmp_path))
+    with pytest.raises(ValueError, match="Train with the same"):
+        run(corpus, tmp_path / "bad2", encoders, init_from=start, text_sees_labels=False)

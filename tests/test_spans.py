@@ -105,3 +105,11 @@ def test_windows_own_every_token_once_and_show_its_surroundings(seed):
 def test_short_text_is_one_window():
     assert len(split_windows([1, 2, 3], 6, 2)) == 1
     assert len(split_windows([], 6, 2)) == 1
+
+
+def test_general_labels_give_way_to_specific_ones():
+    logits = np.array([[[3.0, 0.0], [1.5, 0.0]]], dtype="float32")  # "person" is the surer one
+    person, politician = decode(logits, ["person", "politician"], np.full(2, 0.5), [0], generality=np.array([3.0, 0.0]))
+    assert person.score > politician.score and flatten([person, politician]) == [politician]
+    a, b = decode(logits, ["person", "politician"], np.full(2, 0.5), [0])
+    assert flatten([a, b]) == [a] and flatten([b]) == [b]

@@ -1,0 +1,64 @@
+"""What asking more labels does to the answers of the labels that one wants.
+
+    python benchmarks/distractors.py --data DIR [--model NAME] --output benchmarks/results/distractors.json
+
+The labels of a dataset are asked together with 0, 50 or 500 others, drawn from the packaged corpus without those that share
+a word with a label of the dataset. Scored are the dataset's labels alone. "overlap": spans of all labels may overlap, so
+that the others change nothing but how a text is read; "flat": they compete for the tokens too.
+"""
+import argparse
+import random
+from pathlib import Path
+
+import spacy
+from ie_data import read_dataset
+from provenance import write_result
+
+from metaie_spacy.corpus import own_and_absent, read_rows
+from metaie_spacy.evaluate import evaluate_rows
+from metaie_spacy.fewshot import packaged_corpus
+from metaie_spacy.schema import same_label
+
+DATASETS = ("conll2003", "bc5cdr", "crossner_ai", "crossner_politics")
+NUMBERS = (0, 50, 500)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the datasets")
+    parser.add_argument("--model", default="en_metaie_sm")
+    parser.add_argument("--limit", type=int, default=200, help="first texts of each dataset")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path)
+    args = parser.parse_args()
+    pool = sorted({same_label(label) for row in read_rows(packaged_corpus()) for label in own_and_absent(row)})
+    nlp = spacy.load(args.model)
+    pipe = nlp.get_pipe("metaie")
+    result = {"settings": {"texts": args.limit, "seed": args.seed, "pool": len(pool)}, "f": {}}
+    for name in DATASETS:
+        data = read_dataset(args.data / name, limit=args.limit)
+        words = {word for query in data.labels.values() for word in query.split()}
+        others = [label for label in pool if not words & set(label.split())]
+        random.Random(args.seed).shuffle(others)
+        result["f"][name] = {}
+        for number in NUMBERS:
+            asked = {f"other: {label}": label for label in others[:number]} | data.labels
+            scores = {}
+            for mode in ("overlap", "flat"):
+                pipe.flat = mode == "flat"
+                found = evaluate_rows(nlp, data.test, labels=asked)
+                kept = [found["per_label"][label] for label in data.labels if label in found["per_label"]]
+                scores[mode] = fscore(kept)
+            result["f"][name][str(number)] = scores
+            print(name, number, scores, flush=True)
+    write_result(args.output, result, args.model)
+
+
+def fscore(rows: list[dict]) -> float:
+    """Micro F of some labels, from the counts of each."""
+    tp, found, gold = (sum(row[key] for row in rows) for key in ("tp", "found", "spans"))
+    return 2 * tp / max(1, found + gold)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Why zero-shot answers are wrong: every error of the benchmark by its cause, and a sample of 50.
+
+    python benchmarks/errors.py --data DIR [--model NAME] --output benchmarks/results/errors.json
+
+The same setting as the zero-shot cells. No text of a benchmark is written, only labels, lengths and scores.
+"""
+import argparse
+import random
+from collections import Counter
+from pathlib import Path
+
+import spacy
+from evidence import CROSSNER, NER6
+from ie_data import read_dataset
+from provenance import write_result
+
+from metaie_spacy.doc_labels import pipe_with_labels
+
+LOW = 0.05  # a span that scores less was not seen
+Span = tuple[int, int, str]
+
+
+def answers(nlp: spacy.Language, texts: list[str], labels: dict[str, str], threshold: float | None, flat: bool) -> list[dict[Span, float]]:
+    """Spans of each text, with their scores."""
+    pipe = nlp.get_pipe("metaie")
+    pipe.threshold, pipe.flat = threshold, flat
+    docs = pipe_with_labels(nlp, [(text, labels) for text in texts])
+    groups = [(doc, doc.spans[pipe.spans_key]) for doc in docs]
+    return [
+        {(span.start_char, span.end_char, span.label_): float(score) for span, score in zip(group, group.attrs["scores"])} for _, group in groups
+    ]  # fmt: skip
+
+
+def overlapping(span: Span, others: set[Span]) -> set[Span]:
+    return {other for other in others if other[0] < span[1] and span[0] < other[1]}
+
+
+def cause_of_miss(span: Span, found: set[Span], every: dict[Span, float], limit: float) -> tuple[str, str]:
+    """Why a gold span was not found. RETURNS (tuple): the cause, the label that stands there instead."""
+    there = overlapping(span, found)
+    same = {other for other in there if other[:2] == span[:2]}
+    if same:
+        other = next(iter(same))[2]
+        return ("another label was surer" if every.get(span, 0.0) >= limit else "taken for another label"), other
+    if any(other[2] == span[2] for other in there):
+        return "other boundaries", span[2]
+    if there:
+        return "other boundaries and label", next(iter(there))[2]
+    return ("score below the threshold" if span in every else "not seen"), ""
+
+
+def cause_of_extra(span: Span, gold: set[Span]) -> tuple[str, str]:
+    """Why a found span is wrong."""
+    there = overlapping(span, gold)
+    if not there:
+        return "found where nothing is annotated", ""
+    other = next(iter(sorted(there)))[2]
+    if any(o[:2] == span[:2] for o in there):
+        return "taken for another label", next(o[2] for o in there if o[:2] == span[:2])
+    return ("other boundaries" if any(o[2] == span[2] for o in there) else "other boundaries and label"), other
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the datasets")
+    parser.add_argument("--model", default="en_metaie_sm")
+    parser.add_argument("--limit", type=int, default=300, help="first texts of each dataset")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path)
+    args = parser.parse_args()
+    nlp = spacy.load(args.model)
+    limit = nlp.get_pipe("metaie").effective_threshold
+    errors = []
+    for name in (*NER6, *CROSSNER):
+        data = read_dataset(args.data / name, limit=args.limit)
+        texts = [row["text"] for row in data.test]
+        flat = answers(nlp, texts, data.labels, None, True)
+        every = answers(nlp, texts, data.labels, LOW, False)
+        for row, found, low in zip(data.test, flat, every):
+            gold = {(s["start"], s["end"], s["label"]) for s in row["spans"] if s["label"] in data.labels}
+            for kind, spans in (("missed", gold - set(found)), ("extra", set(found) - gold)):
+                for span in sorted(spans):
+                    cause, other = cause_of_miss(span, set(found), low, limit) if kind == "missed" else cause_of_extra(span, gold)
+                    score = low.get(span, 0.0) if kind == "missed" else found[span]
+                    errors.append({"dataset": name, "kind": kind, "cause": cause, "label": span[2], "other": other, "characters": span[1] - span[0], "score": round(score, 2)})
+        print(name, len(errors), flush=True)
+    counts = Counter((e["dataset"], e["kind"], e["cause"]) for e in errors)
+    table = [{"dataset": d, "kind": k, "cause": c, "n": n} for (d, k, c), n in sorted(counts.items())]
+    sample = random.Random(args.seed).sample(errors, min(50, len(errors)))
+    write_result(args.output, {"settings": {"texts": args.limit, "seed": args.seed, "threshold": limit}, "counts": table, "sample": sample}, args.model)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""Tables of docs/benchmark.md from the benchmark's cells and result files; `report.py` writes them."""
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Callable, Iterable, Sequence
+
+import numpy as np
+
+from metaie_spacy.evaluate import bootstrap_sums
+
+RESULTS = Path(__file__).parent / "results"
+NER6 = ("conll2003", "mit_restaurant", "mit_movie", "bc5cdr", "wnut2017", "jnlpba")
+CROSSNER = ("crossner_ai", "crossner_music", "crossner_politics")
+NER5 = ("conll2003", "jnlpba", "wnut2017", "mit_restaurant", "bc5cdr")
+RE2 = ("ade", "conll2004")
+EIGHT = (*NER5, *RE2, "semeval14_restaurant")
+MEANS = {"NER (5)": NER5, "RE (2)": RE2, "all eight": EIGHT}
+DRAWS = 1000
+NAMES = {
+    "vanilla": "(a) no distillation", "human": "(b) human multi-task", "entity": "(c) entities only", "metaie": "(d) MetaIE", "en_metaie_sm": "`en_metaie_sm`",
+}  # fmt: skip
+
+
+def load(name: str) -> dict:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf8"))
+
+
+def cells(shots: int) -> dict[tuple[str, str], list[dict]]:
+    """(model, dataset) -> its cells, one a seed."""
+    found = defaultdict(list)
+    for path in sorted((RESULTS / "cells").glob(f"{shots}shot__*.json")):
+        cell = json.loads(path.read_text(encoding="utf8"))
+        found[cell["model"], cell["dataset"]].append(cell)
+    return dict(found)
+
+
+def interval(low: float, high: float) -> str:
+    return f"{low * 100:.1f} to {high * 100:.1f}"
+
+
+def zero_shot() -> list[str]:
+    found = cells(0)
+    lines = ["| dataset | precision | recall | F1 | 95 % interval | texts | labels asked |", "|---|---|---|---|---|---|---|"]
+    for name in (*NER6, *CROSSNER):
+        (cell,) = found["en_metaie_sm", name]
+        lines.append(
+            f"| {name} | {cell['p']:.1%} | {cell['r']:.1%} | **{cell['f']:.1%}** | {interval(cell['f_low'], cell['f_high'])} | {cell['texts']:,} | {len(cell['per_label'])} |"
+        )
+    means = [f"{title}: **{np.mean([found['en_metaie_sm', name][0]['f'] for name in names]):.1%}**" for title, names in (("first six", NER6), ("CrossNER", CROSSNER))]
+    return [*lines, "", f"Mean F1 of the {means[0]}; of {means[1]}."]
+
+
+def per_label() -> list[str]:
+    found = cells(0)
+    lines = ["| dataset | F1 of each label (gold spans) |", "|---|---|"]
+    for name in (*NER6, *CROSSNER):
+        labels = found["en_metaie_sm", name][0]["per_label"]
+        lines.append(f"| {name} | {', '.join(_label(label, row) for label, row in labels.items())} |")
+    return lines
+
+
+def _label(name: str, row: dict) -> str:
+    return f"{name.lower()} {row['f'] * 100:.0f} ({row['spans']})"
+
+
+def draws(found: Sequence[dict]) -> np.ndarray:
+    """F of a model on a dataset when texts and seeds are drawn with replacement, (DRAWS,). Equal datasets draw equal texts."""
+    by_seed = []
+    for cell in found:
+        counts = np.array([cell["counts"][key].split() for key in ("tp", "fp", "fn")], dtype="int64").T
+        tp, fp, fn = bootstrap_sums(counts, draws=DRAWS).T
+        by_seed.append(2 * tp / np.maximum(1, 2 * tp + fp + fn))
+    table = np.array(by_seed)
+    seeds = np.random.default_rng(len(found)).integers(len(found), size=(len(found), DRAWS))
+    return np.take_along_axis(table, seeds, 0).mean(0)
+
+
+def few_shot() -> list[str]:
+    found = cells(5)
+    models = [model for model in NAMES if all((model, name) in found for name in EIGHT)]
+    lines = [f"| 5-shot F1 | {' | '.join(NAMES[model] for model in models)} |", "|---|" + "---|" * len(models)]
+    for name in EIGHT:
+        lines.append(f"| {name} | {' | '.join(spread([cell['f'] for cell in found[model, name]]) for model in models)} |")
+    mean = {(model, title): np.mean([np.mean([cell["f"] for cell in found[model, name]]) for name in names]) for model in models for title, names in MEANS.items()}
+    for title in MEANS:
+        lines.append(f"| **mean, {title}** | {' | '.join(f'**{mean[model, title] * 100:.1f}**' for model in models)} |")
+    lines += ["", "| F1 points ahead, 95 % interval over texts and seeds | NER (5) | RE (2) | all eight |", "|---|---|---|---|"]
+    for winner in [model for model in ("metaie", "en_metaie_sm") if model in models]:
+        for other in [model for model in models if model not in ("metaie", "en_metaie_sm")]:
+            parts = []
+            for title, names in MEANS.items():
+                lead = np.mean([draws(found[winner, name]) - draws(found[other, name]) for name in names], axis=0)
+                point = mean[winner, title] - mean[other, title]
+                parts.append(f"{point * 100:+.1f} ({interval(*np.quantile(lead, (0.025, 0.975)))})")
+            lines.append(f"| {NAMES[winner]} before {NAMES[other]} | {' | '.join(parts)} |")
+    seconds = [cell["adapt_seconds"] for (model, _), part in found.items() for cell in part if model in models]
+    return [*lines, "", f"One adaptation took {np.median(seconds):.0f} s on one CPU core in the median, {max(seconds):.0f} s at most."]
+
+
+def spread(values: Iterable[float]) -> str:
+    values = [value * 100 for value in values]
+    return f"{np.mean(values):.1f}" + (f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else "")
+
+
+def chosen() -> list[str]:
+    """What dev said about learning rates and steps."""
+    found = [json.loads(path.read_text(encoding="utf8")) for path in sorted((RESULTS / "cells").glob("choose__*.json"))]
+    steps = sorted({step for cell in found for step in cell["f_by_steps"]}, key=int)
+    lines = [f"| start | dev of | learning rate | {' | '.join(f'F1 at {step} steps' for step in steps)} |", "|---|---|---|" + "---|" * len(steps)]
+    for cell in sorted(found, key=lambda cell: (cell["model"], cell["dataset"], cell["lr"])):
+        best = max(value for other in found if (other["model"], other["dataset"]) == (cell["model"], cell["dataset"]) for value in other["f_by_steps"].values())
+        values = [cell["f_by_steps"][step] for step in steps]
+        lines.append(f"| {cell['model']} | {cell['dataset']} | {cell['lr']:g} | {' | '.join(f'**{v * 100:.1f}**' if v == best else f'{v * 100:.1f}' for v in values)} |")
+    return lines
+
+
+def generality() -> list[str]:
+    """F by the weight of a label's frequency."""
+    result = load("generality")
+    lines = ["| weight of log frequency | precision | recall | F1 |", "|---|---|---|---|"]
+    best = max(row["f"] for row in result["f"].values())
+    for weight, row in result["f"].items():
+        mark = "**" if row["f"] == best else ""
+        lines.append(f"| {weight} | {row['p']:.1%} | {row['r']:.1%} | {mark}{row['f']:.1%}{mark} |")
+    return [*lines, "", f"{result['settings']['texts']} texts (`{result['command']}`)."]
+
+
+def distractors() -> list[str]:
+    """F of a dataset's labels among others."""
+    result = load("distractors")
+    numbers = list(next(iter(result["f"].values())))
+    head = " | ".join(f"{n} more, {mode}" for mode in ("overlap", "flat") for n in numbers)
+    lines = [f"| F1 of the dataset's labels | {head} |", "|---|" + "---|" * (2 * len(numbers))]
+    for name, row in result["f"].items():
+        lines.append(f"| {name} | {' | '.join(f'{row[n][mode] * 100:.1f}' for mode in ('overlap', 'flat') for n in numbers)} |")
+    return [*lines, "", f"First {result['settings']['texts']} texts of each (`{result['command']}`)."]
+
+
+def errors() -> list[str]:
+    """Errors by cause, in all and in the sample."""
+    result = load("errors")
+    total, sample = defaultdict(int), defaultdict(int)
+    for row in result["counts"]:
+        total[row["kind"], row["cause"]] += row["n"]
+    for row in result["sample"]:
+        sample[row["kind"], row["cause"]] += 1
+    everything = sum(total.values())
+    lines = ["| | cause | all errors | of the sample of 50 | labels in the sample (asked: what stood there) |", "|---|---|---|---|---|"]
+    for (kind, cause), n in sorted(total.items(), key=lambda entry: -entry[1]):
+        pairs = [f"{row['label'].lower()}: {row['other'].lower()}" if row["other"] else row["label"].lower() for row in result["sample"] if (row["kind"], row["cause"]) == (kind, cause)]
+        lines.append(f"| {kind} | {cause} | {n:,} ({n / everything:.0%}) | {sample[kind, cause]} | {', '.join(dict.fromkeys(pairs))} |")
+    return [*lines, "", f"First {result['settings']['texts']} texts of each dataset (`{result['command']}`)."]
+
+
+BLOCKS: dict[str, Callable[[], list[str]]] = {
+    "zero_shot": zero_shot, "per_label": per_label, "few_shot": few_shot, "chosen": chosen,
+    "generality": generality, "distractors": distractors, "errors": errors,
+}  # fmt: skip

@@ -1,0 +1,79 @@
+"""How much should a frequent label give way to a rare one, where only one of overlapping spans may stay?
+
+    python benchmarks/generality.py rows.jsonl [more.jsonl] --only dev.jsonl --output benchmarks/results/generality.json
+
+Rows of a corpus, of which those in --only are scored and the others counted. Each text is asked, beside its own and absent
+labels, the most frequent labels of the corpus and labels of other texts; flat; spans of its own labels are the gold.
+"""
+import argparse
+import math
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Iterable
+
+import spacy
+import srsly
+from provenance import write_result
+from tqdm import tqdm
+
+from metaie_spacy.corpus import own_and_absent, read_rows
+from metaie_spacy.doc_labels import pipe_with_labels
+from metaie_spacy.schema import same_label
+from metaie_spacy.spans import Answer, exact_matches, flatten
+
+WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
+FREQUENT, FOREIGN, FOREIGN_WORDS = 15, 25, 3
+
+
+def log_odds(score: float) -> float:
+    score = min(max(score, 1e-9), 1 - 1e-9)
+    return math.log(score / (1 - score))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("rows", type=Path, nargs="+", help="annotation rows (JSONL)")
+    parser.add_argument("--only", type=Path, required=True, help="JSONL with the ids of the rows to score, such as distill's dev.jsonl")
+    parser.add_argument("--model", default="en_metaie_sm")
+    parser.add_argument("--limit", type=int, default=600, help="rows that are scored, drawn by --seed")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path)
+    args = parser.parse_args()
+    ids = {row["id"] for row in srsly.read_jsonl(args.only)}
+    counts, rows = Counter(), []
+    for row in (row for path in args.rows for row in read_rows(path)):
+        if row["id"] in ids:
+            rows.append(row)
+        else:
+            counts.update({same_label(span["label"]) for span in row["spans"]})
+    rng = random.Random(args.seed)
+    rows = rng.sample(rows, min(len(rows), args.limit))
+    frequent = [label for label, _ in counts.most_common(FREQUENT)]
+    foreign = sorted({label for row in rows for label in own_and_absent(row) if len(label.split()) <= FOREIGN_WORDS})
+    pairs = [(row["text"], list(dict.fromkeys([*own_and_absent(row), *frequent, *rng.sample(foreign, min(len(foreign), FOREIGN))]))) for row in rows]
+    nlp = spacy.load(args.model)
+    pipe = nlp.get_pipe("metaie")
+    pipe.flat = False
+    docs = list(tqdm(pipe_with_labels(nlp, pairs), total=len(pairs), mininterval=5))
+    result = {"settings": {"texts": len(rows), "frequent": FREQUENT, "foreign": FOREIGN, "seed": args.seed}, "f": {}}
+    gold = [{(span["start"], span["end"], span["label"]) for span in row["spans"]} for row in rows]
+    for weight in WEIGHTS:
+        found = [flat_spans(doc.spans[pipe.spans_key], weight, counts) for doc in docs]
+        counted = exact_matches(gold, found)
+        result["f"][str(weight)] = {"p": counted.precision, "r": counted.recall, "f": counted.fscore}
+        print(f"{weight:4}  P {counted.precision:.3f}  R {counted.recall:.3f}  F {counted.fscore:.3f}", flush=True)
+    write_result(args.output, result, args.model)
+
+
+def flat_spans(group: Iterable, weight: float, counts: Counter) -> set[tuple[int, int, str]]:
+    """The spans that stay if labels give way by `weight` times their log frequency."""
+    answers = [
+        Answer(span.label_, span.start_char, span.end_char, score, log_odds(score) - weight * math.log1p(counts[same_label(span.label_)] / 10))
+        for span, score in zip(group, group.attrs["scores"].tolist())
+    ]  # fmt: skip
+    return {(a.start, a.end, a.label) for a in flatten(answers)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""The benchmark's own parts, on data made here."""
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import srsly
+from test_component import TRAIN
+from test_fewshot import row
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import ie_data  # noqa: E402
+import quality  # noqa: E402
+
+from metaie_spacy.evaluate import bootstrap_sums, f_interval, scores_of  # noqa: E402
+
+NER = {"task": "NER", "map": {"PER": {"label": "Person", "kind": "entity"}, "LOC": {"label": "Place", "kind": "entity"}, "AIR": {"label": "Airline", "kind": "entity"}}}
+RE = {"task": "RE", "map": {"PER": {"label": "Person", "kind": "entity"}, "LOC": {"label": "Place", "kind": "entity"}, "BORN": {"label": "born in", "kind": "relation"}}}
+
+
+def dataset(folder, labels=NER, rows=None):
+    rows = rows or [{"id": str(i), **row(text, [(part, label.capitalize()) for part, label in spans])} for i, (text, spans) in enumerate(TRAIN)]
+    folder.mkdir()
+    (folder / "labels.json").write_text(json.dumps(labels), encoding="utf8")
+    for name in ("test", "dev", "train.5shot.perlabel"):
+        srsly.write_jsonl(folder / f"{name}.jsonl", rows)
+    return folder
+
+
+def related(head=0, kind="Person"):
+    spans = [{"start": 0, "end": 3, "label": kind}, {"start": 16, "end": 22, "label": "Place"}, {"start": 24, "end": 27, "label": "Person"}]
+    return {"id": "1", "text": "Ada was born in London. Bob was not.", "spans": spans, "relations": [{"head": head, "tail": 1, "label": "born in"}]}
+
+
+def test_reads_entities_and_relations(tmp_path):
+    data = ie_data.read_dataset(dataset(tmp_path / "made"))
+    assert data.labels == {"Person": "person", "Place": "place", "Airline": "airline"} and len(data.test) == 4 and not data.unseen
+    assert set(data.sha256) == {"test.jsonl", "labels.json", "train.5shot.perlabel.jsonl"}
+    questions = ie_data.read_dataset(dataset(tmp_path / "related", RE, [related()]))
+    assert questions.labels is None
+    assert questions.test[0]["spans"] == [{"start": 16, "end": 22, "label": "Ada born in"}] and questions.test[0]["absent"] == ["Bob born in"]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("test.jsonl", None, "lacks test.jsonl"),
+        ("labels.json", '{"PER": "Person"}', "labels.json: expected"),
+        ("labels.json", '{"task": "NER", "map": ', "labels.json: expected"),
+        ("test.jsonl", "", "test.jsonl is empty"),
+        ("test.jsonl", '{"id": "1", "text": "Ada was", "spans": [{"start"', "test.jsonl, line 1"),
+        ("test.jsonl", '{"text": "Ada", "spans": [{"start": 0, "end": 3, "label": "Animal"}]}', r"row 1: labels.json does not name \['Animal'\]"),
+        ("test.jsonl", '{"text": "Ada", "spans": [], "relations": [{"head": 0}]}', "row 1: a relation must be"),
+        ("train.5shot.perlabel.jsonl", '{"text": "Ada", "spans": [{"start": 0, "end": 9, "label": "Person"}]}', "lies outside"),
+    ],
+)
+def test_broken_files_are_refused_with_their_place(tmp_path, file, content, message):
+    folder = dataset(tmp_path / "made")
+    (folder / file).unlink()
+    if content is not None:
+        (folder / file).write_text(content, encoding="utf8")
+    with pytest.raises(ValueError, match=message):
+        ie_data.read_dataset(folder)
+
+
+def test_relations_that_cannot_be_asked_or_point_nowhere_are_refused(tmp_path):
+    folder = dataset(tmp_path / "other_head", RE, [related()])
+    srsly.write_jsonl(folder / "test.jsonl", [related(head=1)])
+    with pytest.raises(ValueError, match="has a head of type 'Place', which it has in no training row"):
+        ie_data.read_dataset(folder)
+    with pytest.raises(ValueError, match="points to span 7, but there are 3"):
+        ie_data.read_dataset(dataset(tmp_path / "nowhere", RE, [related(head=7)]))
+
+
+def test_labels_that_no_example_has_are_noted(tmp_path):
+    folder = dataset(tmp_path / "made")
+    srsly.write_jsonl(folder / "train.5shot.perlabel.jsonl", [{"id": "0", **row("Ada left.", [("Ada", "Person")])}])
+    assert ie_data.read_dataset(folder).unseen == ["Airline", "Place"]
+
+
+def test_intervals_hold_the_value_and_shrink_with_more_texts():
+    rng = np.random.default_rng(0)
+    counts = [[int(right), int(not right), int(not right)] for right in rng.random(400) < 0.7]
+    low, high = f_interval(counts)
+    share = sum(right for right, _, _ in counts) / 400
+    assert low < share < high and 0.05 < high - low < 0.12
+    assert high - low < np.subtract(*f_interval(counts[:50])[::-1])
+    assert f_interval([]) == (0.0, 0.0) and f_interval([[3, 0, 0]]) == (1.0, 1.0)
+    assert (bootstrap_sums(counts, draws=5).sum(1) >= 400).all() and (bootstrap_sums(counts, draws=5) == bootstrap_sums(counts, draws=5)).all()
+    scores = scores_of([{(0, 1, "a")}, set()], [{(0, 1, "a")}, {(2, 3, "a")}])
+    assert scores["counts"] == [[1, 0, 0], [0, 1, 0]] and scores["p"] == 0.5 and scores["per_label"]["a"]["found"] == 2
+
+
+@pytest.mark.parametrize("head", ["metaie", "plain"])
+@pytest.mark.parametrize("task", ["NER", "RE"])
+def test_a_cell_learns_and_says_what_it_stands_on(tmp_path, encoders, head, task):
+    folder = dataset(tmp_path / "made") if task == "NER" else dataset(tmp_path / "made", RE, [related(), related() | {"id": "2"}])
+    options = {"data": str(tmp_path), "starts": None, "encoder": encoders["bert"], "threads": 1}
+    cell = {"group": "few", "model": "m", "spec": {"head": head}, "dataset": folder.name, "split": "test", "shots": 5, "seed": 0, "lr": 3e-3, "steps": [400], "limit": 0}
+    result = quality.run_cell(cell, options)
+    assert result["f"] > 0.8 and result["f_low"] <= result["f"] <= result["f_high"]
+    assert len(result["counts"]["tp"].split()) == result["texts"]
+    assert "Ada" not in json.dumps(result)  # no text of a benchmark goes into a result file
+    several = quality.run_cell(cell | {"steps": [5, 20], "limit": 2}, options)
+    assert set(several["f_by_steps"]) == {"5", "20"} and several["texts"] == 2
+
+
+def test_cells_that_are_done_are_not_run_again(tmp_path):
+    dataset(tmp_path / "conll2003"), dataset(tmp_path / "ade", RE, [related()])
+    plan = {
+        "models": {"a": {"head": "metaie"}, "b": {"head": "plain"}},
+        "choose": {"datasets": {"spans": "conll2003", "relations": "ade"}, "lr": [0.1, 0.2], "steps": [1, 2], "limit": 1, "models": ["a", "b"], "rivals": {"a": ["a", "b"]}},
+        "groups": {"few": {"models": ["a"], "datasets": ["conll2003", "ade"], "shots": 5, "seeds": [0, 1]}},
+    }  # fmt: skip
+    options = {"data": str(tmp_path), "starts": None}
+    output = tmp_path / "cells"
+    output.mkdir()
+    with pytest.raises(ValueError, match="run --group choose first"):
+        list(quality.cells_of(plan, "few", output))
+    todo = quality.pending(list(quality.cells_of(plan, "choose", output)), options, output)
+    assert len(todo) == 8
+    for number, (cell, path, key) in enumerate(todo):
+        f = {"1": 0.1 + number / 100, "2": 0.1 + number / 100}
+        srsly.write_json(path, cell | {"f_by_steps": f, "fingerprint": key})
+    assert quality.pending(list(quality.cells_of(plan, "choose", output)), options, output) == []
+    cells = list(quality.cells_of(plan, "few", output))
+    assert [(c["dataset"], c["lr"], c["steps"], c["spec"]) for c in cells[:2]] == [("conll2003", 0.2, [1], {"head": "plain"}), ("ade", 0.2, [1], {"head": "plain"})]
+    srsly.write_jsonl(tmp_path / "ade" / "test.jsonl", [related() | {"id": "changed"}])
+    assert len(quality.pending(list(quality.cells_of(plan, "choose", output)), options, output)) == 4  # those of the changed data
