@@ -110,7 +110,7 @@ def fewshot(
     dev: Optional[Path] = typer.Option(None, help="Annotated rows to score on; without it some examples are held out for an estimate"),
     held_out: float = typer.Option(0.2, help="Share of the examples that is held out; 0: no estimate, half the time"),
     steps: int = typer.Option(100, help="Training steps"),
-    lr: float = typer.Option(1e-4, help="Learning rate of the encoder; the head's is 8 times it"),
+    lr: float = typer.Option(5e-5, help="Learning rate of the encoder; the head's is 8 times it"),
     batch_size: int = typer.Option(8),
     rehearsal: float = typer.Option(0.25, help="Rows of the corpus per example, so that other labels are not forgotten; 0: none"),
     corpus: Optional[Path] = typer.Option(None, help="Annotated rows to rehearse, instead of those that come with this package"),

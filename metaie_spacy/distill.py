@@ -98,8 +98,7 @@ def distill(
     start_run(output, {"corpus": {str(path): weight for path, weight in corpus.items()}, **asdict(settings), **chosen})
     set_seed(settings.seed)
     train, held = split_corpus(corpus, tokenize, settings, dev)
-    pieces = WordPieces(saved_tokenizer(Path(settings.init_from)) if settings.init_from else load_tokenizer(settings.encoder))
-    model = start_model(settings, pieces)
+    model, pieces = start_model(settings)
     train = [(cut_items(items, pieces, model.text_room), weight) for items, weight in train]
     held = cut_items(held, pieces, model.text_room)
     run = Run(model, settings, texts=sum(len(items) * weight for items, weight in train) * settings.epochs)
@@ -132,25 +131,26 @@ def distill(
     return result
 
 
-def start_model(settings: Settings, pieces: WordPieces) -> PackedEncoder:
-    """The weights that training starts from.
+def start_model(settings: Settings) -> tuple[PackedEncoder, WordPieces]:
+    """The weights that training starts from, and their tokenizer.
 
     RAISES (ValueError): `init_from` holds no such weights, or weights of another architecture.
     """
+    path, architecture = Path(settings.init_from), ARCHITECTURES[settings.architecture]
+    if settings.init_from and not (path / "model.safetensors").exists():
+        raise ValueError(f"init_from: '{path}' holds no model.safetensors. Give the model/ directory of an earlier run.")
+    pieces = WordPieces(saved_tokenizer(path) if settings.init_from else load_tokenizer(settings.encoder))
     options = model_options(pieces, text_sees_labels=settings.text_sees_labels, dropout=settings.dropout)
     if not settings.init_from:
-        return ARCHITECTURES[settings.architecture].from_pretrained(settings.encoder, options)
-    path = Path(settings.init_from)
-    if not (path / "model.safetensors").exists():
-        raise ValueError(f"init_from: '{path}' holds no model.safetensors. Give the model/ directory of an earlier run.")
+        return architecture.from_pretrained(settings.encoder, options), pieces
     config = saved_config(path)
     found = (config.metaie.get("architecture"), config.metaie["text_sees_labels"])
     if found != (settings.architecture, settings.text_sees_labels):
         raise ValueError(f"init_from: '{path}' holds (architecture, text_sees_labels) = {found}. Train with the same.")
     config.metaie = {**config.metaie, **options}
-    model = ARCHITECTURES[settings.architecture].from_config(config)
+    model = architecture.from_config(config)
     model.load_state_dict(load_file(path / "model.safetensors"))
-    return model
+    return model, pieces
 
 
 def split_corpus(

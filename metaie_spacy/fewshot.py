@@ -36,7 +36,7 @@ class Settings:
     """
 
     steps: int = 100
-    lr: float = 1e-4
+    lr: float = 5e-5
     head_scale: float = 8.0
     batch_size: int = 8
     rehearsal: float = 0.25
