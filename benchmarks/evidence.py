@@ -152,7 +152,17 @@ def errors() -> list[str]:
     return [*lines, "", f"First {result['settings']['texts']} texts of each dataset (`{result['command']}`)."]
 
 
+def starts() -> list[str]:
+    """How the starting points were trained."""
+    lines = ["| start | rows | spans | labels | steps | minutes | F1 on its own dev rows |", "|---|---|---|---|---|---|---|"]
+    for path in sorted((RESULTS / "starts").glob("*.json")):
+        start = json.loads(path.read_text(encoding="utf8"))
+        sums = [sum(file[key] for file in start["files"].values()) for key in ("rows", "spans", "labels")]
+        lines.append(f"| {start['start']} | {' | '.join(f'{n:,}' for n in sums)} | {start['steps']:,} | {start['seconds'] / 60:.0f} | {start['dev_f']:.1%} |")
+    return lines
+
+
 BLOCKS: dict[str, Callable[[], list[str]]] = {
-    "zero_shot": zero_shot, "per_label": per_label, "few_shot": few_shot, "chosen": chosen,
+    "zero_shot": zero_shot, "per_label": per_label, "starts": starts, "few_shot": few_shot, "chosen": chosen,
     "generality": generality, "distractors": distractors, "errors": errors,
 }  # fmt: skip

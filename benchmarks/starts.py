@@ -1,6 +1,6 @@
-"""Train the starting points that the few-shot benchmark compares: same encoder, steps, batches and learning rate.
+"""Train the starting points that the few-shot benchmark compares: same encoder, epochs, batches and learning rate.
 
-    python benchmarks/starts.py metaie --corpus DIR --encoder DIR --output OUT [--steps 1000]
+    python benchmarks/starts.py metaie --corpus DIR --encoder DIR --output OUT [--epochs 3.6 | --steps 1000]
 
 human: rows that people annotated for other tasks (`public_human.jsonl`), the multi-task baseline.
 entity: of the LLM rows, the spans whose label is a class name of OntoNotes 5 or MultiNERD (`ENTITY_LABELS`).
@@ -12,6 +12,8 @@ import argparse
 import hashlib
 import json
 from pathlib import Path
+
+from provenance import run_facts
 
 from metaie_spacy.corpus import blank_tokenizer, read_rows
 from metaie_spacy.distill import Settings, distill
@@ -54,7 +56,9 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, required=True, help="folder of the annotation files")
     parser.add_argument("--encoder", default="sentence-transformers/all-MiniLM-L6-v2", help="Hugging Face name or directory")
     parser.add_argument("--output", type=Path, required=True, help="takes the weights, under the name of the starting point")
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / "starts", help="takes the figures (JSON)")
+    parser.add_argument("--epochs", type=float, default=3.6, help="passes over the starting point's corpus")
+    parser.add_argument("--steps", type=int, default=0, help="steps of 16 texts, instead of epochs")
     parser.add_argument("--lr", type=float, default=2e-4)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -71,10 +75,13 @@ def main() -> None:
             "sha256": hashlib.sha256(source.read_bytes()).hexdigest(), "rows": len(rows), "spans": sum(len(row["spans"]) for row in rows),
             "labels": len({span["label"] for row in rows for span in row["spans"]}),
         }  # fmt: skip
-    settings = Settings(encoder=args.encoder, steps=args.steps, lr=args.lr, seed=args.seed, **OPTIONS.get(args.start, {}))
+    settings = Settings(encoder=args.encoder, epochs=args.epochs, steps=args.steps, lr=args.lr, seed=args.seed, **OPTIONS.get(args.start, {}))
     result = distill(corpus, folder, settings, tokenize=blank_tokenizer())
-    result |= {"start": args.start, "files": facts, "lr": args.lr, "batch_size": settings.batch_size, "seed": args.seed}
-    (folder / "start.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf8")
+    result |= {"start": args.start, "files": facts, "epochs": None if args.steps else args.epochs, "lr": args.lr, "batch_size": settings.batch_size, "seed": args.seed}
+    result |= run_facts(("metaie-spacy", "torch", "transformers"))
+    for path in (folder / "start.json", args.results / f"{args.start}.json"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf8")
     print(json.dumps(result, indent=1))
 
 

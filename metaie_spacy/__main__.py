@@ -150,6 +150,7 @@ def distill(
     steps: int = typer.Option(0, help="Optimizer steps instead of epochs"),
     batch_size: int = typer.Option(16),
     lr: float = typer.Option(2e-4, help="Learning rate of the encoder; the head's is 8 times it"),
+    recase: float = typer.Option(0.0, help="Share of the texts that are seen in lower case or in capitals"),
     dev: Optional[Path] = typer.Option(None, help="Annotation file to choose by; without it, a share of the corpus is held out"),
     dev_share: float = typer.Option(0.1, help="Share of the texts that is held out"),
     seed: int = typer.Option(0),
@@ -164,7 +165,7 @@ def distill(
     logging.getLogger("accelerate").setLevel(logging.WARNING)
     settings = Settings(
         encoder, architecture=architecture, init_from=init_from, text_sees_labels=text_sees_labels, epochs=epochs, steps=steps,
-        batch_size=batch_size, lr=lr, dev_share=dev_share, seed=seed, mixed_precision=mixed_precision,
+        batch_size=batch_size, lr=lr, recase=recase, dev_share=dev_share, seed=seed, mixed_precision=mixed_precision,
     )  # fmt: skip
     result = run(dict(corpus_weight(entry) for entry in corpus), output, settings, tokenize=blank_tokenizer(lang), dev=dev)
     print(json.dumps(result))

@@ -20,7 +20,7 @@ from .encoder import PackedEncoder, saved_config
 from .heads import CrossEncoder, LabelToSpan
 from .pieces import WordPieces, load_tokenizer, saved_tokenizer
 from .spans import PRF, decode, exact_matches
-from .training import Average, Batch, LabelSpace, open_batch, parameter_groups, tagging_loss
+from .training import Average, Batch, LabelSpace, open_batch, parameter_groups, recased, tagging_loss
 from .windows import cut_items
 
 logger = logging.getLogger("metaie_spacy")
@@ -43,6 +43,7 @@ class Settings:
     warmup (float): share of the steps in which the rate rises; then it falls linearly to 0.
     o_weight (float): weight of the O tag in the loss. ema (float): decay of the averaged weights,
         which are what is saved; 0 turns averaging off.
+    recase (float): share of the texts that are seen in lower case or in capitals.
     dev_share (float): share of the texts that is never trained on.
     mixed_precision (str): "no", "bf16" or "fp16", as in accelerate.
     """
@@ -60,6 +61,7 @@ class Settings:
     warmup: float = 0.1
     o_weight: float = 0.25
     dropout: float = 0.1
+    recase: float = 0.0
     ema: float = 0.998
     dev_share: float = 0.1
     seed: int = 0
@@ -112,7 +114,8 @@ def distill(
             break
         if step < run.progress.step:
             continue  # done before the interruption
-        batch = open_batch(items, pieces, space, random.Random(f"{settings.seed}:{step}:{run.rank}"))
+        rng = random.Random(f"{settings.seed}:{step}:{run.rank}")
+        batch = open_batch(recased(items, settings.recase, rng) if settings.recase else items, pieces, space, rng)
         run.step(batch)
         bar.update()
         if run.is_main and run.progress.step % 50 == 0:

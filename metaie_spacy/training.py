@@ -123,6 +123,15 @@ def sample_own(item: Item, rng: random.Random) -> list[str]:
     return rng.sample(labels, min(len(labels), MAX_OWN))
 
 
+def recased(items: Sequence[Item], share: float, rng: random.Random) -> list[Item]:
+    """The items, a share of them as people type them: three in four in lower case, the others in capitals."""
+    found = []
+    for item in items:
+        change = (str.upper if rng.random() < 0.25 else str.lower) if rng.random() < share else None
+        found.append(item._replace(words=[change(word) for word in item.words]) if change else item)
+    return found
+
+
 def closed_batch(items: Sequence[Item], labels: Sequence[Label], pieces: WordPieces) -> Batch:
     """A batch that asks every label of every text: a closed label set.
 

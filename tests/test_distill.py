@@ -1,5 +1,7 @@
 """Distillation: resumes exactly, keeps dev apart, and its result loads."""
 import json
+import random
+from collections import Counter
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from metaie_spacy.assemble import average
 from metaie_spacy.corpus import Item, blank_tokenizer
 from metaie_spacy.distill import Settings, batch_stream, distill, ramp
 from metaie_spacy.heads import LabelToSpan
+from metaie_spacy.training import recased
 
 
 def rows(n=40):
@@ -123,3 +126,11 @@ def test_a_run_goes_on_from_the_weights_of_another_and_runs_are_averaged(corpus,
         run(corpus, tmp_path / "bad1", encoders, init_from=str(tmp_path))
     with pytest.raises(ValueError, match="Train with the same"):
         run(corpus, tmp_path / "bad2", encoders, init_from=start, text_sees_labels=False)
+
+
+def test_recased_texts_keep_their_spans():
+    items = [Item(str(i), ["Ada", "flew"], [(0, 1, "person")], []) for i in range(400)]
+    changed = recased(items, 0.4, random.Random(0))
+    kinds = Counter(item.words[0] for item in changed)
+    assert 90 < kinds["ada"] < 150 and 20 < kinds["ADA"] < 60 and kinds["Ada"] > 200
+    assert all(item.spans == [(0, 1, "person")] and len(item.words) == 2 for item in changed)
