@@ -15,6 +15,7 @@ import argparse
 import hashlib
 import json
 import os
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
@@ -229,13 +230,23 @@ def main() -> None:
     for group in args.group or ["choose", *plan["groups"]]:
         todo = pending(list(cells_of(plan, group, args.output)), options, args.output)
         print(f"{group}: {len(todo)} cells to run", flush=True)
-        with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(args.workers, get_context("spawn"), initializer=die_with, initargs=(os.getpid(),)) as pool:
             running = {pool.submit(run_cell, cell, options): (path, key) for cell, path, key in todo}
             for number, future in enumerate(as_completed(running), 1):
                 path, key = running[future]
                 result = future.result() | {"fingerprint": key} | facts
                 path.write_text(json.dumps(result) + "\n", encoding="utf8")
                 print(f"{number}/{len(todo)} {path.stem}  {summary(result)}", flush=True)
+
+
+def die_with(parent: int) -> None:
+    """In a worker: end when the process that started it is gone, however it ended."""
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def summary(result: dict[str, Any]) -> str:

@@ -1,0 +1,54 @@
+"""What few-shot training does to labels that it does not teach, with and without rehearsal.
+
+    python benchmarks/forgetting.py --data DIR --dev rows.jsonl --output benchmarks/results/forgetting.json
+
+The pipeline is adapted to the few-shot file of a dataset with the default settings. Scored are that dataset's test rows, and
+zero-shot the other datasets and annotation rows of the corpus that were never trained on.
+"""
+import argparse
+from pathlib import Path
+
+import spacy
+from ie_data import Dataset, read_dataset
+from provenance import write_result
+
+from metaie_spacy.corpus import read_rows
+from metaie_spacy.evaluate import evaluate_rows
+from metaie_spacy.fewshot import Settings, adapt
+
+TAUGHT = ("conll2003", "bc5cdr")
+OTHERS = ("conll2003", "bc5cdr", "mit_restaurant", "crossner_politics")
+
+
+def scores(nlp: spacy.Language, sets: dict[str, Dataset], rows: list[dict]) -> dict[str, float]:
+    pipe = nlp.get_pipe("metaie")
+    found = {}
+    for name, data in sets.items():
+        pipe.flat = True
+        found[name] = evaluate_rows(nlp, data.test, labels=data.labels)["f"]
+    pipe.flat = False
+    return found | {"corpus": evaluate_rows(nlp, rows)["f"]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the datasets")
+    parser.add_argument("--dev", type=Path, required=True, help="annotation rows that the model was not trained on")
+    parser.add_argument("--model", default="en_metaie_sm")
+    parser.add_argument("--limit", type=int, default=300, help="first texts of each dataset")
+    parser.add_argument("--output", type=Path)
+    args = parser.parse_args()
+    sets = {name: read_dataset(args.data / name, limit=args.limit) for name in OTHERS}
+    rows = list(read_rows(args.dev))[: args.limit]
+    result = {"settings": {"texts": args.limit, "steps": Settings().steps, "lr": Settings().lr}, "f": {"before": scores(spacy.load(args.model), sets, rows)}}
+    for taught in TAUGHT:
+        for rehearsal in (0.0, Settings().rehearsal):
+            nlp = adapt(spacy.load(args.model), sets[taught].train, sets[taught].labels, settings=Settings(rehearsal=rehearsal))
+            key = f"{taught}, rehearsal {rehearsal:g}"
+            result["f"][key] = scores(nlp, sets, rows)
+            print(key, result["f"][key], flush=True)
+    write_result(args.output, result, args.model)
+
+
+if __name__ == "__main__":
+    main()
