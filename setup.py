@@ -20,7 +20,7 @@ setup(
     install_requires=[
         "spacy>=3.8.15,<3.9",
         "spacy-transformers>=1.4.0,<1.5",
-        "torch>=2.1",
+        "torch>=2.4",
         "safetensors>=0.4",
         "tqdm>=4.38",
         "typer>=0.9",
@@ -30,7 +30,7 @@ setup(
     ],
     extras_require={
         "train": ["accelerate>=1.0"],
-        "benchmark": ["accelerate>=1.0", "pyyaml>=6.0", "matplotlib>=3.8"],
+        "benchmark": ["accelerate>=1.0", "pyyaml>=6.0"],
         "project": PROJECT,
         "parquet": ["pyarrow>=14.0"],
         "cuda12x": ["cupy-cuda12x>=13.0"],

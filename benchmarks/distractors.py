@@ -18,6 +18,7 @@ from metaie_spacy.corpus import own_and_absent, read_rows
 from metaie_spacy.evaluate import evaluate_rows
 from metaie_spacy.fewshot import packaged_corpus
 from metaie_spacy.schema import same_label
+from metaie_spacy.spans import PRF
 
 DATASETS = ("conll2003", "bc5cdr", "crossner_ai", "crossner_politics")
 NUMBERS = (0, 50, 500)
@@ -51,13 +52,13 @@ def main() -> None:
                 scores[mode] = fscore(kept)
             result["f"][name][str(number)] = scores
             print(name, number, scores, flush=True)
-    write_result(args.output, result, args.model)
+    write_result(args.output, result, args.model, [args.data / name / "test.jsonl" for name in DATASETS])
 
 
 def fscore(rows: list[dict]) -> float:
     """Micro F of some labels, from the counts of each."""
     tp, found, gold = (sum(row[key] for row in rows) for key in ("tp", "found", "spans"))
-    return 2 * tp / max(1, found + gold)
+    return PRF(tp, found - tp, gold - tp).fscore
 
 
 if __name__ == "__main__":

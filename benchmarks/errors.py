@@ -35,29 +35,34 @@ def overlapping(span: Span, others: set[Span]) -> set[Span]:
     return {other for other in others if other[0] < span[1] and span[0] < other[1]}
 
 
-def cause_of_miss(span: Span, found: set[Span], every: dict[Span, float], limit: float) -> tuple[str, str]:
-    """Why a gold span was not found. RETURNS (tuple): the cause, the label that stands there instead."""
-    there = overlapping(span, found)
-    same = {other for other in there if other[:2] == span[:2]}
+def cause_of_miss(span: Span, found: set[Span], free: set[Span], low: set[Span]) -> tuple[str, str]:
+    """Why a gold span was not found.
+
+    found, free, low (set): flat answers, those that may overlap, and those at a very low threshold.
+    RETURNS (tuple): the cause, the label that stands there instead.
+    """
+    there = sorted(overlapping(span, found))
+    same = [other for other in there if other[:2] == span[:2]]
+    if span in free:
+        return "another label was preferred", (same or there)[0][2]
     if same:
-        other = next(iter(same))[2]
-        return ("another label was surer" if every.get(span, 0.0) >= limit else "taken for another label"), other
+        return "taken for another label", same[0][2]
     if any(other[2] == span[2] for other in there):
         return "other boundaries", span[2]
     if there:
-        return "other boundaries and label", next(iter(there))[2]
-    return ("score below the threshold" if span in every else "not seen"), ""
+        return "other boundaries and label", there[0][2]
+    return ("score below the threshold" if span in low else "not seen"), ""
 
 
 def cause_of_extra(span: Span, gold: set[Span]) -> tuple[str, str]:
     """Why a found span is wrong."""
-    there = overlapping(span, gold)
+    there = sorted(overlapping(span, gold))
+    same = [other for other in there if other[:2] == span[:2]]
     if not there:
         return "found where nothing is annotated", ""
-    other = next(iter(sorted(there)))[2]
-    if any(o[:2] == span[:2] for o in there):
-        return "taken for another label", next(o[2] for o in there if o[:2] == span[:2])
-    return ("other boundaries" if any(o[2] == span[2] for o in there) else "other boundaries and label"), other
+    if same:
+        return "taken for another label", same[0][2]
+    return ("other boundaries" if any(other[2] == span[2] for other in there) else "other boundaries and label"), there[0][2]
 
 
 def main() -> None:
@@ -75,19 +80,20 @@ def main() -> None:
         data = read_dataset(args.data / name, limit=args.limit)
         texts = [row["text"] for row in data.test]
         flat = answers(nlp, texts, data.labels, None, True)
-        every = answers(nlp, texts, data.labels, LOW, False)
-        for row, found, low in zip(data.test, flat, every):
+        every, lowest = (answers(nlp, texts, data.labels, threshold, False) for threshold in (None, LOW))
+        for row, found, free, low in zip(data.test, flat, every, lowest):
             gold = {(s["start"], s["end"], s["label"]) for s in row["spans"] if s["label"] in data.labels}
             for kind, spans in (("missed", gold - set(found)), ("extra", set(found) - gold)):
                 for span in sorted(spans):
-                    cause, other = cause_of_miss(span, set(found), low, limit) if kind == "missed" else cause_of_extra(span, gold)
+                    cause, other = cause_of_miss(span, set(found), set(free), set(low)) if kind == "missed" else cause_of_extra(span, gold)
                     score = low.get(span, 0.0) if kind == "missed" else found[span]
                     errors.append({"dataset": name, "kind": kind, "cause": cause, "label": span[2], "other": other, "characters": span[1] - span[0], "score": round(score, 2)})
         print(name, len(errors), flush=True)
     counts = Counter((e["dataset"], e["kind"], e["cause"]) for e in errors)
     table = [{"dataset": d, "kind": k, "cause": c, "n": n} for (d, k, c), n in sorted(counts.items())]
     sample = random.Random(args.seed).sample(errors, min(50, len(errors)))
-    write_result(args.output, {"settings": {"texts": args.limit, "seed": args.seed, "threshold": limit}, "counts": table, "sample": sample}, args.model)
+    result = {"settings": {"texts": args.limit, "seed": args.seed, "threshold": limit}, "counts": table, "sample": sample}
+    write_result(args.output, result, args.model, [args.data / name / "test.jsonl" for name in (*NER6, *CROSSNER)])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Tables of docs/benchmark.md from the benchmark's cells and result files; `report.py` writes them."""
 import json
+import zlib
 from collections import defaultdict
 from pathlib import Path
 from typing import Callable, Iterable, Sequence
@@ -44,7 +45,7 @@ def zero_shot() -> list[str]:
     for name in (*NER6, *CROSSNER):
         (cell,) = found["en_metaie_sm", name]
         lines.append(
-            f"| {name} | {cell['p']:.1%} | {cell['r']:.1%} | **{cell['f']:.1%}** | {interval(cell['f_low'], cell['f_high'])} | {cell['texts']:,} | {len(cell['per_label'])} |"
+            f"| {name} | {cell['p']:.1%} | {cell['r']:.1%} | **{cell['f']:.1%}** | {interval(cell['f_low'], cell['f_high'])} | {cell['texts']:,} | {cell['labels_asked']} |"
         )
     means = [f"{title}: **{np.mean([found['en_metaie_sm', name][0]['f'] for name in names]):.1%}**" for title, names in (("first six", NER6), ("CrossNER", CROSSNER))]
     return [*lines, "", f"Mean F1 of the {means[0]}; of {means[1]}."]
@@ -64,20 +65,26 @@ def _label(name: str, row: dict) -> str:
 
 
 def draws(found: Sequence[dict]) -> np.ndarray:
-    """F of a model on a dataset when texts and seeds are drawn with replacement, (DRAWS,). Equal datasets draw equal texts."""
+    """F of a model on a dataset when texts and seeds are drawn with replacement, (DRAWS,).
+
+    Equal datasets draw equal texts, so that models are compared on the same ones; seeds are drawn for each model and dataset.
+    """
     by_seed = []
     for cell in found:
         counts = np.array([cell["counts"][key].split() for key in ("tp", "fp", "fn")], dtype="int64").T
         tp, fp, fn = bootstrap_sums(counts, draws=DRAWS).T
         by_seed.append(2 * tp / np.maximum(1, 2 * tp + fp + fn))
     table = np.array(by_seed)
-    seeds = np.random.default_rng(len(found)).integers(len(found), size=(len(found), DRAWS))
+    key = zlib.crc32(f"{found[0]['model']}:{found[0]['dataset']}".encode())
+    seeds = np.random.default_rng(key).integers(len(found), size=(len(found), DRAWS))
     return np.take_along_axis(table, seeds, 0).mean(0)
 
 
 def few_shot() -> list[str]:
     found = cells(5)
     models = [model for model in NAMES if all((model, name) in found for name in EIGHT)]
+    if not models:
+        return ["Not measured yet."]
     lines = [f"| 5-shot F1 | {' | '.join(NAMES[model] for model in models)} |", "|---|" + "---|" * len(models)]
     for name in EIGHT:
         lines.append(f"| {name} | {' | '.join(spread([cell['f'] for cell in found[model, name]]) for model in models)} |")
@@ -93,8 +100,15 @@ def few_shot() -> list[str]:
                 point = mean[winner, title] - mean[other, title]
                 parts.append(f"{point * 100:+.1f} ({interval(*np.quantile(lead, (0.025, 0.975)))})")
             lines.append(f"| {NAMES[winner]} before {NAMES[other]} | {' | '.join(parts)} |")
-    seconds = [cell["adapt_seconds"] for (model, _), part in found.items() for cell in part if model in models]
-    return [*lines, "", f"One adaptation took {np.median(seconds):.0f} s on one CPU core in the median, {max(seconds):.0f} s at most."]
+    runs = [cell for (model, _), part in found.items() for cell in part if model in models]
+    seconds, threads = [cell["adapt_seconds"] for cell in runs], sorted({cell["threads"] for cell in runs})
+    seeds = ", ".join(f"{NAMES[model]} {len(found[model, EIGHT[0]])}" for model in models)
+    return [
+        *lines, "",
+        f"± is the standard deviation over seeds (of each: {seeds}). The intervals cover the choice of test texts and of seeds, not that of the few-shot sentences",
+        "nor of the distillation, of which there is one each.",
+        f"One adaptation took {np.median(seconds):.0f} s in the median and {max(seconds):.0f} s at most, with {' or '.join(map(str, threads))} thread(s), two at a time on two cores.",
+    ]  # fmt: skip
 
 
 def spread(values: Iterable[float]) -> str:
@@ -105,6 +119,8 @@ def spread(values: Iterable[float]) -> str:
 def chosen() -> list[str]:
     """What dev said about learning rates and steps."""
     found = [json.loads(path.read_text(encoding="utf8")) for path in sorted((RESULTS / "cells").glob("choose__*.json"))]
+    if not found:
+        return ["Not measured yet."]
     steps = sorted({step for cell in found for step in cell["f_by_steps"]}, key=int)
     lines = [f"| start | dev of | learning rate | {' | '.join(f'F1 at {step} steps' for step in steps)} |", "|---|---|---|" + "---|" * len(steps)]
     for cell in sorted(found, key=lambda cell: (cell["model"], cell["dataset"], cell["lr"])):
@@ -160,6 +176,14 @@ def starts() -> list[str]:
         sums = [sum(file[key] for file in start["files"].values()) for key in ("rows", "spans", "labels")]
         lines.append(f"| {start['start']} | {' | '.join(f'{n:,}' for n in sums)} | {start['steps']:,} | {start['seconds'] / 60:.0f} | {start['dev_f']:.1%} |")
     return lines
+
+
+def block(name: str) -> list[str]:
+    """The lines of a block of docs/benchmark.md."""
+    try:
+        return BLOCKS[name]()
+    except FileNotFoundError as error:
+        return [f"Not measured yet: {Path(error.filename).name} is missing."]
 
 
 BLOCKS: dict[str, Callable[[], list[str]]] = {

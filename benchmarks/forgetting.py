@@ -6,15 +6,18 @@ The pipeline is adapted to the few-shot file of a dataset with the default setti
 zero-shot the other datasets and annotation rows of the corpus that were never trained on.
 """
 import argparse
+import random
+import tempfile
 from pathlib import Path
 
 import spacy
+import srsly
 from ie_data import Dataset, read_dataset
 from provenance import write_result
 
 from metaie_spacy.corpus import read_rows
 from metaie_spacy.evaluate import evaluate_rows
-from metaie_spacy.fewshot import Settings, adapt
+from metaie_spacy.fewshot import Settings, adapt, packaged_corpus
 
 TAUGHT = ("conll2003", "bc5cdr")
 OTHERS = ("conll2003", "bc5cdr", "mit_restaurant", "crossner_politics")
@@ -36,18 +39,26 @@ def main() -> None:
     parser.add_argument("--dev", type=Path, required=True, help="annotation rows that the model was not trained on")
     parser.add_argument("--model", default="en_metaie_sm")
     parser.add_argument("--limit", type=int, default=300, help="first texts of each dataset")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     sets = {name: read_dataset(args.data / name, limit=args.limit) for name in OTHERS}
-    rows = list(read_rows(args.dev))[: args.limit]
+    rows = list(read_rows(args.dev))
+    rows = random.Random(args.seed).sample(rows, min(len(rows), args.limit))
+    held = {row["text"] for row in read_rows(args.dev)}
+    rehearsed = [row for row in read_rows(packaged_corpus()) if row["text"] not in held]
     result = {"settings": {"texts": args.limit, "steps": Settings().steps, "lr": Settings().lr}, "f": {"before": scores(spacy.load(args.model), sets, rows)}}
     for taught in TAUGHT:
         for rehearsal in (0.0, Settings().rehearsal):
-            nlp = adapt(spacy.load(args.model), sets[taught].train, sets[taught].labels, settings=Settings(rehearsal=rehearsal))
+            with tempfile.TemporaryDirectory() as folder:
+                corpus = Path(folder) / "corpus.jsonl"
+                srsly.write_jsonl(corpus, rehearsed)
+                settings = Settings(rehearsal=rehearsal, seed=args.seed)
+                nlp = adapt(spacy.load(args.model), sets[taught].train, sets[taught].labels, settings=settings, corpus=corpus)
             key = f"{taught}, rehearsal {rehearsal:g}"
             result["f"][key] = scores(nlp, sets, rows)
             print(key, result["f"][key], flush=True)
-    write_result(args.output, result, args.model)
+    write_result(args.output, result, args.model, [args.dev, *(args.data / name / "test.jsonl" for name in OTHERS)])
 
 
 if __name__ == "__main__":

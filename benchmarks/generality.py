@@ -19,8 +19,9 @@ from tqdm import tqdm
 
 from metaie_spacy.corpus import own_and_absent, read_rows
 from metaie_spacy.doc_labels import pipe_with_labels
-from metaie_spacy.schema import same_label
+from metaie_spacy.schema import generality, same_label
 from metaie_spacy.spans import Answer, exact_matches, flatten
+from metaie_spacy.training import FREQUENT as FREQUENT_FROM
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
 FREQUENT, FOREIGN, FOREIGN_WORDS = 15, 25, 3
@@ -49,6 +50,7 @@ def main() -> None:
             counts.update({same_label(span["label"]) for span in row["spans"]})
     rng = random.Random(args.seed)
     rows = rng.sample(rows, min(len(rows), args.limit))
+    known = {label: n for label, n in counts.items() if n >= FREQUENT_FROM}
     frequent = [label for label, _ in counts.most_common(FREQUENT)]
     foreign = sorted({label for row in rows for label in own_and_absent(row) if len(label.split()) <= FOREIGN_WORDS})
     pairs = [(row["text"], list(dict.fromkeys([*own_and_absent(row), *frequent, *rng.sample(foreign, min(len(foreign), FOREIGN))]))) for row in rows]
@@ -59,18 +61,19 @@ def main() -> None:
     result = {"settings": {"texts": len(rows), "frequent": FREQUENT, "foreign": FOREIGN, "seed": args.seed}, "f": {}}
     gold = [{(span["start"], span["end"], span["label"]) for span in row["spans"]} for row in rows]
     for weight in WEIGHTS:
-        found = [flat_spans(doc.spans[pipe.spans_key], weight, counts) for doc in docs]
+        found = [flat_spans(doc.spans[pipe.spans_key], weight, known) for doc in docs]
         counted = exact_matches(gold, found)
         result["f"][str(weight)] = {"p": counted.precision, "r": counted.recall, "f": counted.fscore}
         print(f"{weight:4}  P {counted.precision:.3f}  R {counted.recall:.3f}  F {counted.fscore:.3f}", flush=True)
-    write_result(args.output, result, args.model)
+    write_result(args.output, result, args.model, [*args.rows, args.only])
 
 
-def flat_spans(group: Iterable, weight: float, counts: Counter) -> set[tuple[int, int, str]]:
+def flat_spans(group: Iterable, weight: float, counts: dict[str, int]) -> set[tuple[int, int, str]]:
     """The spans that stay if labels give way by `weight` times their log frequency."""
+    gives_way = generality([span.label_ for span in group], counts, weight)
     answers = [
-        Answer(span.label_, span.start_char, span.end_char, score, log_odds(score) - weight * math.log1p(counts[same_label(span.label_)] / 10))
-        for span, score in zip(group, group.attrs["scores"].tolist())
+        Answer(span.label_, span.start_char, span.end_char, score, log_odds(score) - less)
+        for span, score, less in zip(group, group.attrs["scores"].tolist(), gives_way)
     ]  # fmt: skip
     return {(a.start, a.end, a.label) for a in flatten(answers)}
 

@@ -10,19 +10,28 @@ from pathlib import Path
 from metaie_spacy.model import find_source
 
 
-def write_result(path: Path | None, result: dict, model: str) -> None:
-    """Write a result as JSON, with its provenance; None: nowhere."""
+def write_result(path: Path | None, result: dict, model: str, data: list[Path] = []) -> None:
+    """Write a result as JSON, with its provenance and the checksums of the data; path None: nowhere."""
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(result | provenance(model), indent=1) + "\n", encoding="utf8")
+        sums = {"data_sha256": checksums(data)} if data else {}
+        path.write_text(json.dumps(result | sums | provenance(model), indent=1) + "\n", encoding="utf8")
 
 
 def write_data_result(path: Path | None, result: dict, data: list[Path], packages: tuple[str, ...] = ("metaie-spacy",)) -> None:
     """The same for results that no model has part in: with the checksums of the data."""
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        checksums = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in data}
-        path.write_text(json.dumps(result | {"data_sha256": checksums} | run_facts(packages), indent=1) + "\n", encoding="utf8")
+        path.write_text(json.dumps(result | {"data_sha256": checksums(data)} | run_facts(packages), indent=1) + "\n", encoding="utf8")
+
+
+def checksums(files: list[Path]) -> dict[str, str]:
+    """sha256 by name; two files of one name go by their folders too."""
+    names = [file.name for file in files]
+    return {
+        name if names.count(name) == 1 else f"{file.parent.name}/{name}": hashlib.sha256(file.read_bytes()).hexdigest()
+        for name, file in zip(names, files)
+    }  # fmt: skip
 
 
 def provenance(model: str) -> dict:

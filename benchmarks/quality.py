@@ -15,10 +15,12 @@ import argparse
 import hashlib
 import json
 import os
+import sys
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import partial
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Callable, Iterator
@@ -51,12 +53,13 @@ class Model:
 
     def pipeline(self) -> spacy.Language:
         if self.weights is not None and (self.weights / "meta.json").exists():
-            return spacy.load(self.weights)
+            return spacy.load(self.weights, config={"components": {"metaie": {"model": {"compute_dtype": "float32"}}}})
         import torch
 
         torch.manual_seed(self.seed)  # of a fresh head
         nlp = spacy.blank("en")
-        architecture = {"@architectures": f"metaie-spacy.{self.architecture}.v1", "name": self.encoder}
+        # The format that "auto" takes is found by a race, which may end otherwise on a busy machine.
+        architecture = {"@architectures": f"metaie-spacy.{self.architecture}.v1", "name": self.encoder, "compute_dtype": "float32"}
         nlp.add_pipe("metaie", config={"weights": self.weights and str(self.weights), "model": architecture})
         if self.weights is None:
             nlp.initialize()
@@ -112,8 +115,17 @@ def flat_rows(rows: list[dict]) -> list[dict]:
 
 
 def source_of(weights: str, starts: Path | None) -> Path:
-    folder = starts / weights if starts else None
-    return folder if folder is not None and folder.is_dir() else find_source(weights)
+    """Where weights are: under `starts`, a package or directory, or in the cache of the Hugging Face hub."""
+    if starts and (starts / weights).is_dir():
+        return starts / weights
+    try:
+        return find_source(weights)
+    except ValueError:
+        if "/" not in weights:
+            raise
+        from huggingface_hub import snapshot_download
+
+        return Path(snapshot_download(weights, allow_patterns=["*.json", "*.safetensors", "*.txt"]))
 
 
 def run_cell(cell: dict, options: dict) -> dict:
@@ -135,7 +147,10 @@ def run_cell(cell: dict, options: dict) -> dict:
 
     model.run(data, settings, cell["steps"], at)
     seconds = time.perf_counter() - began
-    sums = {"sha256": data.sha256, "unseen_labels": data.unseen, "texts": len(data.test), "adapt_seconds": round(seconds - scored, 1), "score_seconds": round(scored, 1)}
+    sums = {
+        "sha256": data.sha256, "unseen_labels": data.unseen, "texts": len(data.test), "labels_asked": data.labels and len(data.labels),
+        "threads": options["threads"], "workers": options["workers"], "adapt_seconds": round(seconds - scored, 1), "score_seconds": round(scored, 1),
+    }  # fmt: skip
     if len(cell["steps"]) > 1:
         return cell | sums | {"f_by_steps": {str(step): result["f"] for step, result in by_steps.items()}}
     result = by_steps[cell["steps"][0]]
@@ -169,17 +184,16 @@ def cells_of(plan: dict, group: str, cells: Path) -> Iterator[dict]:
 def chosen(plan: dict, model: str, dataset: str, cells: Path) -> dict:
     """Learning rate and steps with the best F on dev, of the model or of the best of its rivals.
 
-    RAISES (ValueError): the group "choose" was not run.
+    RAISES (ValueError): a cell of the group "choose" is missing.
     """
     kind = "relations" if dataset in plan.get("relations", ["ade", "conll2004"]) else "spans"
-    results = [srsly.read_json(path) for path in sorted(cells.glob("choose__*.json"))]
     rivals = plan["choose"].get("rivals", {}).get(model, [model])
-    tried = [
-        (f, -int(steps), -result["lr"], result["spec"]) for result in results if result["model"] in rivals and result["kind"] == kind
-        for steps, f in result["f_by_steps"].items()
-    ]  # fmt: skip
-    if not tried:
-        raise ValueError(f"Nothing was chosen for {' or '.join(rivals)} yet: run --group choose first.")
+    wanted = [cell for cell in cells_of(plan, "choose", cells) if cell["model"] in rivals and cell["kind"] == kind]
+    missing = [name_of(cell) for cell in wanted if not (cells / name_of(cell)).exists()]
+    if missing or not wanted:
+        raise ValueError(f"Nothing was chosen for {' or '.join(rivals)} yet ({', '.join(missing)}): run --group choose first.")
+    results = [srsly.read_json(cells / name_of(cell)) for cell in wanted]
+    tried = [(f, -int(steps), -result["lr"], result["spec"]) for result in results for steps, f in result["f_by_steps"].items()]
     _, steps, lr, spec = max(tried, key=lambda entry: entry[:3])
     return {"lr": -lr, "steps": [-steps], "spec": spec}
 
@@ -190,15 +204,22 @@ def name_of(cell: dict) -> str:
 
 
 def fingerprint(cell: dict, options: dict) -> str:
-    """What a cell stands on: its settings, its weights and its data."""
-    digest = hashlib.sha256(json.dumps({key: cell[key] for key in cell if key != "group"}, sort_keys=True).encode())
-    if "weights" in cell["spec"]:
-        source = source_of(cell["spec"]["weights"], Path(options["starts"]) if options["starts"] else None)
-        weights = source / "metaie" / "model" if (source / "meta.json").exists() else source / "model.safetensors"
-        digest.update(hashlib.sha256(weights.read_bytes()).digest())
-    folder = Path(options["data"]) / cell["dataset"]
-    for path in sorted(folder.glob("*.json*")):
-        digest.update(path.read_bytes())
+    """What a cell stands on: its settings, all files of its weights, its data."""
+    settings = {key: cell[key] for key in cell if key != "group"} | asdict(Settings())
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    spec = cell["spec"]
+    source = source_of(spec["weights"] if "weights" in spec else options["encoder"], options["starts"] and Path(options["starts"]))
+    for folder, pattern in ((source, "**/*"), (Path(options["data"]) / cell["dataset"], "*.json*")):
+        digest.update(contents(folder, pattern).encode())
+    return digest.hexdigest()
+
+
+@cache
+def contents(folder: Path, pattern: str) -> str:
+    """Checksum of a folder's files."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.glob(pattern) if path.is_file()):
+        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 
@@ -220,23 +241,44 @@ def main() -> None:
     parser.add_argument("--encoder", default=DEFAULT_ENCODER, help="Hugging Face name or directory, of the models without weights")
     parser.add_argument("--group", action="append", help="a group of the plan; without it all, after 'choose'")
     parser.add_argument("--workers", type=int, default=1, help="cells that run at the same time")
+    parser.add_argument("--threads", type=int, default=0, help="of each worker; 0: they share the cores")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "cells")
     args = parser.parse_args()
     plan = yaml.safe_load(args.plan.read_text(encoding="utf8"))
     args.output.mkdir(parents=True, exist_ok=True)
-    threads = max(1, (os.cpu_count() or 1) // args.workers)
-    options = {"data": str(args.data), "starts": args.starts and str(args.starts), "encoder": args.encoder, "threads": threads}
+    threads = args.threads or max(1, (os.cpu_count() or 1) // args.workers)
+    options = {
+        "data": str(args.data), "starts": args.starts and str(args.starts), "encoder": args.encoder, "threads": threads, "workers": args.workers,
+    }  # fmt: skip
+    failed = 0
     facts = run_facts(("metaie-spacy", "spacy", "torch", "transformers"))
     for group in args.group or ["choose", *plan["groups"]]:
         todo = pending(list(cells_of(plan, group, args.output)), options, args.output)
         print(f"{group}: {len(todo)} cells to run", flush=True)
         with ProcessPoolExecutor(args.workers, get_context("spawn"), initializer=die_with, initargs=(os.getpid(),)) as pool:
             running = {pool.submit(run_cell, cell, options): (path, key) for cell, path, key in todo}
-            for number, future in enumerate(as_completed(running), 1):
-                path, key = running[future]
-                result = future.result() | {"fingerprint": key} | facts
-                path.write_text(json.dumps(result) + "\n", encoding="utf8")
-                print(f"{number}/{len(todo)} {path.stem}  {summary(result)}", flush=True)
+            try:
+                for number, future in enumerate(as_completed(running), 1):
+                    path, key = running[future]
+                    failed += not keep(future, path, {"fingerprint": key} | facts, f"{number}/{len(todo)}")
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    if failed:
+        sys.exit(f"{failed} cells failed. The same command runs them again.")
+
+
+def keep(future: Future, path: Path, facts: dict, number: str) -> bool:
+    """Write what a cell found. RETURNS (bool): whether it found something; if not, the reason is printed."""
+    try:
+        result = future.result() | facts
+    except Exception as error:
+        print(f"{number} {path.stem} FAILED: {error!r}", flush=True)
+        return False
+    path.with_suffix(".new").write_text(json.dumps(result) + "\n", encoding="utf8")
+    os.replace(path.with_suffix(".new"), path)
+    print(f"{number} {path.stem}  {summary(result)}", flush=True)
+    return True
 
 
 def die_with(parent: int) -> None:

@@ -110,10 +110,10 @@ def documents() -> dict[Path, str]:
     readme, docs = ROOT / "README.md", ROOT / "docs" / "benchmark.md"
     before, rest = readme.read_text(encoding="utf8").split(BEGIN)
     text = docs.read_text(encoding="utf8")
-    for name, make in evidence.BLOCKS.items():
+    for name in evidence.BLOCKS:
         opening, closing = f"<!-- {name}: made by benchmarks/report.py -->", f"<!-- end of {name} -->"
         head, tail = text.split(opening)
-        text = "\n".join([head + opening, "", *make(), "", closing + tail.split(closing)[1]])
+        text = "\n".join([head + opening, "", *evidence.block(name), "", closing + tail.split(closing)[1]])
     return {readme: before + block() + rest.split(END)[1], docs: text}
 
 

@@ -21,6 +21,8 @@ def describe(folder: Path, note: str) -> dict:
         raise ValueError(f"The run in '{folder}' is not finished: the last line of log.jsonl has no dev_f.")
     files = {Path(path).name: {"weight": weight, "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()} for path, weight in settings.pop("corpus").items()}
     plain = {key: without_path(value) if isinstance(value, str) and value else value for key, value in settings.items()}
+    if settings.get("init_from"):  # which of several runs
+        plain["init_from"] = "/".join(Path(settings["init_from"]).parts[-2:])
     return {"note": note, "settings": plain, "corpus": files, **last}
 
 
@@ -31,8 +33,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
     tries = json.loads(args.output.read_text(encoding="utf8")) if args.output.exists() else []
-    tries = [entry for entry in tries if entry["note"] != args.note] + [describe(args.run, args.note)]
-    args.output.write_text(json.dumps(tries, indent=1) + "\n", encoding="utf8")
+    if args.note in {entry["note"] for entry in tries}:
+        raise SystemExit(f"'{args.output}' has a try with the note {args.note!r} already. Give this one another.")
+    args.output.write_text(json.dumps([*tries, describe(args.run, args.note)], indent=1) + "\n", encoding="utf8")
 
 
 if __name__ == "__main__":

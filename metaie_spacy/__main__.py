@@ -105,7 +105,7 @@ def fewshot(
     output: Path = typer.Argument(..., help="Takes the adapted pipeline"),
     model: str = typer.Option("en_metaie_sm", help="The pipeline to start from: package or path"),
     labels: Optional[str] = typer.Option(None, help="The label set; without it and --schema, the labels of the examples"),
-    schema: Optional[Path] = typer.Option(None, help="JSON file with labels and their queries"),
+    schema: Optional[Path] = typer.Option(None, help="JSON file with labels and their queries, flat and set_ents; thresholds have no effect"),
     open_labels: bool = typer.Option(False, "--open", help="Ask each text only its own and its absent labels, such as questions that name an entity"),
     dev: Optional[Path] = typer.Option(None, help="Annotated rows to score on; without it some examples are held out for an estimate"),
     held_out: float = typer.Option(0.2, help="Share of the examples that is held out; 0: no estimate, half the time"),
@@ -122,10 +122,15 @@ def fewshot(
 
     settings = Settings(steps=steps, lr=lr, batch_size=batch_size, rehearsal=rehearsal, seed=seed)
     wanted = asked(labels, schema, None)
+    if wanted and open_labels:
+        raise ValueError("--open asks each text its own labels: give neither --labels nor --schema with it.")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     check_output(output)
     nlp = load_pipeline(model, gpu)
     closed = wanted["labels"] if wanted else None
+    for key in ("flat", "set_ents"):
+        if key in (wanted or {}):
+            setattr(nlp.get_pipe("metaie"), key, wanted[key])
     result = adapt_and_score(
         nlp, examples, closed, dev=dev, held_out=held_out, settings=settings, open_labels=open_labels, corpus=corpus
     )  # fmt: skip

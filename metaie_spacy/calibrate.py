@@ -193,14 +193,15 @@ def settle(texts: Sequence[Scored], old: Rules, names: Sequence[str]) -> tuple[R
     often = Counter(label for text in texts for _, _, label in text.gold)
     often = [name for name in names if often[name] >= MIN_GOLD and name not in old.labels]
     kept = fit_scale(cells_of(texts, old))
-    tried = [(old.move(kept), kept, count_right(texts, old, Scale(), [old.threshold], often, old)[0])]
+    now = old.move(kept)
+    tried = [(now, kept, count_right(texts, now, kept, [now.threshold], often, old)[0])]
     for tag in [old.tag, *CANDIDATES.tolist()]:
         every = Rules(tag, tag, {}, old.flat)
         cells = cells_of(texts, every)
         if len(cells.sizes) < MIN_SPANS:
             continue
         scale = fit_scale(cells)
-        moved = every.move(scale)
+        moved = every.move(scale)._replace(labels=old.move(scale).labels)
         cuts = LEAST[moved.tag <= LEAST]
         if len(cuts):
             counts = count_right(texts, moved, scale, cuts, often, old)

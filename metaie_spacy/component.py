@@ -266,7 +266,8 @@ class MetaIE(TrainablePipe):
         for i, asked, tokens, logits in self.score_labels(docs, wanted):
             thresholds = np.array([threshold if label.threshold is None else label.threshold for label in asked])
             tags = np.minimum(thresholds, self.model.shims[0].tag_threshold)
-            names, gives_way = [label.name for label in asked], self.generality(asked)
+            names = [label.name for label in asked]
+            gives_way = self.generality(asked) if self.flat or self.set_ents else None
             answers[i] += decode(logits, names, tags, tokens, least=thresholds, generality=gives_way)
         return [
             (flatten(found) if self.flat else found, [label.name for label in asked]) for found, asked in zip(answers, wanted)

@@ -70,6 +70,8 @@ class Settings:
     def __post_init__(self):
         if self.architecture not in ARCHITECTURES:
             raise ValueError(f"architecture is '{self.architecture}'; use one of {', '.join(ARCHITECTURES)}.")
+        if not 0 <= self.recase <= 1:
+            raise ValueError(f"recase must be a share from 0 to 1, not {self.recase}.")
 
 
 def distill(
@@ -96,6 +98,8 @@ def distill(
     from accelerate.utils import set_seed
 
     output = Path(output)
+    if settings.init_from and not dev and settings.dev_share:
+        raise ValueError("With init_from, give the dev rows of the earlier run as 'dev': a share drawn anew may hold rows that it was trained on.")
     chosen = {"dev": str(dev)} if dev else {}
     start_run(output, {"corpus": {str(path): weight for path, weight in corpus.items()}, **asdict(settings), **chosen})
     set_seed(settings.seed)
@@ -115,7 +119,9 @@ def distill(
         if step < run.progress.step:
             continue  # done before the interruption
         rng = random.Random(f"{settings.seed}:{step}:{run.rank}")
-        batch = open_batch(recased(items, settings.recase, rng) if settings.recase else items, pieces, space, rng)
+        if settings.recase:  # capitals may have more pieces
+            items = cut_items(recased(items, settings.recase, rng), pieces, model.text_room)
+        batch = open_batch(items, pieces, space, rng)
         run.step(batch)
         bar.update()
         if run.is_main and run.progress.step % 50 == 0:
@@ -140,8 +146,9 @@ def start_model(settings: Settings) -> tuple[PackedEncoder, WordPieces]:
     RAISES (ValueError): `init_from` holds no such weights, or weights of another architecture.
     """
     path, architecture = Path(settings.init_from), ARCHITECTURES[settings.architecture]
-    if settings.init_from and not (path / "model.safetensors").exists():
-        raise ValueError(f"init_from: '{path}' holds no model.safetensors. Give the model/ directory of an earlier run.")
+    missing = [name for name in ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json") if not (path / name).exists()]
+    if settings.init_from and missing:
+        raise ValueError(f"init_from: '{path}' holds no {missing[0]}. Give the model/ directory of an earlier run.")
     pieces = WordPieces(saved_tokenizer(path) if settings.init_from else load_tokenizer(settings.encoder))
     options = model_options(pieces, text_sees_labels=settings.text_sees_labels, dropout=settings.dropout)
     if not settings.init_from:

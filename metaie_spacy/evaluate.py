@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from .corpus import own_and_absent, read_chosen
 from .doc_labels import pipe_with_labels
+from .schema import parse_labels
 from .spans import PRF, exact_matches
 
 
@@ -53,7 +54,7 @@ def evaluate_rows(
     if name not in nlp.pipe_names:
         raise ValueError(f"The pipeline has no component '{name}', only {nlp.pipe_names}. Give its name.")
     key = nlp.get_pipe(name).spans_key
-    names = None if labels is None else set(labels)
+    names = None if labels is None else {label.name for label in parse_labels(labels)}
     gold = [{(s["start"], s["end"], s["label"]) for s in row["spans"] if names is None or s["label"] in names} for row in rows]
     pairs = [(row["text"], own_and_absent(row) if labels is None else labels) for row in rows]
     began = time.perf_counter()
@@ -88,8 +89,12 @@ def bootstrap_sums(counts: Sequence[Sequence[int]], *, draws: int = 1000, seed: 
     """Counts summed over texts that are drawn with replacement; the same seed draws the same texts. RETURNS: (draws, 3)"""
     table = np.asarray(counts, dtype="int64").reshape(-1, 3)
     rng = np.random.default_rng(seed)
-    times = rng.multinomial(len(table), np.full(len(table), 1 / max(1, len(table))), size=draws) if len(table) else np.zeros((draws, 0), "int64")
-    return times @ table
+    if not len(table):
+        return np.zeros((draws, 3), "int64")
+    share = np.full(len(table), 1 / len(table))
+    block = max(1, 2**22 // len(table))  # draws at a time: a million texts would need gigabytes at once
+    sizes = [block] * (draws // block) + [draws % block]
+    return np.concatenate([rng.multinomial(len(table), share, size=size) @ table for size in sizes])
 
 
 def rates(counts: PRF) -> dict:

@@ -11,14 +11,15 @@ from spacy.training import Example
 from tqdm import tqdm
 
 from .component import MetaIE
-from .corpus import Item, check_row, read_rows, rows_to_items, survey
+from .corpus import Item, check_row, own_and_absent, read_rows, rows_to_items, survey
 from .evaluate import evaluate_rows
 from .pieces import WordPieces
-from .schema import Label, parse_labels, plain
+from .schema import Label, parse_labels, plain, same_label
 from .training import Average, Batch, LabelSpace, closed_batch, open_batch, own_batch, parameter_groups, tagging_loss, trained
 from .windows import cut_items
 
 MIN_EXAMPLES = 5  # fewer are not split for an estimate
+WARMUP = 20  # steps
 REHEARSED = 600  # rows of the corpus that are rehearsed at most
 
 
@@ -26,10 +27,10 @@ REHEARSED = 600  # rows of the corpus that are rehearsed at most
 class Settings:
     """How an adaptation trains.
 
-    steps (int): optimizer steps. lr (float): learning rate of the encoder, after a warm-up of a
-        tenth of the steps, at most 20; the head's is `lr * head_scale`. Word vectors are not trained.
+    steps (int): optimizer steps. lr (float): learning rate of the encoder, after a warm-up of 20
+        steps; the head's is `lr * head_scale`. Word vectors are not trained.
     batch_size (int): examples of one step. rehearsal (float): corpus rows per example, against
-        forgetting; 0: none.
+        forgetting; 0: none. Whatever their number, their loss counts as much as that of the examples.
     o_weight (float): weight of tokens outside spans in the loss; 1 keeps the number of spans right,
         less than 1 tags more.
     ema (float): decay of the averaged weights, which are kept in the end; 0 turns averaging off.
@@ -73,7 +74,8 @@ def adapt(
         and for the threshold, which becomes that of the new weights.
     examples: an annotations file, or annotation rows, or spaCy examples with spans under the
         component's `spans_key`.
-    labels: the closed label set, as `MetaIE.labels` takes it; None: the labels of the examples.
+    labels: the closed label set, as `MetaIE.labels` takes it; None: the component's, if they cover
+        those of the examples, else these.
     open_labels (bool): ask each text only its own labels and those it notes as absent, e.g. for
         questions about a relation that name its head; `labels` stay as they are.
     corpus (Path | None): annotation rows to rehearse; None: those that come with this package.
@@ -86,7 +88,9 @@ def adapt(
     """
     pipe = trainable(nlp, name)
     rows = read_examples(examples, pipe.spans_key)
-    closed = None if open_labels else closed_set(rows, labels)
+    if open_labels:
+        rows = [row for row in rows if own_and_absent(row)]  # nothing is asked of the others
+    closed = None if open_labels else closed_set(rows, labels, pipe)
     pipe.load()
     shim = pipe.model.shims[0]
     before = Snapshot(pipe)
@@ -95,12 +99,17 @@ def adapt(
         items = tokens_of(nlp, rows, "the examples")
         rehearsed = tokens_of(nlp, rehearsal_rows(corpus, settings.seed), "the corpus") if settings.rehearsal else []
         items, rehearsed = (cut_items(part, shim.pieces, shim.module.text_room) for part in (items, rehearsed))
+        if not any(item.spans for item in items):
+            raise ValueError(f"No span of the {len(rows)} examples begins and ends with a token. Check the offsets: characters, end exclusive.")
         if closed is not None:
             pipe.labels = plain(closed)
+            close(shim.module.config.metaie, closed)
         pipe.threshold = None
         batches = batch_stream(items, closed, rehearsed, shim.pieces, settings)
         bar = tqdm(total=settings.steps, desc="fewshot", unit="step", disable=not progress)
-        train(pipe, batches, settings, bar, dict.fromkeys(at_steps, on_step) if on_step else {})
+        with torch.random.fork_rng():
+            torch.manual_seed(settings.seed)
+            train(pipe, batches, settings, bar, dict.fromkeys(at_steps, on_step) if on_step else {})
     except BaseException:
         before.restore()
         raise
@@ -132,33 +141,50 @@ def adapt_and_score(
         raise ValueError(f"held_out must be at least 0 and less than 1, not {held_out}.")
     pipe = trainable(nlp, name)
     rows = read_examples(examples, pipe.spans_key)
-    closed = None if open_labels else plain(closed_set(rows, labels))
+    closed = None if open_labels else plain(closed_set(rows, labels, pipe))
     kept, scored = (rows, list(read_rows(dev))) if dev else hold_out(rows, held_out, settings.seed)
     options = {"settings": settings, "open_labels": open_labels, "name": name, "progress": progress, **kwargs}
     result: dict[str, Any] = {"examples": len(rows), "before": None, "after": None}
-    if scored:
-        result["before"] = evaluate_rows(nlp, scored, labels=closed, name=name, progress=progress)
-        start = Snapshot(pipe)
-        adapt(nlp, kept, closed, **options)
-        result["after"] = evaluate_rows(nlp, scored, labels=closed, name=name, progress=progress)
-        if dev:
-            return result
+    pipe.load()
+    start = Snapshot(pipe)
+    try:
+        if scored:
+            result["before"] = evaluate_rows(nlp, scored, labels=closed, name=name, progress=progress)
+            adapt(nlp, kept, closed, **options)
+            result["after"] = evaluate_rows(nlp, scored, labels=closed, name=name, progress=progress)
+            if not dev:
+                start.restore()
+        if not scored or not dev:
+            adapt(nlp, rows, closed, **options)
+    except BaseException:
         start.restore()
-    adapt(nlp, rows, closed, **options)
+        raise
     return result
 
 
 def hold_out(rows: Sequence[dict], share: float, seed: int) -> tuple[list[dict], list[dict]]:
-    """Rows to learn from and rows to score on; every label keeps an example to learn from."""
+    """Rows to learn from and rows to score on; every label keeps an example to learn from.
+
+    Passages of one document (ids that are equal up to "#") and equal texts stay together.
+    """
+    groups: dict[str, list[int]] = {}
+    by_text = {row["text"]: str(row["id"]).split("#")[0] for row in reversed(rows)}
+    for i, row in enumerate(rows):
+        groups.setdefault(by_text[row["text"]], []).append(i)
     left = Counter(label for row in rows for label in {span["label"] for span in row["spans"]})
-    order = random.Random(seed).sample(range(len(rows)), len(rows))
     held: set[int] = set()
-    for i in order if len(rows) >= MIN_EXAMPLES else []:
-        labels = {span["label"] for span in rows[i]["spans"]}
-        if len(held) < share * len(rows) and all(left[label] > 1 for label in labels):
+    for name in random.Random(seed).sample(sorted(groups), len(groups)) if len(rows) >= MIN_EXAMPLES else []:
+        labels = Counter(label for i in groups[name] for label in {span["label"] for span in rows[i]["spans"]})
+        if len(held) < share * len(rows) and all(left[label] > n for label, n in labels.items()):
             left.subtract(labels)
-            held.add(i)
+            held.update(groups[name])
     return [row for i, row in enumerate(rows) if i not in held], [rows[i] for i in sorted(held)]
+
+
+def close(options: dict, closed: Sequence[Label]) -> None:
+    """Labels that were trained against each other need no rule about which gives way, see `schema.generality`."""
+    learned = {same_label(label.query) for label in closed}
+    options["label_counts"] = {label: n for label, n in options.get("label_counts", {}).items() if label not in learned}
 
 
 def trainable(nlp: Language, name: str) -> MetaIE:
@@ -185,7 +211,9 @@ def read_examples(examples: str | Path | Iterable[dict | Example], spans_key: st
             if isinstance(example, Example):
                 spans = example.reference.spans[spans_key] if spans_key in example.reference.spans else []
                 spans = [{"start": span.start_char, "end": span.end_char, "label": span.label_} for span in spans]
-                example = {"text": example.reference.text, "spans": spans}
+                found = {span["label"] for span in spans}
+                absent = [label for label in example.reference._.metaie_labels or [] if label not in found]
+                example = {"text": example.reference.text, "spans": spans, "absent": absent}
             try:
                 check_row(example)
             except (ValueError, TypeError) as error:
@@ -197,11 +225,11 @@ def read_examples(examples: str | Path | Iterable[dict | Example], spans_key: st
     return rows
 
 
-def closed_set(rows: Sequence[dict], labels: Any) -> tuple[Label, ...]:
+def closed_set(rows: Sequence[dict], labels: Any, pipe: MetaIE) -> tuple[Label, ...]:
     """The labels to ask of every text. RAISES (ValueError): the examples have others."""
     found = sorted({span["label"] for row in rows for span in row["spans"]})
     if labels is None:
-        return parse_labels(found)
+        labels = pipe.label_data if set(found) <= set(pipe.labels) else found
     closed = parse_labels(labels)
     unknown = sorted(set(found) - {label.name for label in closed})
     if unknown:
@@ -269,18 +297,17 @@ def train(
     """
     shim = pipe.model.shims[0]
     module, words = shim.module, shim.module.encoder.get_input_embeddings().weight
-    kept = torch.get_rng_state()
-    torch.manual_seed(settings.seed)
+    was_trained = words.requires_grad
     words.requires_grad_(False)  # half of the weights; a few texts say little about most words
+    module.zero_grad(set_to_none=True)
     try:
         optimizer = torch.optim.AdamW(parameter_groups(module, settings.lr, settings.head_scale, settings.weight_decay), fused=True)
         average = Average(module, settings.ema)
-        rise = min(20, max(1, settings.steps // 10))
         for group in optimizer.param_groups:
             group["peak"] = group["lr"]
         for step in range(settings.steps):
             for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * min(1.0, (step + 1) / rise)
+                group["lr"] = group["peak"] * min(1.0, (step + 1) / WARMUP)
             module.train()
             losses = []
             for batch in next(batches):
@@ -300,8 +327,8 @@ def train(
         average.copy_to(module)
     finally:
         bar.close()
-        words.requires_grad_(True)
-        torch.set_rng_state(kept)
+        words.requires_grad_(was_trained)
+        module.zero_grad(set_to_none=True)
         shim.forget()
 
 

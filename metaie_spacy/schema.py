@@ -16,14 +16,15 @@ def same_label(label: str) -> str:
     return " ".join(label.lower().split())
 
 
-def generality(queries: Iterable[str], counts: Mapping[str, int]) -> list[float]:
+def generality(queries: Iterable[str], counts: Mapping[str, int], weight: float = GIVES_WAY) -> list[float]:
     """By how much each label gives way where spans of several labels overlap and only one may stay, in log-odds.
 
     "person" and "politician" may both be right of one span, and the rarer label says more.
 
-    counts (Mapping): how often the training corpus had each frequent label, by `same_label`.
+    counts (Mapping): how often the training corpus had each frequent label, by `same_label`; others
+        give way to none. weight (float): of the logarithm of that.
     """
-    return [GIVES_WAY * math.log1p(counts.get(same_label(query), 0) / 10) for query in queries]
+    return [weight * math.log1p(counts.get(same_label(query), 0) / 10) for query in queries]
 
 
 class Label(NamedTuple):

@@ -100,7 +100,7 @@ def write_group(doc: "Doc", key: str, answers: Iterable[Answer], asked: Sequence
 
 
 def write_ents(doc: "Doc", answers: Iterable[Answer]) -> None:
-    """Set `doc.ents` to the flat, best-scored answers and those entities of the doc that none of them overlaps."""
+    """Set `doc.ents` to the flat, best-ranked answers and those entities of the doc that none of them overlaps."""
     from spacy.tokens import Span
 
     flat = flatten(answers)

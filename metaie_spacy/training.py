@@ -152,7 +152,7 @@ def own_batch(items: Sequence[Item], pieces: WordPieces) -> Batch:
     """A batch that asks every text the labels of its spans and its absent ones, and nothing else."""
     own = [list(dict.fromkeys([label for _, _, label in item.spans] + item.absent)) for item in items]
     labels = sorted({label for labels in own for label in labels})
-    asked = torch.tensor([[label in given for label in labels] for given in map(set, own)])
+    asked = torch.tensor([[label in given for label in labels] for given in map(set, own)], dtype=torch.bool)
     return _batch(items, labels, pieces, asked, asked, torch.eye(len(labels), dtype=torch.bool))
 
 
@@ -253,7 +253,7 @@ class Average:
 
     def copy_to(self, model: nn.Module) -> None:
         with torch.no_grad():
-            for parameter, value in zip(trained(model), self.values):
+            for parameter, value in zip(trained(model), self.values, strict=True) if self.values else ():
                 parameter.copy_(value)
 
     def state_dict(self) -> dict:

@@ -1,6 +1,7 @@
 """The benchmark's own parts, on data made here."""
 import json
 import sys
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,11 @@ from test_fewshot import row
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+import errors  # noqa: E402
+import evidence  # noqa: E402
 import ie_data  # noqa: E402
 import quality  # noqa: E402
+import starts  # noqa: E402
 
 from metaie_spacy.evaluate import bootstrap_sums, f_interval, scores_of  # noqa: E402
 
@@ -98,7 +102,7 @@ def test_intervals_hold_the_value_and_shrink_with_more_texts():
 @pytest.mark.parametrize("task", ["NER", "RE"])
 def test_a_cell_learns_and_says_what_it_stands_on(tmp_path, encoders, head, task):
     folder = dataset(tmp_path / "made") if task == "NER" else dataset(tmp_path / "made", RE, [related(), related() | {"id": "2"}])
-    options = {"data": str(tmp_path), "starts": None, "encoder": encoders["bert"], "threads": 1}
+    options = {"data": str(tmp_path), "starts": None, "encoder": encoders["bert"], "threads": 1, "workers": 1}
     cell = {"group": "few", "model": "m", "spec": {"head": head}, "dataset": folder.name, "split": "test", "shots": 5, "seed": 0, "lr": 3e-3, "steps": [400], "limit": 0}
     result = quality.run_cell(cell, options)
     assert result["f"] > 0.8 and result["f_low"] <= result["f"] <= result["f_high"]
@@ -108,14 +112,14 @@ def test_a_cell_learns_and_says_what_it_stands_on(tmp_path, encoders, head, task
     assert set(several["f_by_steps"]) == {"5", "20"} and several["texts"] == 2
 
 
-def test_cells_that_are_done_are_not_run_again(tmp_path):
+def test_cells_that_are_done_are_not_run_again(tmp_path, encoders):
     dataset(tmp_path / "conll2003"), dataset(tmp_path / "ade", RE, [related()])
     plan = {
         "models": {"a": {"head": "metaie"}, "b": {"head": "plain"}},
         "choose": {"datasets": {"spans": "conll2003", "relations": "ade"}, "lr": [0.1, 0.2], "steps": [1, 2], "limit": 1, "models": ["a", "b"], "rivals": {"a": ["a", "b"]}},
         "groups": {"few": {"models": ["a"], "datasets": ["conll2003", "ade"], "shots": 5, "seeds": [0, 1]}},
     }  # fmt: skip
-    options = {"data": str(tmp_path), "starts": None}
+    options = {"data": str(tmp_path), "starts": None, "encoder": encoders["bert"]}
     output = tmp_path / "cells"
     output.mkdir()
     with pytest.raises(ValueError, match="run --group choose first"):
@@ -126,7 +130,53 @@ def test_cells_that_are_done_are_not_run_again(tmp_path):
         f = {"1": 0.1 + number / 100, "2": 0.1 + number / 100}
         srsly.write_json(path, cell | {"f_by_steps": f, "fingerprint": key})
     assert quality.pending(list(quality.cells_of(plan, "choose", output)), options, output) == []
+    stale = {"model": "a", "kind": "spans", "dataset": "conll2003", "lr": 0.9, "f_by_steps": {"7": 1.0}, "spec": {"head": "old"}}
+    srsly.write_json(output / "choose__a__conll2003__lr0.9.json", stale)  # of another plan
     cells = list(quality.cells_of(plan, "few", output))
     assert [(c["dataset"], c["lr"], c["steps"], c["spec"]) for c in cells[:2]] == [("conll2003", 0.2, [1], {"head": "plain"}), ("ade", 0.2, [1], {"head": "plain"})]
+    assert len(quality.pending(list(quality.cells_of(plan, "choose", output)), options | {"encoder": encoders["electra"]}, output)) == 8
     srsly.write_jsonl(tmp_path / "ade" / "test.jsonl", [related() | {"id": "changed"}])
+    quality.contents.cache_clear()
     assert len(quality.pending(list(quality.cells_of(plan, "choose", output)), options, output)) == 4  # those of the changed data
+
+
+def test_a_cell_that_fails_costs_itself_only(tmp_path, capsys):
+    good, bad = Future(), Future()
+    good.set_result({"f_by_steps": {"1": 0.5}})
+    bad.set_exception(MemoryError("no room"))
+    assert quality.keep(good, tmp_path / "good.json", {"fingerprint": "x"}, "1/2")
+    assert not quality.keep(bad, tmp_path / "bad.json", {"fingerprint": "x"}, "2/2")
+    assert srsly.read_json(tmp_path / "good.json") == {"f_by_steps": {"1": 0.5}, "fingerprint": "x"}
+    assert [path.name for path in tmp_path.iterdir()] == ["good.json"] and "no room" in capsys.readouterr().out
+
+
+def test_causes_of_errors():
+    gold = (10, 20, "politician")
+    assert errors.cause_of_miss(gold, {(10, 20, "person")}, {gold}, {gold}) == ("another label was preferred", "person")
+    assert errors.cause_of_miss(gold, {(10, 20, "person")}, set(), {gold}) == ("taken for another label", "person")
+    assert errors.cause_of_miss(gold, {(10, 15, "politician")}, set(), set()) == ("other boundaries", "politician")
+    assert errors.cause_of_miss(gold, set(), set(), {gold}) == ("score below the threshold", "")
+    assert errors.cause_of_miss(gold, {(30, 40, "person")}, set(), set()) == ("not seen", "")
+    assert errors.cause_of_extra((10, 20, "person"), {gold}) == ("taken for another label", "politician")
+    assert errors.cause_of_extra((12, 25, "person"), {gold}) == ("other boundaries and label", "politician")
+    assert errors.cause_of_extra((30, 40, "person"), {gold}) == ("found where nothing is annotated", "")
+
+
+def test_leads_are_paired_over_texts():
+    rng = np.random.default_rng(0)
+    hard = rng.random(300)  # texts differ far more than models
+    def cell(model, shift):
+        right = (hard < 0.5 + shift).astype(int)
+        wrong = " ".join(map(str, 1 - right))
+        return {"model": model, "dataset": "d", "counts": {"tp": " ".join(map(str, right)), "fp": wrong, "fn": wrong}}
+
+    a, b = evidence.draws([cell("a", 0.1)] * 3), evidence.draws([cell("b", 0.0)] * 3)
+    assert np.quantile(a - b, 0.025) > 0.04 and np.quantile(a, 0.025) < np.quantile(b, 0.99)
+
+
+def test_what_starting_points_learn(tmp_path):
+    rows = [{"id": f"d{i}#0", **row("Ada met Bob.", [("Ada", "Person"), ("Bob", "friend of Ada")])} for i in range(64)]
+    srsly.write_jsonl(tmp_path / "rows.jsonl", [*rows, {"id": "x", **row("Nobody.", [])}])
+    assert all([s["label"] for s in r["spans"]] == ["Person"] for r in starts.rows_of(tmp_path / "rows.jsonl", "entity"))
+    quarter, part = ({r["id"] for r in starts.rows_of(tmp_path / "rows.jsonl", name)} for name in ("metaie_4th", "metaie_16th"))
+    assert part < quarter and 6 < len(quarter) < 30 and len(starts.rows_of(tmp_path / "rows.jsonl", "metaie")) == 65

@@ -107,25 +107,36 @@ def test_a_run_goes_on_from_the_weights_of_another_and_runs_are_averaged(corpus,
     assert run(corpus, tmp_path / "first", encoders, steps=2)["steps"] == 2
     start = str(tmp_path / "first" / "model")
     for seed in (1, 2):
-        run(corpus, tmp_path / f"on{seed}", encoders, steps=2, init_from=start, lr=1e-9, seed=seed)
+        run(corpus, tmp_path / f"on{seed}", encoders, steps=2, init_from=start, lr=1e-9, seed=seed, dev_share=0.0)
         first, second = weights(tmp_path / "first"), weights(tmp_path / f"on{seed}")
         assert all(torch.allclose(first[key], second[key], atol=1e-6) for key in first if key != "bias")
-    folders = [tmp_path / "on1" / "model", tmp_path / "first" / "model"]
+    run(corpus, tmp_path / "other", encoders, steps=3, lr=1e-2)
+    folders = [tmp_path / "first" / "model", tmp_path / "other" / "model"]
     average(folders, tmp_path / "mean" / "model")
     mean, parts = weights(tmp_path / "mean"), [weights(folder.parent) for folder in folders]
     assert all(torch.allclose(mean[key], (parts[0][key] + parts[1][key]) / 2) for key in mean)
     config = json.loads((tmp_path / "mean" / "model" / "config.json").read_text(encoding="utf8"))
-    assert config["metaie"]["label_counts"] == {"person": 36, "place": 36}  # of 40 rows, those that were trained on
+    trained_on = 40 - len((tmp_path / "first" / "dev.jsonl").read_text().splitlines())
+    assert config["metaie"]["label_counts"] == {"person": trained_on, "place": trained_on} and trained_on < 40
+    assert not any(torch.allclose(mean[key], part[key], atol=1e-5) for part in parts for key in ("bias", "label_head.0.weight"))
+    average(folders, folders[0])  # in place of one of them
+    assert all(torch.equal(weights(tmp_path / "first")[key], mean[key]) for key in mean)
+    run(corpus, tmp_path / "blind", encoders, steps=1, text_sees_labels=False)
     for bad, message in (
         (folders[:1], "nothing to average"),
+        ([folders[0], tmp_path / "blind" / "model"], "do not fit"),
         ([folders[0], tmp_path], "lacks model.safetensors"),
     ):
         with pytest.raises(ValueError, match=message):
             average(bad, tmp_path / "bad")
     with pytest.raises(ValueError, match="init_from: .* no model.safetensors"):
-        run(corpus, tmp_path / "bad1", encoders, init_from=str(tmp_path))
+        run(corpus, tmp_path / "bad1", encoders, init_from=str(tmp_path), dev_share=0.0)
     with pytest.raises(ValueError, match="Train with the same"):
-        run(corpus, tmp_path / "bad2", encoders, init_from=start, text_sees_labels=False)
+        run(corpus, tmp_path / "bad2", encoders, init_from=start, text_sees_labels=False, dev_share=0.0)
+    with pytest.raises(ValueError, match="dev rows of the earlier run"):
+        run(corpus, tmp_path / "bad3", encoders, init_from=start)
+    with pytest.raises(ValueError, match="recase must be a share"):
+        run(corpus, tmp_path / "bad4", encoders, recase=2.0)
 
 
 def test_recased_texts_keep_their_spans():

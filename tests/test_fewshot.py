@@ -9,6 +9,7 @@ import torch
 from conftest import annotated
 from test_component import TRAIN, scored
 
+from metaie_spacy import fewshot
 from metaie_spacy.evaluate import evaluate_rows
 from metaie_spacy.fewshot import Settings, adapt, adapt_and_score, hold_out, packaged_corpus
 
@@ -73,7 +74,11 @@ def test_open_labels_ask_each_text_its_own(make_nlp):
 @pytest.mark.parametrize("error", [RuntimeError("full disk"), KeyboardInterrupt()])
 def test_a_failure_leaves_the_pipeline_as_it_was(make_nlp, error):
     nlp = make_nlp(["date", "person"], threshold=0.7)
-    before, answers = weights(nlp), scored(nlp("Ada Lovelace was born in London."))
+    nlp.get_pipe("metaie").calibrate(2.0, 0.5, 0.3, 0.2)
+    nlp.get_pipe("metaie").threshold = 0.4
+    shim = nlp.get_pipe("metaie").model.shims[0]
+    shim.module.config.metaie["label_counts"] = {"person": 40}
+    before, answers, options = weights(nlp), scored(nlp("Ada Lovelace was born in London.")), dict(shim.module.config.metaie)
 
     def fail(step):
         assert step == 3
@@ -82,7 +87,9 @@ def test_a_failure_leaves_the_pipeline_as_it_was(make_nlp, error):
     with pytest.raises(type(error)):
         adapt(nlp, ROWS, settings=FAST, progress=False, on_step=fail, at_steps=[3])
     assert same(weights(nlp), before) and scored(nlp("Ada Lovelace was born in London.")) == answers
-    assert nlp.get_pipe("metaie").labels == ("date", "person") and nlp.get_pipe("metaie").threshold == 0.7
+    assert nlp.get_pipe("metaie").labels == ("date", "person") and nlp.get_pipe("metaie").threshold == 0.4
+    assert shim.module.config.metaie == options and shim.tag_threshold == 0.2
+    assert all(p.grad is None and p.requires_grad for p in shim.module.parameters())
 
 
 def test_averaged_weights_answer_between_the_steps(make_nlp):
@@ -100,6 +107,7 @@ def test_averaged_weights_answer_between_the_steps(make_nlp):
         ([{"text": "Ada", "spans": [{"start": 0, "end": 9, "label": "person"}]}], None, "Example 1: .*outside"),
         ([{"spans": []}], None, "Example 1: expected an object"),
         (["Ada"], None, "Example 1: expected an object"),
+        ([{"text": "Ada left", "spans": [{"start": 0, "end": 2, "label": "person"}]}], None, "No span .* begins and ends with a token"),
     ],
 )
 def test_bad_examples(make_nlp, data, labels, message):
@@ -123,7 +131,7 @@ def test_components_that_cannot_be_adapted(make_nlp):
 
 
 def test_held_out_examples_leave_every_label_one(make_nlp):
-    rows = [row("Ada met Bob.", [("Ada", "person")])] * 8 + [row("KLM flew.", [("KLM", "airline")])]
+    rows = [{"id": str(i), **row(f"Ada met Bob {i}.", [("Ada", "person")])} for i in range(8)] + [{"id": "k", **row("KLM flew.", [("KLM", "airline")])}]
     kept, held = hold_out(rows, 0.5, 0)
     assert len(held) == 5 and len(kept) == 4 and any(r["text"] == "KLM flew." for r in kept)
     assert hold_out(rows[:3], 0.5, 0)[1] == []  # too few to split
@@ -131,13 +139,60 @@ def test_held_out_examples_leave_every_label_one(make_nlp):
     assert result["after"]["texts"] == 3 and result["before"]["spans"] == result["after"]["spans"] == 3
 
 
-def test_the_estimate_does_not_see_what_it_is_scored_on(make_nlp):
-    nlp = make_nlp()
-    rows = ROWS * 3
-    result = adapt_and_score(nlp, rows, held_out=0.3, settings=FAST, progress=False)
+def test_the_estimate_does_not_see_what_it_is_scored_on(make_nlp, monkeypatch):
+    nlp, seen = make_nlp(), []
+    rows = [row(f"{name} left.", [(name, "person")]) for name in ("Ada", "Bob", "Cy", "Di", "Eve", "Fay", "Guy", "Hal")]
+    monkeypatch.setattr(fewshot, "adapt", lambda nlp, examples, *rest, **options: seen.append([r["text"] for r in examples]) or adapt(nlp, examples, *rest, **options))
+    quick = Settings(steps=4, rehearsal=0.0)
+    result = adapt_and_score(nlp, rows, held_out=0.3, settings=quick, progress=False)
+    held = hold_out([{"id": str(i), **r} for i, r in enumerate(rows, 1)], 0.3, 0)[1]
+    assert len(held) == result["after"]["texts"] == 3
+    assert len(seen[0]) == 5 and not {r["text"] for r in held} & set(seen[0]) and len(seen[1]) == 8
     again = make_nlp()
-    adapt(again, rows, settings=FAST, progress=False)
-    assert result["after"]["texts"] == 4 and same(weights(nlp), weights(again))  # kept: the one of all examples
+    adapt(again, rows, settings=quick, progress=False)
+    assert same(weights(nlp), weights(again))  # kept: the one of all examples
+
+
+def test_scoring_that_fails_leaves_the_pipeline_as_it_was(make_nlp, monkeypatch):
+    nlp, calls = make_nlp(["date"]), []
+    before = weights(nlp)
+
+    def fail(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 2:
+            raise MemoryError
+        return evaluate_rows(*args, **kwargs)
+
+    monkeypatch.setattr(fewshot, "evaluate_rows", fail)
+    rows = [row(f"{name} left.", [(name, "person")]) for name in ("Ada", "Bob", "Cy", "Di", "Eve")]
+    with pytest.raises(MemoryError):
+        adapt_and_score(nlp, rows, settings=Settings(steps=2, rehearsal=0.0), progress=False)
+    assert same(weights(nlp), before) and nlp.get_pipe("metaie").labels == ("date",)
+
+
+def test_labels_that_were_learned_give_way_to_none(make_nlp):
+    nlp = make_nlp()
+    options = nlp.get_pipe("metaie").model.shims[0].module.config.metaie
+    options["label_counts"] = {"person": 100, "date": 50}
+    adapt(nlp, ROWS, settings=Settings(steps=1, rehearsal=0.0), progress=False)
+    assert nlp.get_pipe("metaie").model.shims[0].label_counts == {"date": 50}
+
+
+def test_the_components_own_queries_are_kept(make_nlp):
+    nlp = make_nlp({"PER": "person", "DATE": "date"})
+    adapt(nlp, [row("Ada left.", [("Ada", "PER")])], settings=Settings(steps=1, rehearsal=0.0), progress=False)
+    assert nlp.get_pipe("metaie").label_data == {"PER": "person", "DATE": "date"}
+
+
+def test_passages_of_a_document_stay_together():
+    rows = [{"id": f"doc{i // 2}#{i}", **row(f"Ada left {i}.", [("Ada", "person")])} for i in range(12)]
+    kept, held = hold_out(rows, 0.3, 0)
+    assert held and not {r["id"].split("#")[0] for r in kept} & {r["id"].split("#")[0] for r in held}
+
+
+def test_open_rows_without_any_label_are_left_out(make_nlp):
+    rows = [row("Nothing.", []), row("Ada met Bob.", [("Bob", "Ada met")])]
+    adapt(make_nlp(), rows, settings=Settings(steps=3, batch_size=1, rehearsal=0.0), open_labels=True, progress=False)
 
 
 def test_the_corpus_comes_along():
