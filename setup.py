@@ -30,7 +30,7 @@ setup(
     ],
     extras_require={
         "train": ["accelerate>=1.0"],
-        "benchmark": ["accelerate>=1.0", "pyyaml>=6.0"],
+        "benchmark": ["accelerate>=1.0", "matplotlib>=3.8", "pyyaml>=6.0"],
         "project": PROJECT,
         "parquet": ["pyarrow>=14.0"],
         "cuda12x": ["cupy-cuda12x>=13.0"],

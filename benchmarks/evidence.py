@@ -26,10 +26,10 @@ def load(name: str) -> dict:
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf8"))
 
 
-def cells(shots: int) -> dict[tuple[str, str], list[dict]]:
+def cells(shots: int, folder: str = "cells") -> dict[tuple[str, str], list[dict]]:
     """(model, dataset) -> its cells, one a seed."""
     found = defaultdict(list)
-    for path in sorted((RESULTS / "cells").glob(f"{shots}shot__*.json")):
+    for path in sorted((RESULTS / folder).glob(f"{shots}shot__*.json")):
         cell = json.loads(path.read_text(encoding="utf8"))
         found[cell["model"], cell["dataset"]].append(cell)
     return dict(found)
@@ -80,9 +80,14 @@ def draws(found: Sequence[dict]) -> np.ndarray:
     return np.take_along_axis(table, seeds, 0).mean(0)
 
 
+def compared(found: dict[tuple[str, str], list[dict]]) -> list[str]:
+    """Models with cells of all eight datasets."""
+    return [model for model in NAMES if all((model, name) in found for name in EIGHT)]
+
+
 def few_shot() -> list[str]:
     found = cells(5)
-    models = [model for model in NAMES if all((model, name) in found for name in EIGHT)]
+    models = compared(found)
     if not models:
         return ["Not measured yet."]
     lines = [f"| 5-shot F1 | {' | '.join(NAMES[model] for model in models)} |", "|---|" + "---|" * len(models)]
@@ -104,7 +109,7 @@ def few_shot() -> list[str]:
     seconds, threads = [cell["adapt_seconds"] for cell in runs], sorted({cell["threads"] for cell in runs})
     seeds = ", ".join(f"{NAMES[model]} {len(found[model, EIGHT[0]])}" for model in models)
     return [
-        *lines, "",
+        *lines, "", "![F1 of each start after five examples a label](few_shot.svg)", "",
         f"± is the standard deviation over seeds (of each: {seeds}). The intervals cover the choice of test texts and of seeds, not that of the few-shot sentences",
         "nor of the distillation, of which there is one each.",
         f"One adaptation took {np.median(seconds):.0f} s in the median and {max(seconds):.0f} s at most, with {' or '.join(map(str, threads))} thread(s), two at a time on two cores.",
@@ -168,6 +173,64 @@ def errors() -> list[str]:
     return [*lines, "", f"First {result['settings']['texts']} texts of each dataset (`{result['command']}`)."]
 
 
+def short_runs() -> list[dict]:
+    """The starting points of equal steps or time: how they were trained, and mean zero-shot F1."""
+    found, runs = cells(0, "short/cells"), []
+    for path in sorted((RESULTS / "short" / "starts").glob("*.json")):
+        start = json.loads(path.read_text(encoding="utf8"))
+        name = start["start"]
+        if all((name, dataset) in found for dataset in (*NER6, *CROSSNER)):
+            means = [np.mean([found[name, dataset][0]["f"] for dataset in names]) for names in (NER6, CROSSNER)]
+            seconds = sum(found[name, dataset][0]["score_seconds"] for dataset in (*NER6, *CROSSNER))
+            runs.append(start | {"ner": means[0], "crossner": means[1], "score_seconds": seconds, "train_rows": sum(file["train_rows"] for file in start["files"].values())})
+    return runs
+
+
+def sizes() -> list[str]:
+    """F by the share of the corpus."""
+    runs = {run["start"]: run for run in short_runs()}
+    wanted = [name for name in ("metaie_16th", "metaie_4th", "metaie") if name in runs]
+    if len(wanted) < 3:
+        return ["Not measured yet."]
+    lines = ["| corpus | texts trained on | steps | F1 on the dev texts of all | zero-shot NER (6) | zero-shot CrossNER (3) |", "|---|---|---|---|---|---|"]
+    for name, share in zip(wanted, ("1/16", "1/4", "all")):
+        run = runs[name]
+        lines.append(f"| {share} | {run['train_rows']:,} | {run['steps']:,} | {run['dev_f']:.1%} | {run['ner']:.1%} | {run['crossner']:.1%} |")
+    return [*lines, "", "![F1 against corpus size](corpus_size.svg)"]
+
+
+def architectures() -> list[str]:
+    """F of the architectures at equal training time."""
+    runs = {run["start"]: run for run in short_runs()}
+    titles = {"metaie": "`LabelToSpan`, texts see the labels (default)", "blind": "`LabelToSpan`, `text_sees_labels = false`", "cross": "`CrossEncoder`, one pass per label"}
+    if not all(name in runs for name in titles):
+        return ["Not measured yet."]
+    base = runs["metaie"]["score_seconds"]
+    lines = ["| architecture | steps | minutes of training | F1 on dev | zero-shot NER (6) | zero-shot CrossNER (3) | time of the zero-shot cells |", "|---|---|---|---|---|---|---|"]
+    for name, title in titles.items():
+        run = runs[name]
+        lines.append(f"| {title} | {run['steps']:,} | {run['seconds'] / 60:.0f} | {run['dev_f']:.1%} | {run['ner']:.1%} | {run['crossner']:.1%} | {run['score_seconds'] / base:.1f} x |")
+    return lines
+
+
+def forgetting() -> list[str]:
+    """F on what was not taught, after few-shot training."""
+    result = load("forgetting")
+    columns = list(result["f"]["before"])
+    lines = [f"| F1 after adapting to | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
+    for name, row in result["f"].items():
+        lines.append(f"| {'(nothing)' if name == 'before' else name} | {' | '.join(f'{row[c] * 100:.1f}' for c in columns)} |")
+    return [*lines, "", f"First {result['settings']['texts']} texts of each, {result['settings']['steps']} steps (`{result['command']}`)."]
+
+
+def tries() -> list[str]:
+    """Every training run that was tried for the packaged model."""
+    lines = ["| tried | steps | minutes | F1 on dev |", "|---|---|---|---|"]
+    for run in load("tries"):
+        lines.append(f"| {run['note']} | {run['steps']:,} | {run['seconds'] / 60:.0f} | {run['dev_f']:.1%} |")
+    return lines
+
+
 def starts() -> list[str]:
     """How the starting points were trained."""
     lines = ["| start | rows | spans | labels | steps | minutes | F1 on its own dev rows |", "|---|---|---|---|---|---|---|"]
@@ -188,5 +251,6 @@ def block(name: str) -> list[str]:
 
 BLOCKS: dict[str, Callable[[], list[str]]] = {
     "zero_shot": zero_shot, "per_label": per_label, "starts": starts, "few_shot": few_shot, "chosen": chosen,
-    "generality": generality, "distractors": distractors, "errors": errors,
+    "generality": generality, "sizes": sizes, "architectures": architectures,
+    "distractors": distractors, "forgetting": forgetting, "tries": tries, "errors": errors,
 }  # fmt: skip

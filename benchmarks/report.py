@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import evidence
+import plots
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- benchmarks: made by `python benchmarks/report.py` -->", "<!-- end of benchmarks -->"
@@ -122,6 +123,8 @@ def main() -> None:
         if "--check" in sys.argv and path.read_text(encoding="utf8") != text:
             sys.exit(f"{path.name} does not show the results in benchmarks/results: run python benchmarks/report.py")
         path.write_text(text, encoding="utf8")
+    if "--check" not in sys.argv:
+        plots.make(ROOT / "docs")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from provenance import run_facts
 
-from metaie_spacy.corpus import blank_tokenizer, read_rows
+from metaie_spacy.corpus import blank_tokenizer, is_dev, read_rows
 from metaie_spacy.distill import Settings, distill
 
 LLM = {"teacher": 1.0, "written": 2.0, "public_llm": 0.5}  # file -> times it is seen in an epoch
@@ -32,8 +32,8 @@ ENTITY_LABELS = frozenset(
 )
 
 
-def rows_of(path: Path, start: str) -> list[dict]:
-    """What a starting point learns of a corpus file."""
+def rows_of(path: Path, start: str, seed: int = 0) -> list[dict]:
+    """What a starting point learns of a corpus file; the dev rows of all LLM rows stay whole, so that shares can be compared."""
     rows = list(read_rows(path))
     if start == "entity":
         for row in rows:
@@ -41,7 +41,7 @@ def rows_of(path: Path, start: str) -> list[dict]:
             row["absent"] = [label for label in row.get("absent", []) if label.lower() in ENTITY_LABELS]
         rows = [row for row in rows if row["spans"]]
     if start in SHARE:
-        rows = [row for row in rows if is_kept(row["id"], SHARE[start])]
+        rows = [row for row in rows if is_kept(row["id"], SHARE[start]) or is_dev(row["id"], Settings.dev_share, seed)]
     return rows
 
 
@@ -67,12 +67,12 @@ def main() -> None:
     corpus, facts = {}, {}
     for name, weight in FILES.get(args.start, LLM).items():
         source = args.corpus / f"{name}.jsonl"
-        rows = rows_of(source, args.start)
+        rows = rows_of(source, args.start, args.seed)
         target = folder / f"{name}.jsonl"
         target.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf8")
         corpus[target] = weight
         facts[name] = {
-            "sha256": hashlib.sha256(source.read_bytes()).hexdigest(), "rows": len(rows), "spans": sum(len(row["spans"]) for row in rows),
+            "sha256": hashlib.sha256(source.read_bytes()).hexdigest(), "rows": len(rows), "train_rows": sum(not is_dev(row["id"], Settings.dev_share, args.seed) for row in rows), "spans": sum(len(row["spans"]) for row in rows),
             "labels": len({span["label"] for row in rows for span in row["spans"]}),
         }  # fmt: skip
     settings = Settings(encoder=args.encoder, epochs=args.epochs, steps=args.steps, lr=args.lr, seed=args.seed, **OPTIONS.get(args.start, {}))

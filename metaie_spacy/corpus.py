@@ -1,4 +1,5 @@
 """Annotation rows: reading them, and their spans on tokens."""
+import hashlib
 import json
 import logging
 from pathlib import Path
@@ -190,13 +191,14 @@ def split_dev(items: list[Item], share: float, seed: int) -> tuple[list[Item], l
 
     RETURNS (tuple): train items, dev items. The same ids give the same split in any order.
     """
-    import hashlib
+    held = [is_dev(item.id, share, seed) for item in items]
+    return [item for item, out in zip(items, held) if not out], [item for item, out in zip(items, held) if out]
 
-    def is_dev(item: Item) -> bool:
-        digest = hashlib.sha256(f"{seed}:{item.id.split('#')[0]}".encode()).digest()
-        return int.from_bytes(digest[:8], "big") / 2**64 < share
 
-    return [item for item in items if not is_dev(item)], [item for item in items if is_dev(item)]
+def is_dev(row_id: str, share: float, seed: int) -> bool:
+    """Whether `split_dev` holds the row of this id out."""
+    digest = hashlib.sha256(f"{seed}:{row_id.split('#')[0]}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64 < share
 
 
 def make_corpus(
