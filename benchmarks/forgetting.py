@@ -1,9 +1,9 @@
 """What few-shot training does to labels that it does not teach, with and without rehearsal.
 
-    python benchmarks/forgetting.py --data DIR --dev rows.jsonl --output benchmarks/results/forgetting.json
+    python benchmarks/forgetting.py rows.jsonl [more.jsonl] --only dev.jsonl --data DIR --output benchmarks/results/forgetting.json
 
 The pipeline is adapted to the few-shot file of a dataset with the default settings. Scored are that dataset's test rows, and
-zero-shot the other datasets and annotation rows of the corpus that were never trained on.
+zero-shot the other datasets and those rows of the corpus that --only names: rows that were never trained on.
 """
 import argparse
 import random
@@ -36,16 +36,18 @@ def scores(nlp: spacy.Language, sets: dict[str, Dataset], rows: list[dict]) -> d
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the datasets")
-    parser.add_argument("--dev", type=Path, required=True, help="annotation rows that the model was not trained on")
+    parser.add_argument("rows", type=Path, nargs="+", help="annotation rows (JSONL)")
+    parser.add_argument("--only", type=Path, required=True, help="JSONL with the ids of the rows that the model was not trained on, such as distill's dev.jsonl")
     parser.add_argument("--model", default="en_metaie_sm")
     parser.add_argument("--limit", type=int, default=300, help="first texts of each dataset")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     sets = {name: read_dataset(args.data / name, limit=args.limit) for name in OTHERS}
-    rows = list(read_rows(args.dev))
+    ids = {row["id"] for row in srsly.read_jsonl(args.only)}
+    rows = [row for path in args.rows for row in read_rows(path) if row["id"] in ids]
+    held = {row["text"] for row in rows}
     rows = random.Random(args.seed).sample(rows, min(len(rows), args.limit))
-    held = {row["text"] for row in read_rows(args.dev)}
     rehearsed = [row for row in read_rows(packaged_corpus()) if row["text"] not in held]
     result = {"settings": {"texts": args.limit, "steps": Settings().steps, "lr": Settings().lr}, "f": {"before": scores(spacy.load(args.model), sets, rows)}}
     for taught in TAUGHT:
@@ -58,7 +60,7 @@ def main() -> None:
             key = f"{taught}, rehearsal {rehearsal:g}"
             result["f"][key] = scores(nlp, sets, rows)
             print(key, result["f"][key], flush=True)
-    write_result(args.output, result, args.model, [args.dev, *(args.data / name / "test.jsonl" for name in OTHERS)])
+    write_result(args.output, result, args.model, [*args.rows, args.only, *(args.data / name / "test.jsonl" for name in OTHERS)])
 
 
 if __name__ == "__main__":
