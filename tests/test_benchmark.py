@@ -104,7 +104,7 @@ def test_intervals_hold_the_value_and_shrink_with_more_texts():
 def test_a_cell_learns_and_says_what_it_stands_on(tmp_path, encoders, head, task):
     folder = dataset(tmp_path / "made") if task == "NER" else dataset(tmp_path / "made", RE, [related(), related() | {"id": "2"}])
     options = {"data": str(tmp_path), "starts": None, "encoder": encoders["bert"], "threads": 1, "workers": 1}
-    cell = {"group": "few", "model": "m", "spec": {"head": head}, "dataset": folder.name, "split": "test", "shots": 5, "seed": 0, "lr": 3e-3, "steps": [400], "limit": 0}
+    cell = {"group": "few", "model": "m", "spec": {"head": head}, "dataset": folder.name, "split": "test", "shots": 5, "seed": 0, "lr": 7e-4, "steps": [400], "limit": 0}
     result = quality.run_cell(cell, options)
     assert result["f"] > 0.8 and result["f_low"] <= result["f"] <= result["f_high"]
     assert len(result["counts"]["tp"].split()) == result["texts"]
