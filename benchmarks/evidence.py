@@ -225,9 +225,11 @@ def forgetting() -> list[str]:
 
 def tries() -> list[str]:
     """Every training run that was tried for the packaged model."""
-    lines = ["| tried | steps | minutes | F1 on dev |", "|---|---|---|---|"]
+    lines = ["| tried | steps | minutes | F1 on dev | calibrated | its frequent labels | flat, among other labels |", "|---|---|---|---|---|---|---|"]
     for run in load("tries"):
-        lines.append(f"| {run['note']} | {run['steps']:,} | {run['seconds'] / 60:.0f} | {run['dev_f']:.1%} |")
+        effort = f"{run['steps']:,} | {run['seconds'] / 60:.0f}" if run["steps"] else "- | -"
+        more = [f"{run[key]:.1%}" if key in run else "" for key in ("dev_f_calibrated", "dev_f_frequent", "dev_f_flat")]
+        lines.append(f"| {run['note']} | {effort} | {run['dev_f']:.1%} | {' | '.join(more)} |")
     return lines
 
 

@@ -69,10 +69,10 @@ def test_spacys_own_find_threshold_tunes_a_closed_set(nlp, tmp_path):
     closed.to_disk(tmp_path / "model")
     best, score, scores = find_threshold(
         tmp_path / "model", tmp_path / "dev.spacy", pipe_name="metaie", threshold_key="threshold",
-        scores_key="spans_metaie_f", n_trials=3, silent=True,
+        scores_key="spans_metaie_f", n_trials=5, silent=True,
     )  # fmt: skip
-    assert list(scores) == [0.0, 0.5, 1.0]  # spaCy tries both ends
-    assert (best, score) == (0.5, 1.0)
+    assert list(scores) == [0.0, 0.25, 0.5, 0.75, 1.0]  # spaCy tries both ends
+    assert (best, score) == (0.25, 1.0)
     assert scores[1.0] == 0.0
 
 
