@@ -80,14 +80,19 @@ def draws(found: Sequence[dict]) -> np.ndarray:
     return np.take_along_axis(table, seeds, 0).mean(0)
 
 
-def compared(found: dict[tuple[str, str], list[dict]]) -> list[str]:
-    """Models with cells of all eight datasets."""
-    return [model for model in NAMES if all((model, name) in found for name in EIGHT)]
+def compared() -> dict[tuple[str, str], list[dict]]:
+    """5-shot cells of the models and seeds that have all eight datasets."""
+    found, whole = cells(5), {}
+    for model in NAMES:
+        seeds = set.intersection(*({cell["seed"] for cell in found.get((model, name), [])} for name in EIGHT))
+        if seeds:
+            whole |= {(model, name): [cell for cell in found[model, name] if cell["seed"] in seeds] for name in EIGHT}
+    return whole
 
 
 def few_shot() -> list[str]:
-    found = cells(5)
-    models = compared(found)
+    found = compared()
+    models = list(dict.fromkeys(model for model, _ in found))
     if not models:
         return ["Not measured yet."]
     lines = [f"| 5-shot F1 | {' | '.join(NAMES[model] for model in models)} |", "|---|" + "---|" * len(models)]
@@ -112,7 +117,7 @@ def few_shot() -> list[str]:
         *lines, "", "![F1 of each start after five examples a label](few_shot.svg)", "",
         f"± is the standard deviation over seeds (of each: {seeds}). The intervals cover the choice of test texts and of seeds, not that of the few-shot sentences",
         "nor of the distillation, of which there is one each.",
-        f"One adaptation took {np.median(seconds):.0f} s in the median and {max(seconds):.0f} s at most, with {' or '.join(map(str, threads))} thread(s), two at a time on two cores.",
+        f"One adaptation took {np.median(seconds):.0f} s in the median and {max(seconds):.0f} s at most, with {' or '.join(map(str, threads))} thread(s), beside another process on two cores.",
     ]  # fmt: skip
 
 

@@ -11,8 +11,8 @@ def few_shot(path: Path) -> None:
     """F of each start on each dataset, bars with the standard deviation over seeds."""
     from matplotlib import pyplot
 
-    found = evidence.cells(5)
-    models = evidence.compared(found)
+    found = evidence.compared()
+    models = list(dict.fromkeys(model for model, _ in found))
     if not models:
         return
     figure, axes = pyplot.subplots(figsize=(10, 3.6))
