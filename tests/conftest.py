@@ -35,11 +35,15 @@ def make_tokenizer(family, folder):
         raw.save(str(folder / "raw.json"))
         named = dict(bos_token="<s>", cls_token="<s>", eos_token="</s>", sep_token="</s>", pad_token="<pad>", unk_token="<unk>", mask_token="<mask>")
         return RobertaTokenizerFast(tokenizer_file=str(folder / "raw.json"), add_prefix_space=True, **named)
-    raw = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    raw.normalizer = normalizers.BertNormalizer(lowercase=True)
-    raw.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    # A trained WordPiece vocabulary differs from process to process, and with it what a tiny encoder learns.
+    split = pre_tokenizers.BertPreTokenizer()
     letters = list("abcdefghijklmnopqrstuvwxyz0123456789.,;:-'")
-    raw.train_from_iterator(SENTENCES, trainers.WordPieceTrainer(vocab_size=400, special_tokens=specials, initial_alphabet=letters))
+    words = sorted({word for sentence in SENTENCES for word, _ in split.pre_tokenize_str(sentence.lower()) if len(word) > 1})
+    starts = sorted({word[:2] for word in words} - {*words})
+    vocab = {piece: number for number, piece in enumerate([*specials, *letters, *(f"##{letter}" for letter in letters), *starts, *words])}
+    raw = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
+    raw.normalizer = normalizers.BertNormalizer(lowercase=True)
+    raw.pre_tokenizer = split
     raw.save(str(folder / "raw.json"))
     return BertTokenizerFast(tokenizer_file=str(folder / "raw.json"), do_lower_case=True)
 
