@@ -15,7 +15,7 @@ import srsly
 from ie_data import Dataset, read_dataset
 from provenance import write_result
 
-from metaie_spacy.corpus import read_rows
+from metaie_spacy.corpus import read_chosen, read_rows
 from metaie_spacy.evaluate import evaluate_rows
 from metaie_spacy.fewshot import Settings, adapt, packaged_corpus
 
@@ -44,8 +44,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     sets = {name: read_dataset(args.data / name, limit=args.limit) for name in OTHERS}
-    ids = {row["id"] for row in srsly.read_jsonl(args.only)}
-    rows = [row for path in args.rows for row in read_rows(path) if row["id"] in ids]
+    rows = [row for path in args.rows for row in read_chosen(path, args.only)]
     held = {row["text"] for row in rows}
     rows = random.Random(args.seed).sample(rows, min(len(rows), args.limit))
     rehearsed = [row for row in read_rows(packaged_corpus()) if row["text"] not in held]

@@ -7,8 +7,8 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from metaie_spacy.corpus import Item
-from metaie_spacy.fewshot import Settings, cycle
-from metaie_spacy.training import Average, trained
+from metaie_spacy.fewshot import Settings, cycle, descend
+from metaie_spacy.training import trained
 
 
 class PlainTagger:
@@ -37,33 +37,25 @@ class PlainTagger:
 
     def fit(self, items: Sequence[Item], settings: Settings, steps: Collection[int], on_step: Callable[[int], None]) -> None:
         """As `fewshot.train`: same batches, rates, averaging and frozen word vectors. `on_step` comes after each of `steps`."""
-        rng = random.Random(settings.seed)
-        batches = cycle(items, min(settings.batch_size, len(items)), rng)
-        self.model.get_input_embeddings().weight.requires_grad_(False)
-        head = [p for name, p in self.model.named_parameters() if name.startswith("classifier")]
-        body = [p for name, p in self.model.named_parameters() if not name.startswith("classifier") and p.requires_grad]
-        rates = (settings.lr, settings.lr * settings.head_scale)
-        optimizer = torch.optim.AdamW([{"params": body, "lr": rates[0]}, {"params": head, "lr": rates[1]}], weight_decay=settings.weight_decay, fused=True)
-        average, rise = Average(self.model, settings.ema), min(20, max(1, settings.steps // 10))
-        for step in range(settings.steps):
-            for group, rate in zip(optimizer.param_groups, rates):
-                group["lr"] = rate * min(1.0, (step + 1) / rise)
-            self.model.train()
+        batches = cycle(items, min(settings.batch_size, len(items)), random.Random(settings.seed))
+
+        def backward() -> float:
             part = next(batches)
             inputs, words = self.encode(part)
             loss = cross_entropy(self.model(**inputs).logits.flatten(0, 1), self.tags(part, words).flatten(), ignore_index=-100)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(trained(self.model), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-            average.update(self.model)
-            if step + 1 in steps:
-                kept = [p.detach().clone() for p in trained(self.model)]
-                average.copy_to(self.model)
-                on_step(step + 1)
-                with torch.no_grad():
-                    for parameter, value in zip(trained(self.model), kept):
-                        parameter.copy_(value)
+            return loss.item()
+
+        self.model.get_input_embeddings().weight.requires_grad_(False)
+        head = list(self.model.classifier.parameters())
+        body = trained(self.model.base_model)
+        groups = [
+            {"params": part, "lr": settings.lr * scale, "weight_decay": settings.weight_decay} for part, scale in ((body, 1.0), (head, settings.head_scale))
+        ]  # fmt: skip
+        for step, _, average in descend(self.model, groups, backward, settings):
+            if step in steps:
+                with average.in_place(self.model):
+                    on_step(step)
 
     def tags(self, items: Sequence[Item], words: torch.Tensor) -> torch.Tensor:
         """Tag of each piece: 0 = O, 1 + 2u = B and 2 + 2u = I of label u, -100 where no word begins."""

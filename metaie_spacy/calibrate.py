@@ -10,6 +10,7 @@ from spacy.util import minibatch
 from tqdm import tqdm
 
 from .corpus import own_and_absent, read_chosen
+from .doc_labels import active_pipe
 from .schema import Label, move_threshold, parse_labels, plain
 from .spans import PRF, Answer, decode, flatten
 
@@ -105,9 +106,7 @@ def calibrate(
         `r`, `f`, `spans` (predicted), `ece` (over 15 bins of equal mass), `brier`, `bins`.
     RAISES (ValueError): a bad row, no such component, or too few predicted spans.
     """
-    if name not in nlp.pipe_names:
-        raise ValueError(f"The pipeline has no component '{name}', only {nlp.pipe_names}. Give its name.")
-    pipe = nlp.get_pipe(name)
+    pipe = active_pipe(nlp, name)
     closed = None if labels is None else parse_labels(labels)
     own = {label.name: label.threshold for label in closed or () if label.threshold is not None}
     old = Rules(pipe.effective_threshold, pipe.model.shims[0].tag_threshold, own, pipe.flat)

@@ -21,6 +21,13 @@ def forget_labels(doc: Doc, name: str) -> None:
     doc.user_data.pop(("metaie_labels", name), None)
 
 
+def active_pipe(nlp: Language, name: str) -> Any:
+    """RAISES (ValueError): the pipeline does not run a component of this name."""
+    if name not in nlp.pipe_names:
+        raise ValueError(f"The pipeline has no active component '{name}', only {nlp.pipe_names}. Pass the component's name as name=...")
+    return nlp.get_pipe(name)
+
+
 def pipe_with_labels(
     nlp: Language, pairs: Iterable[tuple], *, name: str = "metaie", **pipe_kwargs
 ) -> Iterator[Any]:
@@ -35,9 +42,7 @@ def pipe_with_labels(
         component's error handler, which raises unless it was set to something else.
     RAISES (ValueError): the pipeline has no such component.
     """
-    if name not in nlp.pipe_names:
-        raise ValueError(f"The pipeline has no active component '{name}', only {nlp.pipe_names}. Pass the component's name as name=...")
-    as_tuples, pipe = pipe_kwargs.get("as_tuples", False), nlp.get_pipe(name)
+    as_tuples, pipe = pipe_kwargs.get("as_tuples", False), active_pipe(nlp, name)
 
     def docs() -> Iterator[Any]:
         for number, pair in enumerate(pairs):

@@ -9,7 +9,7 @@ from spacy.language import Language
 from tqdm import tqdm
 
 from .corpus import own_and_absent, read_chosen
-from .doc_labels import pipe_with_labels
+from .doc_labels import active_pipe, pipe_with_labels
 from .schema import parse_labels
 from .spans import PRF, exact_matches
 
@@ -51,9 +51,7 @@ def evaluate_rows(
         per text, (N, 3) in lists.
     RAISES (ValueError): no such component.
     """
-    if name not in nlp.pipe_names:
-        raise ValueError(f"The pipeline has no component '{name}', only {nlp.pipe_names}. Give its name.")
-    key = nlp.get_pipe(name).spans_key
+    key = active_pipe(nlp, name).spans_key
     names = None if labels is None else {label.name for label in parse_labels(labels)}
     gold = [{(s["start"], s["end"], s["label"]) for s in row["spans"] if names is None or s["label"] in names} for row in rows]
     pairs = [(row["text"], own_and_absent(row) if labels is None else labels) for row in rows]

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from .component import MetaIE
 from .corpus import Item, check_row, own_and_absent, read_rows, rows_to_items, survey
+from .doc_labels import active_pipe
 from .evaluate import evaluate_rows
 from .pieces import WordPieces
 from .schema import Label, parse_labels, plain, same_label
@@ -189,9 +190,7 @@ def close(options: dict, closed: Sequence[Label]) -> None:
 
 def trainable(nlp: Language, name: str) -> MetaIE:
     """RAISES (ValueError): the pipeline has no such component, or `adapt` cannot train it."""
-    if name not in nlp.pipe_names:
-        raise ValueError(f"The pipeline has no component '{name}', only {nlp.pipe_names}. Give its name.")
-    pipe = nlp.get_pipe(name)
+    pipe = active_pipe(nlp, name)
     if pipe.model.has_ref("tok2vec"):
         raise ValueError(f"'{name}' reads a tok2vec that other components may share. Train it by: python -m spacy train configs/shared_transformer.cfg")
     return pipe
@@ -291,39 +290,31 @@ def cycle(items: Sequence[Item], size: int, rng: random.Random) -> Iterator[list
 def train(
     pipe: MetaIE, batches: Iterator[list[Batch]], settings: Settings, bar: tqdm, calls: Mapping[int, Callable[[int], None]]
 ) -> None:
-    """The loop: a short warm-up, then a constant rate, with the average of the weights as the result.
-
-    calls (Mapping): step -> what is called after it.
-    """
+    """Train the component; its weights become the averaged ones. calls (Mapping): step -> what is called after it."""
     shim = pipe.model.shims[0]
     module, words = shim.module, shim.module.encoder.get_input_embeddings().weight
+
+    def backward() -> float:
+        losses = []
+        for batch in next(batches):
+            batch = batch.to(shim.device)
+            loss = tagging_loss(module(batch.texts, batch.labels, batch.asked), batch, settings.o_weight)
+            loss.backward()
+            losses.append(loss.item())
+        return losses[0]
+
     was_trained = words.requires_grad
     words.requires_grad_(False)  # half of the weights; a few texts say little about most words
     module.zero_grad(set_to_none=True)
     try:
-        optimizer = torch.optim.AdamW(parameter_groups(module, settings.lr, settings.head_scale, settings.weight_decay), fused=True)
-        average = Average(module, settings.ema)
-        for group in optimizer.param_groups:
-            group["peak"] = group["lr"]
-        for step in range(settings.steps):
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * min(1.0, (step + 1) / WARMUP)
-            module.train()
-            losses = []
-            for batch in next(batches):
-                batch = batch.to(shim.device)
-                loss = tagging_loss(module(batch.texts, batch.labels, batch.asked), batch, settings.o_weight)
-                loss.backward()
-                losses.append(loss.item())
-            torch.nn.utils.clip_grad_norm_(trained(module), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-            average.update(module)
-            bar.set_postfix_str(f"loss {losses[0]:.3f}", refresh=False)
+        groups = parameter_groups(module, settings.lr, settings.head_scale, settings.weight_decay)
+        for step, loss, average in descend(module, groups, backward, settings):
+            bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
             bar.update()
-            if step + 1 in calls:
-                with averaged(pipe, average):
-                    calls[step + 1](step + 1)
+            if step in calls:
+                with average.in_place(module):
+                    shim.forget()
+                    calls[step](step)
         average.copy_to(module)
     finally:
         bar.close()
@@ -332,22 +323,26 @@ def train(
         shim.forget()
 
 
-class averaged:
-    """A context in which the component answers with averaged weights."""
+def descend(module: torch.nn.Module, groups: list[dict], backward: Callable[[], float], settings: Settings) -> Iterator[tuple[int, float, Average]]:
+    """The loop: a short warm-up, then a constant rate, with an average of the weights beside them.
 
-    def __init__(self, pipe: MetaIE, average: Average):
-        self.shim, self.average = pipe.model.shims[0], average
-
-    def __enter__(self) -> None:
-        self.kept = [p.detach().clone() for p in trained(self.shim.module)]
-        self.average.copy_to(self.shim.module)
-        self.shim.forget()
-
-    def __exit__(self, *_) -> None:
-        with torch.no_grad():
-            for parameter, value in zip(trained(self.shim.module), self.kept):
-                parameter.copy_(value)
-        self.shim.forget()
+    groups (list[dict]): parameter groups for AdamW. backward (Callable): computes the gradient of one step, returns its loss.
+    YIELDS (tuple): after each step its number, its loss, and the average.
+    """
+    optimizer = torch.optim.AdamW(groups, fused=True)
+    average = Average(module, settings.ema)
+    for group in optimizer.param_groups:
+        group["peak"] = group["lr"]
+    for step in range(1, settings.steps + 1):
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * min(1.0, step / WARMUP)
+        module.train()
+        loss = backward()
+        torch.nn.utils.clip_grad_norm_(trained(module), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        average.update(module)
+        yield step, loss, average
 
 
 class Snapshot:

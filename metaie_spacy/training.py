@@ -1,7 +1,8 @@
 """Batches and loss, shared by the component's `update` and by `distill` (torch only)."""
 import random
 from collections import Counter
-from typing import Any, NamedTuple, Sequence
+from contextlib import contextmanager
+from typing import Any, Iterator, NamedTuple, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -255,6 +256,18 @@ class Average:
         with torch.no_grad():
             for parameter, value in zip(trained(model), self.values, strict=True) if self.values else ():
                 parameter.copy_(value)
+
+    @contextmanager
+    def in_place(self, model: nn.Module) -> Iterator[None]:
+        """A context in which the model has the averaged weights."""
+        kept = [p.detach().clone() for p in trained(model)]
+        self.copy_to(model)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for parameter, value in zip(trained(model), kept):
+                    parameter.copy_(value)
 
     def state_dict(self) -> dict:
         return {"values": self.values, "steps": self.steps}

@@ -212,7 +212,7 @@ def test_too_few_spans_are_counted_and_no_component_is_named(make_nlp, rows):
         calibrate(nlp, rows / "few.jsonl")
     with pytest.raises(ValueError, match="of the 0 texts"):
         calibrate(nlp, rows / "few.jsonl", only=_file(rows / "none.jsonl", {"id": "unknown"}))
-    with pytest.raises(ValueError, match="no component 'other'"):
+    with pytest.raises(ValueError, match="no active component 'other'"):
         calibrate(nlp, rows / "few.jsonl", name="other")
     assert np.array_equal(logits(nlp), before)  # a refusal changes nothing
     nlp.get_pipe("metaie").threshold = None

@@ -122,7 +122,7 @@ def test_spans_under_another_key(make_nlp):
 
 
 def test_components_that_cannot_be_adapted(make_nlp):
-    with pytest.raises(ValueError, match="no component 'other'"):
+    with pytest.raises(ValueError, match="no active component 'other'"):
         adapt(make_nlp(), ROWS, name="other")
     with pytest.raises(ValueError, match="held_out"):
         adapt_and_score(make_nlp(), ROWS, held_out=1.0)
