@@ -143,11 +143,13 @@ def chosen() -> list[str]:
 def generality() -> list[str]:
     """F by the weight of a label's frequency."""
     result = load("generality")
-    lines = ["| weight of log frequency | precision | recall | F1 |", "|---|---|---|---|"]
-    best = max(row["f"] for row in result["f"].values())
-    for weight, row in result["f"].items():
-        mark = "**" if row["f"] == best else ""
-        lines.append(f"| {weight} | {row['p']:.1%} | {row['r']:.1%} | {mark}{row['f']:.1%}{mark} |")
+    columns = list(result["f"].values())
+    head = " | ".join(f"{column['labels_asked']:.0f} labels asked" for column in columns)
+    lines = [f"| F1 by the weight of log frequency | {head} |", "|---|" + "---|" * len(columns)]
+    best = [max(f for name, f in column.items() if name not in ("labels_asked", "rule")) for column in columns]
+    for weight in [name for name in columns[0] if name != "labels_asked"]:
+        cells = [f"**{column[weight]:.1%}**" if column[weight] == most else f"{column[weight]:.1%}" for column, most in zip(columns, best)]
+        lines.append(f"| {'the rule' if weight == 'rule' else weight} | {' | '.join(cells)} |")
     return [*lines, "", f"{result['settings']['texts']} texts (`{result['command']}`)."]
 
 

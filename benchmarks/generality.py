@@ -23,8 +23,8 @@ from metaie_spacy.schema import generality, same_label
 from metaie_spacy.spans import Answer, exact_matches, flatten
 from metaie_spacy.training import FREQUENT as FREQUENT_FROM
 
-WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
-FREQUENT, FOREIGN, FOREIGN_WORDS = 15, 25, 3
+WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5)
+FREQUENT, FOREIGN_WORDS = 15, 3
 
 
 def log_odds(score: float) -> float:
@@ -37,7 +37,8 @@ def main() -> None:
     parser.add_argument("rows", type=Path, nargs="+", help="annotation rows (JSONL)")
     parser.add_argument("--only", type=Path, required=True, help="JSONL with the ids of the rows to score, such as distill's dev.jsonl")
     parser.add_argument("--model", default="en_metaie_sm")
-    parser.add_argument("--limit", type=int, default=600, help="rows that are scored, drawn by --seed")
+    parser.add_argument("--limit", type=int, default=400, help="rows that are scored, drawn by --seed")
+    parser.add_argument("--foreign", type=int, nargs="+", default=[25, 100, 220, 500], help="numbers of labels of other texts that each text is asked")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
@@ -48,29 +49,31 @@ def main() -> None:
             rows.append(row)
         else:
             counts.update({same_label(span["label"]) for span in row["spans"]})
-    rng = random.Random(args.seed)
-    rows = rng.sample(rows, min(len(rows), args.limit))
+    rows = random.Random(args.seed).sample(rows, min(len(rows), args.limit))
     known = {label: n for label, n in counts.items() if n >= FREQUENT_FROM}
     frequent = [label for label, _ in counts.most_common(FREQUENT)]
     foreign = sorted({label for row in rows for label in own_and_absent(row) if len(label.split()) <= FOREIGN_WORDS})
-    pairs = [(row["text"], list(dict.fromkeys([*own_and_absent(row), *frequent, *rng.sample(foreign, min(len(foreign), FOREIGN))]))) for row in rows]
     nlp = spacy.load(args.model)
     pipe = nlp.get_pipe("metaie")
     pipe.flat = False
-    docs = list(tqdm(pipe_with_labels(nlp, pairs), total=len(pairs), mininterval=5))
-    result = {"settings": {"texts": len(rows), "frequent": FREQUENT, "foreign": FOREIGN, "seed": args.seed}, "f": {}}
     gold = [{(span["start"], span["end"], span["label"]) for span in row["spans"]} for row in rows]
-    for weight in WEIGHTS:
-        found = [flat_spans(doc.spans[pipe.spans_key], weight, known) for doc in docs]
-        counted = exact_matches(gold, found)
-        result["f"][str(weight)] = {"p": counted.precision, "r": counted.recall, "f": counted.fscore}
-        print(f"{weight:4}  P {counted.precision:.3f}  R {counted.recall:.3f}  F {counted.fscore:.3f}", flush=True)
+    result = {"settings": {"texts": len(rows), "frequent": FREQUENT, "seed": args.seed}, "f": {}}
+    for number in args.foreign:
+        rng = random.Random(args.seed)
+        pairs = [(row["text"], list(dict.fromkeys([*own_and_absent(row), *frequent, *rng.sample(foreign, min(len(foreign), number))]))) for row in rows]
+        docs = list(tqdm(pipe_with_labels(nlp, pairs), total=len(pairs), mininterval=5))
+        asked = [len(labels) for _, labels in pairs]
+        found = {str(weight): [flat_spans(doc.spans[pipe.spans_key], known, weight=weight) for doc in docs] for weight in WEIGHTS}
+        found["rule"] = [flat_spans(doc.spans[pipe.spans_key], known, asked=n) for doc, n in zip(docs, asked)]
+        scores = {name: exact_matches(gold, spans).fscore for name, spans in found.items()}
+        result["f"][str(number)] = {"labels_asked": sum(asked) / len(asked)} | scores
+        print(f"{number} foreign labels: {', '.join(f'{name} {f:.1%}' for name, f in scores.items())}", flush=True)
     write_result(args.output, result, args.model, [*args.rows, args.only])
 
 
-def flat_spans(group: Iterable, weight: float, counts: dict[str, int]) -> set[tuple[int, int, str]]:
-    """The spans that stay if labels give way by `weight` times their log frequency."""
-    gives_way = generality([span.label_ for span in group], counts, weight)
+def flat_spans(group: Iterable, counts: dict[str, int], **rule: float) -> set[tuple[int, int, str]]:
+    """The spans that stay if labels give way as `schema.generality` has it."""
+    gives_way = generality([span.label_ for span in group], counts, **rule)
     answers = [
         Answer(span.label_, span.start_char, span.end_char, score, log_odds(score) - less)
         for span, score, less in zip(group, group.attrs["scores"].tolist(), gives_way)

@@ -141,7 +141,7 @@ def score_rows(
             for i, asked, tokens, logits in pipe.score_labels([doc for doc, _ in batch], wanted):
                 kept = np.flatnonzero(logits.max((0, 2)) > floor)
                 kept_labels = [asked[u] for u in kept]
-                parts[i].append(Part([label.name for label in kept_labels], tokens, logits[:, kept], pipe.generality(kept_labels)))
+                parts[i].append(Part([label.name for label in kept_labels], tokens, logits[:, kept], pipe.generality(kept_labels, len(wanted[i]))))
             for (doc, row), own in zip(batch, parts):
                 gold = {(s["start"], s["end"], s["label"]) for s in row["spans"] if names is None or s["label"] in names}
                 yield Scored(str(row["id"]).split("#")[0], gold, [(token.idx, token.idx + len(token)) for token in doc], own)

@@ -267,15 +267,15 @@ class MetaIE(TrainablePipe):
             thresholds = np.array([threshold if label.threshold is None else label.threshold for label in asked])
             tags = np.minimum(thresholds, self.model.shims[0].tag_threshold)
             names = [label.name for label in asked]
-            gives_way = self.generality(asked) if self.flat or self.set_ents else None
+            gives_way = self.generality(asked, len(wanted[i])) if self.flat or self.set_ents else None
             answers[i] += decode(logits, names, tags, tokens, least=thresholds, generality=gives_way)
         return [
             (flatten(found) if self.flat else found, [label.name for label in asked]) for found, asked in zip(answers, wanted)
         ]
 
-    def generality(self, labels: Sequence[Label]) -> np.ndarray:
-        """By how much each label gives way where `flat` or `set_ents` keeps one of overlapping spans, in log-odds, (U,)."""
-        return np.array(generality([label.query for label in labels], self.model.shims[0].label_counts))
+    def generality(self, labels: Sequence[Label], n_asked: int) -> np.ndarray:
+        """By how much each of some labels, of all that are asked, gives way where `flat` or `set_ents` keeps one of overlapping spans, in log-odds, (U,)."""
+        return np.array(generality([label.query for label in labels], self.model.shims[0].label_counts, n_asked))
 
     def score_labels(
         self, docs: list[Doc], wanted: Sequence[tuple[Label, ...]]

@@ -6,9 +6,8 @@ from typing import Any, Iterable, Mapping, NamedTuple
 
 LABEL_KEYS = ("query", "threshold", "description")
 SCHEMA_KEYS = ("labels", "threshold", "flat", "set_ents")
-
-
-GIVES_WAY = 0.5  # of its log frequency is what a label concedes; chosen on the corpus's dev split, see docs/benchmark.md
+# What a label concedes of its log frequency, where so many are asked at most; chosen on the corpus's dev split, see docs/benchmark.md.
+GIVES_WAY, AMONG = 0.5, 40
 
 
 def same_label(label: str) -> str:
@@ -16,14 +15,17 @@ def same_label(label: str) -> str:
     return " ".join(label.lower().split())
 
 
-def generality(queries: Iterable[str], counts: Mapping[str, int], weight: float = GIVES_WAY) -> list[float]:
+def generality(queries: Iterable[str], counts: Mapping[str, int], asked: int = 1, weight: float = GIVES_WAY) -> list[float]:
     """By how much each label gives way where spans of several labels overlap and only one may stay, in log-odds.
 
-    "person" and "politician" may both be right of one span, and the rarer label says more.
+    "person" and "politician" may both be right of one span, and the rarer label says more. Among
+    hundreds of labels, though, some rare one is found by chance almost everywhere.
 
     counts (Mapping): how often the training corpus had each frequent label, by `same_label`; others
-        give way to none. weight (float): of the logarithm of that.
+        give way to none. asked (int): how many labels the text is asked in all. weight (float): of
+        the logarithm of the count, if at most 40 are asked; it falls as 40 / asked.
     """
+    weight *= min(1.0, AMONG / max(1, asked))
     return [weight * math.log1p(counts.get(same_label(query), 0) / 10) for query in queries]
 
 

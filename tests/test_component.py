@@ -532,3 +532,12 @@ def test_flat_prefers_the_label_that_was_rarer_in_the_corpus(make_nlp):
     assert "person" in winners() and winners() != first
     pipe.flat, pipe.set_ents = False, True
     assert winners() and "person" in winners()
+
+
+def test_flat_counts_the_labels_of_all_passes(make_nlp, monkeypatch):
+    nlp = make_nlp([f"label {i}" for i in range(60)], flat=True, model={"label_budget": 32})
+    pipe = nlp.get_pipe("metaie")
+    seen, generality = [], type(pipe).generality
+    monkeypatch.setattr(type(pipe), "generality", lambda self, labels, n: seen.append((len(labels), n)) or generality(self, labels, n))
+    nlp("Ada Lovelace met Charles Babbage.")
+    assert len(seen) > 1 and sum(part for part, _ in seen) == 60 and {n for _, n in seen} == {60}

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from metaie_spacy.model import split_windows
+from metaie_spacy.schema import generality
 from metaie_spacy.spans import Answer, decode, exact_matches, flatten
 
 
@@ -113,3 +114,10 @@ def test_general_labels_give_way_to_specific_ones():
     assert person.score > politician.score and flatten([person, politician]) == [politician]
     a, b = decode(logits, ["person", "politician"], np.full(2, 0.5), [0])
     assert flatten([a, b]) == [a] and flatten([b]) == [b]
+
+
+def test_labels_give_way_less_the_more_are_asked():
+    counts = {"person": 5000}
+    few, many = generality(["Person", "politician"], counts, 40), generality(["Person", "politician"], counts, 400)
+    assert few == generality(["person", "politician"], counts, 2) and few[0] > 3 and few[1] == 0
+    assert many == [pytest.approx(few[0] / 10), 0]
