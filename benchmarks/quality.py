@@ -31,6 +31,7 @@ import yaml
 from ie_data import Dataset, read_dataset
 from provenance import run_facts
 
+from metaie_spacy.encoder import saved_config
 from metaie_spacy.evaluate import evaluate_rows, scores_of
 from metaie_spacy.fewshot import Settings, adapt, tokens_of
 from metaie_spacy.model import find_source
@@ -48,7 +49,7 @@ class Model:
         self.encoder, self.seed = encoder, seed
         self.weights = source_of(spec["weights"], starts) if "weights" in spec else None
         self.is_tagger = spec.get("head") == "plain" and task != "RE"
-        self.architecture = "CrossEncoder" if spec.get("head") == "plain" else "LabelToSpan"
+        self.head = "CrossEncoder" if spec.get("head") == "plain" else "LabelToSpan"
         self.nlp = spacy.blank("en") if self.is_tagger else self.pipeline()
 
     def pipeline(self) -> spacy.Language:
@@ -59,8 +60,12 @@ class Model:
         torch.manual_seed(self.seed)  # of a fresh head
         nlp = spacy.blank("en")
         # The format that "auto" takes is found by a race, which may end otherwise on a busy machine.
-        architecture = {"@architectures": f"metaie-spacy.{self.architecture}.v1", "name": self.encoder, "compute_dtype": "float32"}
-        nlp.add_pipe("metaie", config={"weights": self.weights and str(self.weights), "model": architecture})
+        config = {"@architectures": f"metaie-spacy.{self.head}.v1", "name": self.encoder, "compute_dtype": "float32"}
+        if self.weights is not None:
+            saved = saved_config(self.weights).metaie
+            config |= {"@architectures": f"metaie-spacy.{saved['architecture']}.v1"}
+            config |= {"text_sees_labels": saved["text_sees_labels"]} if saved["architecture"] == "LabelToSpan" else {}
+        nlp.add_pipe("metaie", config={"weights": self.weights and str(self.weights), "model": config})
         if self.weights is None:
             nlp.initialize()
         return nlp

@@ -19,7 +19,8 @@ import ie_data  # noqa: E402
 import quality  # noqa: E402
 import starts  # noqa: E402
 
-from metaie_spacy.corpus import is_dev  # noqa: E402
+from metaie_spacy.corpus import blank_tokenizer, is_dev  # noqa: E402
+from metaie_spacy.distill import Settings, distill  # noqa: E402
 from metaie_spacy.evaluate import bootstrap_sums, f_interval, scores_of  # noqa: E402
 
 NER = {"task": "NER", "map": {"PER": {"label": "Person", "kind": "entity"}, "LOC": {"label": "Place", "kind": "entity"}, "AIR": {"label": "Airline", "kind": "entity"}}}
@@ -111,6 +112,19 @@ def test_a_cell_learns_and_says_what_it_stands_on(tmp_path, encoders, head, task
     assert "Ada" not in json.dumps(result)  # no text of a benchmark goes into a result file
     several = quality.run_cell(cell | {"steps": [5, 20], "limit": 2}, options)
     assert set(several["f_by_steps"]) == {"5", "20"} and several["texts"] == 2
+
+
+@pytest.mark.parametrize("changes", [{"architecture": "CrossEncoder"}, {"text_sees_labels": False}])
+def test_weights_of_any_architecture_are_scored(tmp_path, encoders, changes):
+    folder = dataset(tmp_path / "made")
+    rows = tmp_path / "rows.jsonl"
+    srsly.write_jsonl(rows, [{"id": str(i), **row("Ada flew.", [("Ada", "person")])} for i in range(20)])
+    settings = Settings(encoder=encoders["bert"], steps=1, batch_size=4, **changes)
+    distill({str(rows): 1.0}, tmp_path / "start", settings, tokenize=blank_tokenizer())
+    options = {"data": str(tmp_path), "starts": str(tmp_path), "encoder": encoders["bert"], "threads": 1, "workers": 1}
+    cell = {"group": "zero", "model": "m", "spec": {"weights": "start/model"}, "dataset": folder.name, "split": "test", "shots": 0, "seed": 0, "lr": None, "steps": [0], "limit": 0}
+    result = quality.run_cell(cell, options)
+    assert result["texts"] == len(result["counts"]["tp"].split()) > 0 and 0 <= result["f"] <= 1
 
 
 def test_cells_that_are_done_are_not_run_again(tmp_path, encoders):
