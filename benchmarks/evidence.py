@@ -117,7 +117,7 @@ def few_shot() -> list[str]:
         *lines, "", "![F1 of each start after five examples a label](few_shot.svg)", "",
         f"± is the standard deviation over seeds (of each: {seeds}). The intervals cover the choice of test texts and of seeds, not that of the few-shot sentences",
         "nor of the distillation, of which there is one each.",
-        f"One adaptation took {np.median(seconds):.0f} s in the median and {max(seconds):.0f} s at most, with {' or '.join(map(str, threads))} thread(s), beside another process on two cores.",
+        f"One adaptation took {np.median(seconds):.0f} s in the median and {max(seconds):.0f} s at most, with {' or '.join(map(str, threads))} thread(s), beside other processes on two cores.",
     ]  # fmt: skip
 
 
