@@ -110,7 +110,7 @@ def few_shot() -> list[str]:
                 point = mean[winner, title] - mean[other, title]
                 parts.append(f"{point * 100:+.1f} ({interval(*np.quantile(lead, (0.025, 0.975)))})")
             lines.append(f"| {NAMES[winner]} before {NAMES[other]} | {' | '.join(parts)} |")
-    runs = [cell for (model, _), part in found.items() for cell in part if model in models]
+    runs = [cell for part in found.values() for cell in part]
     seconds, threads = [cell["adapt_seconds"] for cell in runs], sorted({cell["threads"] for cell in runs})
     seeds = ", ".join(f"{NAMES[model]} {len(found[model, EIGHT[0]])}" for model in models)
     return [
