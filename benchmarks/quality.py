@@ -31,10 +31,9 @@ import yaml
 from ie_data import Dataset, read_dataset
 from provenance import run_facts
 
-from metaie_spacy.encoder import saved_config
 from metaie_spacy.evaluate import evaluate_rows, scores_of
 from metaie_spacy.fewshot import Settings, adapt, tokens_of
-from metaie_spacy.model import find_source
+from metaie_spacy.model import architecture_of, find_source
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -60,11 +59,8 @@ class Model:
         torch.manual_seed(self.seed)  # of a fresh head
         nlp = spacy.blank("en")
         # The format that "auto" takes is found by a race, which may end otherwise on a busy machine.
-        config = {"@architectures": f"metaie-spacy.{self.head}.v1", "name": self.encoder, "compute_dtype": "float32"}
-        if self.weights is not None:
-            saved = saved_config(self.weights).metaie
-            config |= {"@architectures": f"metaie-spacy.{saved['architecture']}.v1"}
-            config |= {"text_sees_labels": saved["text_sees_labels"]} if saved["architecture"] == "LabelToSpan" else {}
+        block = architecture_of(str(self.weights)) if self.weights is not None else {"@architectures": f"metaie-spacy.{self.head}.v1"}
+        config = block | {"name": self.encoder, "compute_dtype": "float32"}
         nlp.add_pipe("metaie", config={"weights": self.weights and str(self.weights), "model": config})
         if self.weights is None:
             nlp.initialize()

@@ -185,12 +185,11 @@ def assemble(
     meta: Optional[Path] = typer.Option(None, help="JSON that is merged into meta.json"),
     include: list[Path] = typer.Option([], help="A file to put into the package, such as NOTICE; may be repeated"),
     save_dtype: str = typer.Option("float16", help="float16 or float32"),
-    architecture: str = typer.Option("LabelToSpan", help="LabelToSpan or CrossEncoder"),
 ) -> None:
     """Write trained weights as a spaCy pipeline."""
     from .assemble import assemble as run
 
-    run(weights, output, lang=lang, name=name, meta=meta, include=include, save_dtype=save_dtype, architecture=architecture)
+    run(weights, output, lang=lang, name=name, meta=meta, include=include, save_dtype=save_dtype)
 
 
 @app.command()

@@ -22,7 +22,6 @@ def assemble(
     meta: str | Path | None = None,
     include: Iterable[str | Path] = (),
     save_dtype: str = "float16",
-    architecture: str = "LabelToSpan",
     encoder: str = ENCODER,
 ) -> None:
     """Write a pipeline with one `metaie` component.
@@ -31,11 +30,13 @@ def assemble(
     output (Path): takes the pipeline. name (str): the package's name without the language.
     meta (Path | None): JSON that is merged into the pipeline's meta.json (version, licence, sources ...).
     include (Iterable[Path]): files that the package carries; NOTICE also becomes LICENSES_SOURCES.
-    save_dtype (str): "float16" or "float32". architecture, encoder (str): what the weights were trained with.
+    save_dtype (str): "float16" or "float32". encoder (str): what the weights were trained with.
     RAISES (ValueError): no such weights.
     """
+    from .model import architecture_of
+
     nlp = spacy.blank(lang)
-    model = {"@architectures": f"metaie-spacy.{architecture}.v1", "name": encoder, "save_dtype": save_dtype}
+    model = architecture_of(str(weights)) | {"name": encoder, "save_dtype": save_dtype}
     pipe = nlp.add_pipe("metaie", config={"weights": f"{lang}_{name}", "model": model})
     pipe.load_from(str(weights))
     nlp.meta.update({"name": name} | (srsly.read_json(meta) if meta else {}))

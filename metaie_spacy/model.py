@@ -1,8 +1,9 @@
 """Architectures: the torch modules as thinc models, and the batches that they predict in."""
+import json
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Callable, Collection, Iterator, Sequence
+from typing import Any, Callable, Collection, Iterator, Sequence
 
 import numpy as np
 import srsly
@@ -10,6 +11,7 @@ import torch
 from spacy.tokens import Doc
 from thinc.api import ArgsKwargs, Config, Model, torch2xp, xp2torch
 
+from .encoder import saved_config
 from .heads import CrossEncoder, LabelToSpan
 from .pieces import WordPieces
 from .precision import COMPUTE_DTYPES
@@ -225,9 +227,44 @@ def load_weights(model: Model, source: str, *, labels_only: bool = False) -> Non
     """
     shim, path = model.shims[0], find_source(source)
     labels_only = labels_only and bool(model.has_ref("tok2vec"))
-    if (path / "model.safetensors").exists() and not (path / "meta.json").exists():
+    if _is_bare(path):
         shim.load_directory(path, labels_only=labels_only)
         return
+    name, block = _component(path)
+    _warn_of_other_encoder(shim.name, block, source)
+    content = (path / name / "model").read_bytes()
+    message = srsly.msgpack_loads(content)
+    if len(message["nodes"]) > 1:  # with a tok2vec of its own
+        model.from_bytes(content)
+    else:
+        shim.from_bytes(message["shims"][0][0], labels_only=labels_only)
+
+
+def architecture_of(source: str) -> dict[str, Any]:
+    """The architecture that weights were trained with, as a block of a config: "@architectures", and what must be equal.
+
+    source (str): a package, a pipeline directory, or what `distill` wrote as `model/`.
+    RAISES (ValueError): it is none of these, or is damaged.
+    """
+    path = find_source(source)
+    if not _is_bare(path):
+        block = _component(path)[1]
+        return {key: block[key] for key in ("@architectures", "text_sees_labels") if key in block}
+    try:
+        saved = saved_config(path).metaie
+        block = {"@architectures": f"metaie-spacy.{saved['architecture']}.v1"}
+        return block | ({"text_sees_labels": saved["text_sees_labels"]} if saved["architecture"] == "LabelToSpan" else {})
+    except (OSError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f"The metaie model in '{path}' is damaged: config.json: {error}") from error
+
+
+def _is_bare(path: Path) -> bool:
+    """Whether `distill` wrote the directory; if not, it may be a pipeline."""
+    return (path / "model.safetensors").exists() and not (path / "meta.json").exists()
+
+
+def _component(path: Path) -> tuple[str, dict[str, Any]]:
+    """Name of a saved pipeline's `metaie` component, and its block of the model."""
     config = path / "config.cfg"
     if not config.exists():
         raise ValueError(f"'{path}' is neither a spaCy pipeline nor a directory written by 'metaie_spacy distill'.")
@@ -235,13 +272,7 @@ def load_weights(model: Model, source: str, *, labels_only: bool = False) -> Non
     names = [name for name, block in components.items() if block.get("factory") == "metaie"]
     if not names or not (path / names[0] / "model").exists():
         raise ValueError(f"The pipeline in '{path}' has no 'metaie' component with weights.")
-    _warn_of_other_encoder(shim.name, components[names[0]].get("model", {}), source)
-    content = (path / names[0] / "model").read_bytes()
-    message = srsly.msgpack_loads(content)
-    if len(message["nodes"]) > 1:  # with a tok2vec of its own
-        model.from_bytes(content)
-    else:
-        shim.from_bytes(message["shims"][0][0], labels_only=labels_only)
+    return names[0], components[names[0]].get("model", {})
 
 
 def _warn_of_other_encoder(name: str, block: dict, source: str) -> None:

@@ -162,14 +162,24 @@ def test_label_encoder_of_calibrated_weights_starts_a_shared_transformer_uncalib
     assert other.get_pipe("metaie").model.shims[0].module.bias.tolist() == pytest.approx([-2.0, -2.0])
 
 
-def test_assembled_package_keeps_the_calibration(make_nlp, encoders, tmp_path):
-    nlp = make_nlp(LABELS)
+@pytest.mark.parametrize("kind", [{}, {"model": {"text_sees_labels": False}}, {"architecture": "CrossEncoder"}])
+def test_assembled_package_keeps_the_architecture_and_the_calibration(make_nlp, encoders, tmp_path, kind):
+    nlp = make_nlp(LABELS, **kind)
     nlp.get_pipe("metaie").calibrate(2.0, -0.5, 0.2, 0.1)
     nlp.to_disk(tmp_path / "weights")
     assemble(tmp_path / "weights", tmp_path / "out", encoder=encoders["bert"], save_dtype="float32")
     again = spacy.load(tmp_path / "out")
     assert again.get_pipe("metaie").effective_threshold == 0.2
     assert np.allclose(logits(again), logits(nlp), atol=1e-5)
+
+
+@pytest.mark.parametrize("content", ["{", '{"model_type": "bert", "metaie": {}}', None])
+def test_weights_whose_config_is_damaged_are_not_assembled(tmp_path, content):
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    if content:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match="is damaged: config.json"):
+        assemble(tmp_path, tmp_path / "out")
 
 
 def test_calibration_of_the_packaged_model_makes_scores_honest(rows, tmp_path):
