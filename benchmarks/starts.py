@@ -75,7 +75,7 @@ def main() -> None:
             "sha256": hashlib.sha256(source.read_bytes()).hexdigest(), "rows": len(rows), "train_rows": sum(not is_dev(row["id"], Settings.dev_share, args.seed) for row in rows), "spans": sum(len(row["spans"]) for row in rows),
             "labels": len({span["label"] for row in rows for span in row["spans"]}),
         }  # fmt: skip
-    settings = Settings(encoder=args.encoder, epochs=args.epochs, steps=args.steps, lr=args.lr, seed=args.seed, **OPTIONS.get(args.start, {}))
+    settings = Settings(encoder=args.encoder, epochs=args.epochs, steps=args.steps, lr=args.lr, seed=args.seed, **{"text_sees_labels": True, **OPTIONS.get(args.start, {})})
     result = distill(corpus, folder, settings, tokenize=blank_tokenizer())
     result |= {"start": args.start, "files": facts, "epochs": None if args.steps else args.epochs, "lr": args.lr, "batch_size": settings.batch_size, "seed": args.seed}
     result |= run_facts(("metaie-spacy", "torch", "transformers"))

@@ -148,7 +148,7 @@ def distill(
     output: Path = typer.Option(..., help="Takes the weights, the checkpoint and the log; the same call resumes"),
     encoder: str = typer.Option("sentence-transformers/all-MiniLM-L6-v2", help="Hugging Face name or directory"),
     architecture: str = typer.Option("LabelToSpan", help="LabelToSpan or CrossEncoder"),
-    text_sees_labels: bool = typer.Option(True, help="Whether a text's states depend on the labels asked"),
+    text_sees_labels: Optional[bool] = typer.Option(None, help="Whether a text's states depend on the labels asked"),
     init_from: str = typer.Option("", help="The model/ directory of an earlier run, to go on from its weights with a new schedule"),
     lang: str = typer.Option("en", help="Language of the tokenizer"),
     epochs: float = typer.Option(4.0, help="Passes over the corpus"),

@@ -34,7 +34,7 @@ scorer = {"@scorers":"metaie-spacy.scorer.v1"}
 [metaie.model]
 @architectures = "metaie-spacy.LabelToSpan.v1"
 name = "sentence-transformers/all-MiniLM-L6-v2"
-text_sees_labels = true
+text_sees_labels = null
 dropout = 0.1
 window = 96
 overlap = 32

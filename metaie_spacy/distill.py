@@ -37,6 +37,8 @@ class Settings:
     encoder (str): a Hugging Face name or directory. architecture (str): LabelToSpan or CrossEncoder.
     init_from (str): the `model/` of an earlier run, to go on from its weights with a new schedule;
         "": start from the encoder's own.
+    text_sees_labels (bool | None): whether a text's states depend on the labels asked; None: as in the
+        weights of `init_from`, without any `encoder.TEXT_SEES_LABELS`.
     epochs (float): passes over the corpus. steps (int): optimizer steps instead; 0: what `epochs` need.
     batch_size (int): texts of one step on one device.
     lr (float): peak learning rate of the encoder; the head's is `lr * head_scale`.
@@ -51,7 +53,7 @@ class Settings:
     encoder: str
     architecture: str = "LabelToSpan"
     init_from: str = ""
-    text_sees_labels: bool = True
+    text_sees_labels: bool | None = None
     epochs: float = 4
     steps: int = 0
     batch_size: int = 16
@@ -155,7 +157,8 @@ def start_model(settings: Settings) -> tuple[PackedEncoder, WordPieces]:
         return architecture.from_pretrained(settings.encoder, options), pieces
     config = saved_config(path)
     found = (config.metaie.get("architecture"), config.metaie["text_sees_labels"])
-    if found != (settings.architecture, settings.text_sees_labels):
+    options["text_sees_labels"] = found[1] if settings.text_sees_labels is None else settings.text_sees_labels
+    if found != (settings.architecture, options["text_sees_labels"]):
         raise ValueError(f"init_from: '{path}' holds (architecture, text_sees_labels) = {found}. Train with the same.")
     config.metaie = {**config.metaie, **options}
     model = architecture.from_config(config)
@@ -237,7 +240,7 @@ class Run:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def model_options(pieces: WordPieces, *, text_sees_labels: bool = True, dropout: float = 0.1) -> dict:
+def model_options(pieces: WordPieces, *, text_sees_labels: bool | None, dropout: float = 0.1) -> dict:
     """`config.metaie`: everything that rebuilds the head."""
     return {
         "text_sees_labels": text_sees_labels, "head_inner": 512, "head_width": 256, "dropout": dropout,

@@ -16,6 +16,7 @@ from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, PretrainedConfig
 from .pieces import N_SHAPES
 
 FAMILIES = ("bert", "electra", "roberta", "xlm-roberta", "camembert")
+TEXT_SEES_LABELS = True  # of what is trained from an encoder's own weights, unless it is set
 POSITION_OFFSET = ("roberta", "xlm-roberta", "camembert")  # their position 0 is padding_idx + 1
 
 
@@ -119,12 +120,14 @@ class PackedEncoder(nn.Module):
         """The encoder's published weights under a fresh head.
 
         name (str): a Hugging Face name or a directory.
-        options (dict): becomes `config.metaie`.
+        options (dict): becomes `config.metaie`; where its text_sees_labels is None, `TEXT_SEES_LABELS`.
         RAISES (ValueError): the encoder's family is not supported.
         """
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         check_family(config)
         config.metaie = dict(options)
+        if config.metaie.get("text_sees_labels", False) is None:
+            config.metaie["text_sees_labels"] = TEXT_SEES_LABELS
         model = cls(config)
         source = AutoModel.from_pretrained(name, torch_dtype=torch.float32, trust_remote_code=False).state_dict()
         own = model.encoder.state_dict()

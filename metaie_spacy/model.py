@@ -3,7 +3,7 @@ import json
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Callable, Collection, Iterator, Sequence
+from typing import Any, Callable, Collection, Iterator, Optional, Sequence
 
 import numpy as np
 import srsly
@@ -23,7 +23,7 @@ MAX_SPREAD = 16  # different label sets that one batch mixes
 
 def build_label_to_span(
     name: str,
-    text_sees_labels: bool = True,
+    text_sees_labels: Optional[bool] = None,
     dropout: float = 0.1,
     window: int = 96,
     overlap: int = 32,
@@ -33,10 +33,11 @@ def build_label_to_span(
     save_dtype: str = "float32",
     compute_dtype: str = "auto",
 ) -> Model:
-    """`metaie-spacy.LabelToSpan.v1`: every label is encoded once and attended to by all texts.
+    """`metaie-spacy.LabelToSpan.v1`: every label is encoded once for all texts, which may attend to it.
 
     name (str): Hugging Face name or directory of the encoder that training starts from.
-    text_sees_labels (bool): whether a text's states depend on the labels asked.
+    text_sees_labels (bool | None): whether a text's states depend on the labels asked. None: as the weights
+        that are loaded; a training from the encoder's own weights takes `encoder.TEXT_SEES_LABELS`.
     dropout (float): of the hidden states and heads, while training.
     window (int): most pieces of one pass over a text; longer texts are read in overlapping windows.
         Best near the length of the training passages: what lies beyond was not learned.

@@ -201,7 +201,7 @@ class MetaIEShim(HFShim):
             saved.update(wanted)
             state = {key: value for key, value in state.items() if not key.startswith("token_head.")}
         for key in ("architecture", "text_sees_labels"):
-            if key in wanted and saved.get(key) != wanted[key]:  # a CrossEncoder has no text_sees_labels
+            if wanted.get(key) not in (None, saved.get(key)):  # None: as the weights; a CrossEncoder has no text_sees_labels
                 raise ValueError(
                     f"The weights in {source} have {key} = {saved.get(key)}, but the config asks for {wanted[key]}. "
                     "Change [components.metaie.model] or 'weights', or train the component first."

@@ -296,8 +296,20 @@ def test_weights_of_another_architecture_are_refused(make_nlp, tmp_path):
     with pytest.raises(ValueError, match="architecture = CrossEncoder, but the config asks for LabelToSpan"):
         make_nlp().get_pipe("metaie").load_from(str(tmp_path))
     make_nlp(model={"text_sees_labels": False}).to_disk(tmp_path / "blind")
-    with pytest.raises(ValueError, match="text_sees_labels"):
-        make_nlp().get_pipe("metaie").load_from(str(tmp_path / "blind"))
+    with pytest.raises(ValueError, match="text_sees_labels = False, but the config asks for True"):
+        make_nlp(model={"text_sees_labels": True}).get_pipe("metaie").load_from(str(tmp_path / "blind"))
+
+
+@pytest.mark.parametrize("sees", [True, False])
+def test_texts_see_labels_as_the_weights_have_it(make_nlp, tmp_path, sees):
+    nlp = make_nlp(model={"text_sees_labels": sees})
+    nlp.to_disk(tmp_path)
+    other = make_nlp()
+    other.get_pipe("metaie").load_from(str(tmp_path))
+    assert other.get_pipe("metaie").model.shims[0].module.options["text_sees_labels"] is sees
+    other.to_disk(tmp_path / "again")
+    again = spacy.load(tmp_path / "again")
+    assert scored(again(SENTENCES[0])) == scored(nlp(SENTENCES[0])) == scored(other(SENTENCES[0]))
 
 
 def test_examples_without_the_spans_key_are_refused(make_nlp):

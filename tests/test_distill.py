@@ -2,6 +2,7 @@
 import json
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from metaie_spacy.assemble import average
 from metaie_spacy.corpus import Item, blank_tokenizer
 from metaie_spacy.distill import Settings, batch_stream, distill, ramp
 from metaie_spacy.heads import LabelToSpan
+from metaie_spacy.model import architecture_of
 from metaie_spacy.training import recased
 
 
@@ -104,13 +106,13 @@ def test_learning_rate_warms_up_and_decays_to_nothing():
 
 
 def test_a_run_goes_on_from_the_weights_of_another_and_runs_are_averaged(corpus, tmp_path, encoders):
-    assert run(corpus, tmp_path / "first", encoders, steps=2)["steps"] == 2
+    assert run(corpus, tmp_path / "first", encoders, steps=2, text_sees_labels=True)["steps"] == 2
     start = str(tmp_path / "first" / "model")
     for seed in (1, 2):
         run(corpus, tmp_path / f"on{seed}", encoders, steps=2, init_from=start, lr=1e-9, seed=seed, dev_share=0.0)
         first, second = weights(tmp_path / "first"), weights(tmp_path / f"on{seed}")
         assert all(torch.allclose(first[key], second[key], atol=1e-6) for key in first if key != "bias")
-    run(corpus, tmp_path / "other", encoders, steps=3, lr=1e-2)
+    run(corpus, tmp_path / "other", encoders, steps=3, lr=1e-2, text_sees_labels=True)
     folders = [tmp_path / "first" / "model", tmp_path / "other" / "model"]
     average(folders, tmp_path / "mean" / "model")
     mean, parts = weights(tmp_path / "mean"), [weights(folder.parent) for folder in folders]
@@ -122,9 +124,12 @@ def test_a_run_goes_on_from_the_weights_of_another_and_runs_are_averaged(corpus,
     average(folders, folders[0])  # in place of one of them
     assert all(torch.equal(weights(tmp_path / "first")[key], mean[key]) for key in mean)
     run(corpus, tmp_path / "blind", encoders, steps=1, text_sees_labels=False)
+    blind = str(tmp_path / "blind" / "model")
+    run(corpus, tmp_path / "blind_on", encoders, steps=1, init_from=blind, dev_share=0.0)
+    assert architecture_of(str(tmp_path / "blind_on" / "model")) == architecture_of(blind) != architecture_of(str(tmp_path / "on1" / "model"))
     for bad, message in (
         (folders[:1], "nothing to average"),
-        ([folders[0], tmp_path / "blind" / "model"], "do not fit"),
+        ([folders[0], Path(blind)], "do not fit"),
         ([folders[0], tmp_path], "lacks model.safetensors"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -132,7 +137,7 @@ def test_a_run_goes_on_from_the_weights_of_another_and_runs_are_averaged(corpus,
     with pytest.raises(ValueError, match="init_from: .* no model.safetensors"):
         run(corpus, tmp_path / "bad1", encoders, init_from=str(tmp_path), dev_share=0.0)
     with pytest.raises(ValueError, match="Train with the same"):
-        run(corpus, tmp_path / "bad2", encoders, init_from=start, text_sees_labels=False, dev_share=0.0)
+        run(corpus, tmp_path / "bad2", encoders, init_from=blind, text_sees_labels=True, dev_share=0.0)
     with pytest.raises(ValueError, match="dev rows of the earlier run"):
         run(corpus, tmp_path / "bad3", encoders, init_from=start)
     with pytest.raises(ValueError, match="recase must be a share"):
