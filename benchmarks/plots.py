@@ -4,7 +4,7 @@ from pathlib import Path
 import evidence
 import numpy as np
 
-COLORS = ("#9a9a9a", "#c98b2b", "#3f7fb5", "#2a8a57", "#7b4fa3", "#b0485a")
+COLORS = ("#9a9a9a", "#c98b2b", "#3f7fb5", "#2a8a57", "#7b4fa3")
 
 
 def few_shot(path: Path) -> None:

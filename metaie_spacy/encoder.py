@@ -16,7 +16,7 @@ from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, PretrainedConfig
 from .pieces import N_SHAPES
 
 FAMILIES = ("bert", "electra", "roberta", "xlm-roberta", "camembert")
-TEXT_SEES_LABELS = True  # of what is trained from an encoder's own weights, unless it is set
+TEXT_SEES_LABELS = False  # of what is trained from an encoder's own weights, unless it is set (docs/benchmark.md compares)
 POSITION_OFFSET = ("roberta", "xlm-roberta", "camembert")  # their position 0 is padding_idx + 1
 
 

@@ -312,6 +312,14 @@ def test_texts_see_labels_as_the_weights_have_it(make_nlp, tmp_path, sees):
     assert scored(again(SENTENCES[0])) == scored(nlp(SENTENCES[0])) == scored(other(SENTENCES[0]))
 
 
+def test_new_weights_do_not_see_labels_unless_told_to(make_nlp):
+    """What a label finds does not depend on the others, and no keys and values are kept of it."""
+    nlp = make_nlp(["person"])
+    shim = nlp.get_pipe("metaie").model.shims[0]
+    assert shim.module.options["text_sees_labels"] is False and len(shim.encode_labels(["person"]).kv) == 0
+    assert len(make_nlp(model={"text_sees_labels": True}).get_pipe("metaie").model.shims[0].encode_labels(["person"]).kv) > 0
+
+
 def test_examples_without_the_spans_key_are_refused(make_nlp):
     nlp = make_nlp(())
     examples = [annotated(nlp, *TRAIN[0], key="sc")]
