@@ -112,12 +112,14 @@ def few_shot() -> list[str]:
             lines.append(f"| {NAMES[winner]} before {NAMES[other]} | {' | '.join(parts)} |")
     runs = [cell for part in found.values() for cell in part]
     seconds, threads = [cell["adapt_seconds"] for cell in runs], sorted({cell["threads"] for cell in runs})
+    alone = [cell["adapt_seconds"] for (cell,) in cells(5, "alone").values()]
     seeds = ", ".join(f"{NAMES[model]} {len(found[model, EIGHT[0]])}" for model in models)
     return [
         *lines, "", "![F1 of each start after five examples a label](few_shot.svg)", "",
         f"± is the standard deviation over seeds (of each: {seeds}). The intervals cover the choice of test texts and of seeds, not that of the few-shot sentences",
         "nor of the distillation, of which there is one each.",
         f"One adaptation took {np.median(seconds):.0f} s in the median and {max(seconds):.0f} s at most, with {' or '.join(map(str, threads))} thread(s), beside other processes on two cores.",
+        *([f"With both cores for itself (`benchmarks/alone.yml`), one of `en_metaie_sm` took {np.median(alone):.0f} s in the median and {max(alone):.0f} s at most."] if alone else []),
     ]  # fmt: skip
 
 
