@@ -182,35 +182,48 @@ def errors() -> list[str]:
     return [*lines, "", f"First {result['settings']['texts']} texts of each dataset (`{result['command']}`)."]
 
 
-def short_runs() -> list[dict]:
-    """The starting points of equal steps or time: how they were trained, and mean zero-shot F1."""
-    found, runs = cells(0, "short/cells"), []
-    for path in sorted((RESULTS / "short" / "starts").glob("*.json")):
+def scored_starts(starts: str, folder: str) -> dict[str, dict]:
+    """The starting points that have all zero-shot cells: how they were trained, mean F1 and time of the cells; by name.
+
+    starts, folder (str): of the starting points' figures and of their cells, in the results.
+    """
+    found, runs = cells(0, folder), {}
+    for path in sorted((RESULTS / starts).glob("*.json")):
         start = json.loads(path.read_text(encoding="utf8"))
         name = start["start"]
         if all((name, dataset) in found for dataset in (*NER6, *CROSSNER)):
             means = [np.mean([found[name, dataset][0]["f"] for dataset in names]) for names in (NER6, CROSSNER)]
             seconds = sum(found[name, dataset][0]["score_seconds"] for dataset in (*NER6, *CROSSNER))
-            runs.append(start | {"ner": means[0], "crossner": means[1], "score_seconds": seconds, "train_rows": sum(file["train_rows"] for file in start["files"].values())})
+            runs[name] = start | {"ner": means[0], "crossner": means[1], "score_seconds": seconds}
     return runs
+
+
+def short_runs() -> dict[str, dict]:
+    """The starting points of equal steps or time."""
+    return scored_starts("short/starts", "short/cells")
+
+
+def train_rows(run: dict) -> int:
+    """Texts that a starting point was trained on."""
+    return sum(file["train_rows"] for file in run["files"].values())
 
 
 def sizes() -> list[str]:
     """F by the share of the corpus."""
-    runs = {run["start"]: run for run in short_runs()}
+    runs = short_runs()
     wanted = [name for name in ("metaie_16th", "metaie_4th", "metaie") if name in runs]
     if len(wanted) < 3:
         return ["Not measured yet."]
     lines = ["| corpus | texts trained on | steps | F1 on the dev texts of all | zero-shot NER (6) | zero-shot CrossNER (3) |", "|---|---|---|---|---|---|"]
     for name, share in zip(wanted, ("1/16", "1/4", "all")):
         run = runs[name]
-        lines.append(f"| {share} | {run['train_rows']:,} | {run['steps']:,} | {run['dev_f']:.1%} | {run['ner']:.1%} | {run['crossner']:.1%} |")
+        lines.append(f"| {share} | {train_rows(run):,} | {run['steps']:,} | {run['dev_f']:.1%} | {run['ner']:.1%} | {run['crossner']:.1%} |")
     return [*lines, "", "![F1 against corpus size](corpus_size.svg)"]
 
 
 def architectures() -> list[str]:
     """F of the architectures at equal training time."""
-    runs = {run["start"]: run for run in short_runs()}
+    runs = short_runs()
     titles = {"metaie": "`LabelToSpan`, `text_sees_labels = true`, as `en_metaie_sm`", "blind": "`LabelToSpan`, `text_sees_labels = false`, the default", "cross": "`CrossEncoder`, one pass per label"}
     if not all(name in runs for name in titles):
         return ["Not measured yet."]
@@ -224,14 +237,12 @@ def architectures() -> list[str]:
 
 def full_length(titles: dict[str, str]) -> list[str]:
     """The two forms of LabelToSpan when they are trained as long as the starting points."""
-    zero, lines = cells(0), []
-    for name in ("metaie", "blind"):
-        path = RESULTS / "starts" / f"{name}.json"
-        if not path.exists() or not all((name, dataset) in zero for dataset in (*NER6, *CROSSNER)):
-            return ["At full length: not measured yet."]
-        start = json.loads(path.read_text(encoding="utf8"))
-        means = [np.mean([zero[name, dataset][0]["f"] for dataset in names]) for names in (NER6, CROSSNER)]
-        lines.append(f"| {titles[name]} | {start['steps']:,} | {start['dev_f']:.1%} | {means[0]:.1%} | {means[1]:.1%} |")
+    runs = scored_starts("starts", "cells")
+    names = ("metaie", "blind")
+    if not all(name in runs for name in names):
+        return ["At full length: not measured yet."]
+    rows = [(titles[name], runs[name]) for name in names]
+    lines = [f"| {title} | {run['steps']:,} | {run['dev_f']:.1%} | {run['ner']:.1%} | {run['crossner']:.1%} |" for title, run in rows]
     head = "| at full length | steps | F1 on dev | zero-shot NER (6) | zero-shot CrossNER (3) |"
     return [head, "|---|---|---|---|---|", *lines]
 

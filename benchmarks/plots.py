@@ -32,11 +32,11 @@ def corpus_size(path: Path) -> None:
     """F against the number of annotated texts."""
     from matplotlib import pyplot
 
-    runs = sorted((run for run in evidence.short_runs() if run["start"].startswith("metaie")), key=lambda run: run["train_rows"])
+    runs = sorted((run for name, run in evidence.short_runs().items() if name.startswith("metaie")), key=evidence.train_rows)
     if not runs:
         return
     figure, axes = pyplot.subplots(figsize=(6, 3.2))
-    sizes = [run["train_rows"] for run in runs]
+    sizes = [evidence.train_rows(run) for run in runs]
     for key, title in (("dev_f", "corpus dev"), ("ner", "zero-shot NER (6)"), ("crossner", "zero-shot CrossNER (3)")):
         axes.plot(sizes, [run[key] * 100 for run in runs], "o-", label=title)
     axes.set_xscale("log")

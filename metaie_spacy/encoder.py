@@ -16,8 +16,8 @@ from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, PretrainedConfig
 from .pieces import N_SHAPES
 
 FAMILIES = ("bert", "electra", "roberta", "xlm-roberta", "camembert")
-TEXT_SEES_LABELS = False  # of what is trained from an encoder's own weights, unless it is set (docs/benchmark.md compares)
 POSITION_OFFSET = ("roberta", "xlm-roberta", "camembert")  # their position 0 is padding_idx + 1
+TEXT_SEES_LABELS = False  # of what is trained from an encoder's own weights, unless it is set (docs/benchmark.md compares)
 
 
 class Texts(NamedTuple):

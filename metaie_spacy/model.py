@@ -3,7 +3,7 @@ import json
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Callable, Collection, Iterator, Optional, Sequence
+from typing import Any, Callable, Collection, Iterator, Sequence
 
 import numpy as np
 import srsly
@@ -23,7 +23,7 @@ MAX_SPREAD = 16  # different label sets that one batch mixes
 
 def build_label_to_span(
     name: str,
-    text_sees_labels: Optional[bool] = None,
+    text_sees_labels: bool | None = None,
     dropout: float = 0.1,
     window: int = 96,
     overlap: int = 32,
