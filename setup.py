@@ -15,7 +15,7 @@ setup(
     # The corpus goes along: few-shot training rehearses some of it.
     packages=[*find_packages(include=["metaie_spacy", "metaie_spacy.*"]), "metaie_spacy.assets"],
     package_dir={"metaie_spacy.assets": "assets"},
-    package_data={"metaie_spacy.assets": ["corpus.jsonl"]},
+    package_data={"metaie_spacy": ["py.typed"], "metaie_spacy.assets": ["corpus.jsonl"]},
     python_requires=">=3.10",
     install_requires=[
         "spacy>=3.8.15,<3.9",
@@ -38,14 +38,15 @@ setup(
         "test": [*PROJECT, "pytest>=8.0", "hypothesis>=6.100", "fastapi>=0.110", "uvicorn>=0.29", "httpx>=0.27", "pyarrow>=14.0", "pyyaml>=6.0"],
     },
     entry_points={
+        "console_scripts": ["metaie = metaie_spacy.cli.app:main"],
         "spacy_factories": ["metaie = metaie_spacy.component:make_metaie"],
         "spacy_architectures": [
-            "metaie-spacy.LabelToSpan.v1 = metaie_spacy.model:build_label_to_span",
-            "metaie-spacy.CrossEncoder.v1 = metaie_spacy.model:build_cross_encoder",
-            "metaie-spacy.SharedTransformer.v1 = metaie_spacy.shared:build_shared_transformer",
+            "metaie-spacy.LabelToSpan.v1 = metaie_spacy.model.architectures:build_label_to_span",
+            "metaie-spacy.CrossEncoder.v1 = metaie_spacy.model.architectures:build_cross_encoder",
+            "metaie-spacy.SharedTransformer.v1 = metaie_spacy.model.shared:build_shared_transformer",
         ],
-        "spacy_readers": ["metaie-spacy.Corpus.v1 = metaie_spacy.corpus:make_corpus"],
-        "spacy_scorers": ["metaie-spacy.scorer.v1 = metaie_spacy.spans:make_metaie_scorer"],
-        "spacy_misc": ["metaie-spacy.Teacher.v1 = metaie_spacy.teacher:Teacher"],
+        "spacy_readers": ["metaie-spacy.Corpus.v1 = metaie_spacy.data.corpus:make_corpus"],
+        "spacy_scorers": ["metaie-spacy.scorer.v1 = metaie_spacy.measure.scores:make_metaie_scorer"],
+        "spacy_misc": ["metaie-spacy.Teacher.v1 = metaie_spacy.teacher.client:Teacher"],
     },
 )

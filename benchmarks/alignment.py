@@ -15,9 +15,9 @@ from pathlib import Path
 
 from provenance import write_data_result
 
-from metaie_spacy.alignment import find_answer
-from metaie_spacy.answers import FORMS, read_answer, render
-from metaie_spacy.corpus import read_rows
+from metaie_spacy.teacher.reply.alignment import find_answer
+from metaie_spacy.teacher.reply.parse import FORMS, read_answer, render
+from metaie_spacy.data.rows import read_rows
 
 CASES = Path(__file__).parents[1] / "tests" / "alignment_cases.jsonl"
 def round_trip(rows: list[dict], form: str) -> dict:

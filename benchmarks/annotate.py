@@ -95,9 +95,9 @@ def run_until(command: list[str], out: Path, lines: int) -> None:
 
 def run_throughput(folder: Path, rows: list[dict], args: argparse.Namespace) -> dict:
     """Texts a second against a server that answers in 200 ms, and the ideal: in_flight / 0.2 s."""
-    from metaie_spacy.annotate import annotate
-    from metaie_spacy.annotators import PromptAnnotator
-    from metaie_spacy.teacher import Teacher
+    from metaie_spacy.teacher.annotate import annotate
+    from metaie_spacy.teacher.annotators import PromptAnnotator
+    from metaie_spacy.teacher.client import Teacher
 
     with teacher_server(corpus=[str(args.data)], delay=0.2) as server:
         teacher = Teacher("test", base_url=server.url, api_key_env=None, in_flight=args.in_flight, cache=str(folder / "speed.sqlite"))

@@ -14,11 +14,11 @@ import spacy
 from ie_data import read_dataset
 from provenance import write_result
 
-from metaie_spacy.corpus import own_and_absent, read_rows
-from metaie_spacy.evaluate import evaluate_rows
+from metaie_spacy.data.rows import own_and_absent, read_rows
+from metaie_spacy.measure.evaluate import evaluate_rows
 from metaie_spacy.fewshot import packaged_corpus
 from metaie_spacy.schema import same_label
-from metaie_spacy.spans import PRF
+from metaie_spacy.measure.scores import PRF
 
 DATASETS = ("conll2003", "bc5cdr", "crossner_ai", "crossner_politics")
 NUMBERS = (0, 50, 500)

@@ -14,7 +14,7 @@ from evidence import CROSSNER, NER6
 from ie_data import read_dataset
 from provenance import write_result
 
-from metaie_spacy.doc_labels import pipe_with_labels
+from metaie_spacy.streams import pipe_with_labels
 
 LOW = 0.05  # a span that scores less was not seen
 Span = tuple[int, int, str]

@@ -7,7 +7,7 @@ from typing import Callable, Iterable, Sequence
 
 import numpy as np
 
-from metaie_spacy.evaluate import bootstrap_sums
+from metaie_spacy.measure.scores import bootstrap_sums
 
 RESULTS = Path(__file__).parent / "results"
 NER6 = ("conll2003", "mit_restaurant", "mit_movie", "bc5cdr", "wnut2017", "jnlpba")

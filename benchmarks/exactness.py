@@ -16,7 +16,7 @@ import torch
 from provenance import write_result
 from speed import LABELS
 
-from metaie_spacy.model import chunk_labels, score_texts
+from metaie_spacy.model.predict import chunk_labels, score_texts
 
 
 def logits_of(nlp, texts: list[list[str]], labels: list[str]) -> dict:

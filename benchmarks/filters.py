@@ -13,9 +13,9 @@ from pathlib import Path
 
 from provenance import write_data_result
 
-from metaie_spacy.corpus import blank_tokenizer
-from metaie_spacy.curate import CurateSettings, curate
-from metaie_spacy.distill import Settings, distill
+from metaie_spacy.data.items import blank_tokenizer
+from metaie_spacy.curate.curate import CurateSettings, curate
+from metaie_spacy.train.distill import Settings, distill
 
 OFF = {"near_duplicates": 0.0, "normal_labels": False, "merge_teachers": False}
 WHOLE = {"dev_share": 0.0, "test_share": 0.0, "linked": 0.0}

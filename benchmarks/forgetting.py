@@ -15,8 +15,8 @@ import srsly
 from ie_data import Dataset, read_dataset
 from provenance import write_result
 
-from metaie_spacy.corpus import read_chosen, read_rows
-from metaie_spacy.evaluate import evaluate_rows
+from metaie_spacy.data.rows import read_chosen, read_rows
+from metaie_spacy.measure.evaluate import evaluate_rows
 from metaie_spacy.fewshot import Settings, adapt, packaged_corpus
 
 TAUGHT = ("conll2003", "bc5cdr")

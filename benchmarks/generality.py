@@ -17,11 +17,12 @@ import srsly
 from provenance import write_result
 from tqdm import tqdm
 
-from metaie_spacy.corpus import own_and_absent, read_rows
-from metaie_spacy.doc_labels import pipe_with_labels
+from metaie_spacy.data.rows import own_and_absent, read_rows
+from metaie_spacy.streams import pipe_with_labels
 from metaie_spacy.schema import generality, same_label
-from metaie_spacy.spans import Answer, exact_matches, flatten
-from metaie_spacy.training import FREQUENT as FREQUENT_FROM
+from metaie_spacy.spans import Answer, flatten
+from metaie_spacy.measure.scores import exact_matches
+from metaie_spacy.train.batches import FREQUENT as FREQUENT_FROM
 
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5)
 FREQUENT, FOREIGN_WORDS = 15, 3

@@ -10,7 +10,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Iterable, NamedTuple
 
-from metaie_spacy.corpus import read_rows
+from metaie_spacy.data.rows import read_rows
 
 # Never asked nor counted (the convention of GLiNER, UniNER and others).
 NOT_ASKED = {"crossner_ai": ["Miscellaneous"], "crossner_music": ["Miscellaneous"], "crossner_politics": ["Miscellaneous"]}

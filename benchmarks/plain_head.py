@@ -6,9 +6,9 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
-from metaie_spacy.corpus import Item
+from metaie_spacy.data.items import Item
 from metaie_spacy.fewshot import Settings, cycle, descend
-from metaie_spacy.training import trained
+from metaie_spacy.train.optim import trained
 
 
 class PlainTagger:

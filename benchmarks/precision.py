@@ -20,10 +20,10 @@ from provenance import write_result
 from quality import label_queries
 from tqdm import tqdm
 
-from metaie_spacy.corpus import read_rows
-from metaie_spacy.evaluate import evaluate
-from metaie_spacy.model import score_docs
-from metaie_spacy.precision import resolve_dtype
+from metaie_spacy.data.rows import read_rows
+from metaie_spacy.measure.evaluate import evaluate
+from metaie_spacy.model.predict import score_docs
+from metaie_spacy.model.dtypes import resolve_dtype
 
 DTYPES = ("float32", "bfloat16", "int8")
 

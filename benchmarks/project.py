@@ -18,8 +18,8 @@ from pathlib import Path
 import spacy
 from provenance import write_data_result
 
-from metaie_spacy.corpus import make_corpus
-from metaie_spacy.evaluate import evaluate
+from metaie_spacy.data.corpus import make_corpus
+from metaie_spacy.measure.evaluate import evaluate
 
 ROOT = Path(__file__).parents[1]
 TRAINING = ROOT / "training"

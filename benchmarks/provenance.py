@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from metaie_spacy.model import find_source
+from metaie_spacy.model.weights import find_source
 
 
 def write_result(path: Path | None, result: dict, model: str, data: list[Path] = []) -> None:

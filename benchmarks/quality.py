@@ -31,9 +31,10 @@ import yaml
 from ie_data import Dataset, read_dataset
 from provenance import run_facts
 
-from metaie_spacy.evaluate import evaluate_rows, scores_of
+from metaie_spacy.measure.evaluate import evaluate_rows
+from metaie_spacy.measure.scores import scores_of
 from metaie_spacy.fewshot import Settings, adapt, tokens_of
-from metaie_spacy.model import architecture_of, find_source
+from metaie_spacy.model.weights import architecture_of, find_source
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 

@@ -18,8 +18,8 @@ import torch
 from provenance import write_result
 from tqdm import tqdm
 
-from metaie_spacy.corpus import blank_tokenizer
-from metaie_spacy.heads import CrossEncoder
+from metaie_spacy.data.items import blank_tokenizer
+from metaie_spacy.model.modules import CrossEncoder
 
 LABELS = (
     "person, organization, location, date, country, city, company, team, event, product, nationality, profession, amount of money, "

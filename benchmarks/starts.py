@@ -15,8 +15,10 @@ from pathlib import Path
 
 from provenance import run_facts
 
-from metaie_spacy.corpus import blank_tokenizer, is_dev, read_rows
-from metaie_spacy.distill import Settings, distill
+from metaie_spacy.data.items import blank_tokenizer
+from metaie_spacy.data.documents import is_dev
+from metaie_spacy.data.rows import read_rows
+from metaie_spacy.train.distill import Settings, distill
 
 LLM = {"teacher": 1.0, "written": 2.0, "public_llm": 0.5}  # file -> times it is seen in an epoch
 FILES = {"human": {"public_human": 1.0}}

@@ -6,7 +6,7 @@ __version__ = "0.1.0"
 
 __all__ = ["MetaIE", "pipe_with_labels", "read_schema", "__version__"]
 
-HOMES = {"MetaIE": "component", "pipe_with_labels": "doc_labels", "read_schema": "schema"}
+HOMES = {"MetaIE": "component", "pipe_with_labels": "streams", "read_schema": "schema"}
 
 
 def __getattr__(name: str) -> Any:
@@ -14,3 +14,7 @@ def __getattr__(name: str) -> Any:
     if name in HOMES:
         return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *HOMES})

@@ -16,9 +16,18 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer
 
-from .corpus import example_item, survey
+from .data.items import example_item, survey
 from .doc_labels import doc_labels, forget_labels
-from .schema import Label, check_config_labels, check_threshold, generality, move_threshold, parse_labels, plain, read_schema
+from .schema import (
+    Label,
+    check_config_labels,
+    check_threshold,
+    generality,
+    move_threshold,
+    parse_labels,
+    plain,
+    read_schema,
+)
 from .spans import Answer, decode, flatten, write_ents, write_group
 
 DEFAULT_CONFIG_TEXT = """
@@ -44,7 +53,11 @@ label_cache = 256
 save_dtype = "float32"
 compute_dtype = "auto"
 """
+
+
+
 DEFAULT_CONFIG = Config().from_str(DEFAULT_CONFIG_TEXT)["metaie"]
+
 
 
 @Language.factory(
@@ -71,6 +84,7 @@ def make_metaie(
         nlp.vocab, model, name, labels=labels, threshold=threshold, flat=flat, set_ents=set_ents, spans_key=spans_key,
         weights=weights, scorer=scorer,
     )  # fmt: skip
+
 
 
 class MetaIE(TrainablePipe):
@@ -192,7 +206,7 @@ class MetaIE(TrainablePipe):
         labels_only (bool): a SharedTransformer may start from the label encoder of a LabelToSpan.
         RAISES (ValueError): it is none of these, is damaged, or of another architecture.
         """
-        from .model import load_weights
+        from .model.weights import load_weights
 
         load_weights(self.model, source, labels_only=labels_only)
 
@@ -286,7 +300,7 @@ class MetaIE(TrainablePipe):
             O = 0 (W, U, 2); a doc comes once per chunk of its labels.
         """
         self.load()
-        from .model import score_docs
+        from .model.predict import score_docs
 
         grouped = {asked: _by_query(asked) for asked in wanted}  # docs with equal labels share one object
         by_query = [grouped[asked] for asked in wanted]
@@ -323,7 +337,7 @@ class MetaIE(TrainablePipe):
         validate_get_examples(get_examples, "MetaIE.initialize")
         start = init_from or self.weights
         if self.model.has_ref("tok2vec"):
-            from .shared import set_width
+            from .model.shared import set_width
 
             set_width(self.model, [eg.predicted for eg in islice(get_examples(), 10)])
         if start is None:
@@ -336,7 +350,7 @@ class MetaIE(TrainablePipe):
         if found and not self._labels:
             self.labels = found
         if is_open:
-            from .training import LabelSpace
+            from .train.batches import LabelSpace
 
             self._space = LabelSpace(items)
             self._space.embed(self.model.shims[0].module, self.model.shims[0].pieces)
@@ -374,8 +388,9 @@ class MetaIE(TrainablePipe):
         return losses
 
     def _step(self, examples: list[Example], *, is_open: bool) -> float:
-        from .training import LabelSpace, closed_batch, loss_gradient, open_batch
-        from .windows import cut_items
+        from .model.windows import cut_items
+        from .train.batches import LabelSpace, closed_batch, open_batch
+        from .train.optim import loss_gradient
 
         items = [example_item(eg, self.spans_key) for eg in examples]
         shim, pieces = self.model.shims[0], self.model.shims[0].pieces
@@ -461,6 +476,7 @@ class MetaIE(TrainablePipe):
         for key, value in saved["current"].items():
             if self._initial[key] == initial[key]:
                 setattr(self, key, value)
+
 
 
 def _by_query(labels: Iterable[Label]) -> dict[str, list[Label]]:

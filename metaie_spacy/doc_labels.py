@@ -1,13 +1,11 @@
 """Labels that a doc brings along: where they are kept, and the stream that gives them to docs."""
-from typing import Any, Iterable, Iterator
+from typing import Any
 
-from spacy.language import Language
 from spacy.tokens import Doc
-
-from .schema import parse_labels, plain
 
 if not Doc.has_extension("metaie_labels"):
     Doc.set_extension("metaie_labels", default=None)
+
 
 
 def doc_labels(doc: Doc, name: str) -> Any:
@@ -16,55 +14,7 @@ def doc_labels(doc: Doc, name: str) -> Any:
     return doc._.metaie_labels if own is None else own
 
 
+
 def forget_labels(doc: Doc, name: str) -> None:
     """Drop what `pipe_with_labels` gave a doc; `attrs["asked"]` keeps the record."""
     doc.user_data.pop(("metaie_labels", name), None)
-
-
-def active_pipe(nlp: Language, name: str) -> Any:
-    """RAISES (ValueError): the pipeline does not run a component of this name."""
-    if name not in nlp.pipe_names:
-        raise ValueError(f"The pipeline has no active component '{name}', only {nlp.pipe_names}. Pass the component's name as name=...")
-    return nlp.get_pipe(name)
-
-
-def pipe_with_labels(
-    nlp: Language, pairs: Iterable[tuple], *, name: str = "metaie", **pipe_kwargs
-) -> Iterator[Any]:
-    """Run a pipeline over texts that bring labels of their own; texts are batched across label sets.
-
-    pairs (Iterable): text or Doc, and its labels in any form that `MetaIE.labels` takes; with
-        `as_tuples=True` a third value, which comes back beside the doc.
-    name (str): the component that is to use the labels. Where several do, `doc._.metaie_labels`
-        gives labels to all of them.
-    pipe_kwargs: passed to `nlp.pipe`.
-    YIELDS (Doc): in order. A pair that is refused, for its labels or its text, goes to the
-        component's error handler, which raises unless it was set to something else.
-    RAISES (ValueError): the pipeline has no such component.
-    """
-    as_tuples, pipe = pipe_kwargs.get("as_tuples", False), active_pipe(nlp, name)
-
-    def docs() -> Iterator[Any]:
-        for number, pair in enumerate(pairs):
-            doc = text = None
-            try:
-                text, labels, *context = _unpack(pair, 3 if as_tuples else 2)
-                doc = text if isinstance(text, Doc) else nlp.make_doc(text)
-                doc.user_data["metaie_labels", pipe.name] = plain(parse_labels(labels))
-            except (ValueError, UnicodeError) as error:
-                failed = doc if doc is not None else Doc(nlp.vocab)
-                pipe.get_error_handler()(name, pipe, [failed], ValueError(f"pair {number}: {error}"))
-                continue
-            yield (doc, *context) if as_tuples else doc
-
-    return nlp.pipe(docs(), **pipe_kwargs)
-
-
-def _unpack(pair: Any, size: int) -> tuple:
-    """RAISES (ValueError): not a text with its labels (and, for `as_tuples`, a context)."""
-    if isinstance(pair, (str, Doc)) or not isinstance(pair, (tuple, list)) or len(pair) != size:
-        expected = "(text, labels, context)" if size == 3 else "(text, labels)"
-        raise ValueError(f"expected {expected}, not {type(pair).__name__}.")
-    if not isinstance(pair[0], (str, Doc)):
-        raise ValueError(f"the text must be a string or a Doc, not {type(pair[0]).__name__}.")
-    return tuple(pair)

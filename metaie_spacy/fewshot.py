@@ -11,17 +11,26 @@ from spacy.training import Example
 from tqdm import tqdm
 
 from .component import MetaIE
-from .corpus import Item, check_row, own_and_absent, read_rows, rows_to_items, survey
-from .doc_labels import active_pipe
-from .evaluate import evaluate_rows
-from .pieces import WordPieces
+from .data.items import Item, rows_to_items, survey
+from .data.rows import check_row, own_and_absent, read_rows
+from .measure.evaluate import evaluate_rows
+from .model.pieces import WordPieces
+from .model.windows import cut_items
+from .pipelines import active_pipe
 from .schema import Label, parse_labels, plain, same_label
-from .training import Average, Batch, LabelSpace, closed_batch, open_batch, own_batch, parameter_groups, tagging_loss, trained
-from .windows import cut_items
+from .train.batches import Batch, LabelSpace, closed_batch, open_batch, own_batch
+from .train.optim import Average, parameter_groups, tagging_loss, trained
 
 MIN_EXAMPLES = 5  # fewer are not split for an estimate
+
+
+
 WARMUP = 20  # steps
+
+
+
 REHEARSED = 600  # rows of the corpus that are rehearsed at most
+
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,7 @@ class Settings:
     def __post_init__(self):
         if self.steps < 1 or self.batch_size < 1 or not self.lr > 0 or not self.rehearsal >= 0:
             raise ValueError(f"steps and batch_size must be at least 1, lr above 0, rehearsal at least 0: {self}.")
+
 
 
 def adapt(
@@ -117,6 +127,7 @@ def adapt(
     return nlp
 
 
+
 def adapt_and_score(
     nlp: Language,
     examples: str | Path | Iterable[dict | Example],
@@ -163,6 +174,7 @@ def adapt_and_score(
     return result
 
 
+
 def hold_out(rows: Sequence[dict], share: float, seed: int) -> tuple[list[dict], list[dict]]:
     """Rows to learn from and rows to score on; every label keeps an example to learn from.
 
@@ -182,10 +194,12 @@ def hold_out(rows: Sequence[dict], share: float, seed: int) -> tuple[list[dict],
     return [row for i, row in enumerate(rows) if i not in held], [rows[i] for i in sorted(held)]
 
 
+
 def close(options: dict, closed: Sequence[Label]) -> None:
     """Labels that were trained against each other need no rule about which gives way, see `schema.generality`."""
     learned = {same_label(label.query) for label in closed}
     options["label_counts"] = {label: n for label, n in options.get("label_counts", {}).items() if label not in learned}
+
 
 
 def trainable(nlp: Language, name: str) -> MetaIE:
@@ -194,6 +208,7 @@ def trainable(nlp: Language, name: str) -> MetaIE:
     if pipe.model.has_ref("tok2vec"):
         raise ValueError(f"'{name}' reads a tok2vec that other components may share. Train it by: python -m spacy train configs/shared_transformer.cfg")
     return pipe
+
 
 
 def read_examples(examples: str | Path | Iterable[dict | Example], spans_key: str) -> list[dict]:
@@ -224,6 +239,7 @@ def read_examples(examples: str | Path | Iterable[dict | Example], spans_key: st
     return rows
 
 
+
 def closed_set(rows: Sequence[dict], labels: Any, pipe: MetaIE) -> tuple[Label, ...]:
     """The labels to ask of every text. RAISES (ValueError): the examples have others."""
     found = sorted({span["label"] for row in rows for span in row["spans"]})
@@ -236,6 +252,7 @@ def closed_set(rows: Sequence[dict], labels: Any, pipe: MetaIE) -> tuple[Label, 
     return tuple(label._replace(threshold=None) for label in closed)
 
 
+
 def tokens_of(nlp: Language, rows: Sequence[dict], source: str) -> list[Item]:
     def tokenize(text: str) -> list[tuple[int, int]]:
         return [(token.idx, token.idx + len(token)) for token in nlp.make_doc(text)]
@@ -243,10 +260,12 @@ def tokens_of(nlp: Language, rows: Sequence[dict], source: str) -> list[Item]:
     return rows_to_items(rows, tokenize, source)
 
 
+
 def rehearsal_rows(corpus: str | Path | None, seed: int) -> list[dict]:
     """Some rows of the corpus, the same for the same seed."""
     rows = list(read_rows(packaged_corpus() if corpus is None else corpus))
     return random.Random(seed).sample(rows, min(len(rows), REHEARSED))
+
 
 
 def packaged_corpus() -> Path:
@@ -259,6 +278,7 @@ def packaged_corpus() -> Path:
         if path.exists():
             return path
     raise ValueError("This installation has no corpus to rehearse. Give annotation rows as 'corpus', or set rehearsal to 0.")
+
 
 
 def batch_stream(
@@ -277,6 +297,7 @@ def batch_stream(
         yield batches if corpus is None else [*batches, open_batch(next(corpus), pieces, space, rng)]
 
 
+
 def cycle(items: Sequence[Item], size: int, rng: random.Random) -> Iterator[list[Item]]:
     """Batches without end: every item once before any comes again."""
     waiting: list[Item] = []
@@ -285,6 +306,7 @@ def cycle(items: Sequence[Item], size: int, rng: random.Random) -> Iterator[list
             waiting += rng.sample(items, len(items))
         yield waiting[:size]
         waiting = waiting[size:]
+
 
 
 def train(
@@ -323,6 +345,7 @@ def train(
         shim.forget()
 
 
+
 def descend(module: torch.nn.Module, groups: list[dict], backward: Callable[[], float], settings: Settings) -> Iterator[tuple[int, float, Average]]:
     """The loop: a short warm-up, then a constant rate, with an average of the weights beside them.
 
@@ -343,6 +366,7 @@ def descend(module: torch.nn.Module, groups: list[dict], backward: Callable[[], 
         optimizer.zero_grad()
         average.update(module)
         yield step, loss, average
+
 
 
 class Snapshot:

@@ -5,14 +5,22 @@ from pathlib import Path
 from typing import Any, Iterable, Mapping, NamedTuple
 
 LABEL_KEYS = ("query", "threshold", "description")
+
+
+
 SCHEMA_KEYS = ("labels", "threshold", "flat", "set_ents")
+
+
+
 # What a label concedes of its log frequency, where so many are asked at most; chosen on the corpus's dev split, see docs/benchmark.md.
 GIVES_WAY, AMONG = 0.5, 40
+
 
 
 def same_label(label: str) -> str:
     """The form under which two wordings count as one label."""
     return " ".join(label.lower().split())
+
 
 
 def generality(queries: Iterable[str], counts: Mapping[str, int], asked: int = 1, weight: float = GIVES_WAY) -> list[float]:
@@ -29,6 +37,7 @@ def generality(queries: Iterable[str], counts: Mapping[str, int], asked: int = 1
     return [weight * math.log1p(counts.get(same_label(query), 0) / 10) for query in queries]
 
 
+
 class Label(NamedTuple):
     """One label: the name spans get, the wording the model is asked, its threshold if it has its own.
 
@@ -39,6 +48,7 @@ class Label(NamedTuple):
     query: str
     threshold: float | None = None
     description: str | None = None
+
 
 
 def parse_labels(labels: Iterable[str | Mapping[str, Any]] | Mapping[str, Any]) -> tuple[Label, ...]:
@@ -65,12 +75,14 @@ def parse_labels(labels: Iterable[str | Mapping[str, Any]] | Mapping[str, Any]) 
     return tuple(parsed.values())
 
 
+
 def _list_entry(value: Any, place: str) -> tuple[str, Any]:
     if not isinstance(value, Mapping):
         return (_text(value, place),) * 2
     if "name" not in value:
         raise ValueError(f'{place} has no "name".')
     return _text(value["name"], f"{place}['name']"), {key: entry for key, entry in value.items() if key != "name"}
+
 
 
 def _parse_entry(place: str, name: str, value: Any) -> Label:
@@ -87,6 +99,7 @@ def _parse_entry(place: str, name: str, value: Any) -> Label:
     return Label(name, _text(value.get("query", name), f"{place}['query']"), threshold, description)
 
 
+
 def _text(value: Any, place: str) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{place} must be a string, not {type(value).__name__} ({value!r}).")
@@ -99,11 +112,13 @@ def _text(value: Any, place: str) -> str:
     return value
 
 
+
 def check_threshold(value: Any, place: str = "threshold") -> float:
     """0 tags every token, 1 none. RAISES (ValueError): the value is no number from 0 to 1."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise ValueError(f"{place} must be a number between 0 and 1, not {value!r}.")
     return float(value)
+
 
 
 def move_threshold(threshold: float, temperature: float, bias: float) -> float:
@@ -112,6 +127,7 @@ def move_threshold(threshold: float, temperature: float, bias: float) -> float:
         return float(threshold)
     x = (math.log(threshold) - math.log1p(-threshold)) / temperature + bias
     return 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x))
+
 
 
 def read_labels(text: str) -> list[str]:
@@ -125,6 +141,7 @@ def read_labels(text: str) -> list[str]:
     return labels
 
 
+
 def plain(labels: Iterable[Label]) -> dict[str, Any]:
     """Labels in the form that JSON keeps: name -> query, or name -> mapping."""
     return {
@@ -133,6 +150,7 @@ def plain(labels: Iterable[Label]) -> dict[str, Any]:
         else label.query
         for label in labels
     }
+
 
 
 def read_schema(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
@@ -155,6 +173,7 @@ def read_schema(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"{path}: {error}") from None
 
 
+
 def _check_schema(schema: Any) -> dict[str, Any]:
     if not isinstance(schema, Mapping) or "labels" not in schema:
         raise ValueError('a schema is an object with "labels", such as {"labels": {"ORG": "company"}}.')
@@ -173,12 +192,14 @@ def _check_schema(schema: Any) -> dict[str, Any]:
     return checked
 
 
+
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
         raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} occurs twice in one object.")
     return found
+
 
 
 def check_config_labels(labels: Any) -> None:

@@ -1,11 +1,10 @@
 """BIO tags and spans: decoding, overlap, scoring, and the functions that write to a doc."""
-from typing import TYPE_CHECKING, Any, Callable, Iterable, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Iterable, NamedTuple, Sequence
 
 import numpy as np
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc, SpanGroup
-    from spacy.training import Example
 
 
 class Answer(NamedTuple):
@@ -19,6 +18,7 @@ class Answer(NamedTuple):
     end: int
     score: float
     rank: float | None = None
+
 
 
 def decode(
@@ -74,6 +74,7 @@ def decode(
     return [Answer(labels[u], tokens[first], tokens[last] + 1, score, rank) for u, first, last, score, rank in zip(*columns, ranks)]
 
 
+
 def flatten(answers: Iterable[Answer]) -> list[Answer]:
     """The best-ranked answers that do not overlap; ties go to the better score, the longer, the earlier, the label's name."""
     kept, taken = [], set()
@@ -83,6 +84,7 @@ def flatten(answers: Iterable[Answer]) -> list[Answer]:
             taken.update(places)
             kept.append(answer)
     return sorted(kept, key=lambda a: (a.start, a.end))
+
 
 
 def write_group(doc: "Doc", key: str, answers: Iterable[Answer], asked: Sequence[str]) -> "SpanGroup":
@@ -99,6 +101,7 @@ def write_group(doc: "Doc", key: str, answers: Iterable[Answer], asked: Sequence
     return doc.spans[key]
 
 
+
 def write_ents(doc: "Doc", answers: Iterable[Answer]) -> None:
     """Set `doc.ents` to the flat, best-ranked answers and those entities of the doc that none of them overlaps."""
     from spacy.tokens import Span
@@ -107,50 +110,3 @@ def write_ents(doc: "Doc", answers: Iterable[Answer]) -> None:
     taken = {i for answer in flat for i in range(answer.start, answer.end)}
     kept = [ent for ent in doc.ents if taken.isdisjoint(range(ent.start, ent.end))]
     doc.set_ents([*kept, *(Span(doc, a.start, a.end, label=a.label) for a in flat)])
-
-
-class PRF(NamedTuple):
-    """Counts of exact matches: true positives, false positives, false negatives."""
-
-    tp: int
-    fp: int
-    fn: int
-
-    @property
-    def precision(self) -> float:
-        return self.tp / max(1, self.tp + self.fp)
-
-    @property
-    def recall(self) -> float:
-        return self.tp / max(1, self.tp + self.fn)
-
-    @property
-    def fscore(self) -> float:
-        return 2 * self.tp / max(1, 2 * self.tp + self.fp + self.fn)
-
-
-def exact_matches(gold: Iterable[set], predicted: Iterable[set]) -> PRF:
-    """Micro counts over texts of sets of (start, end, label)."""
-    pairs = list(zip(gold, predicted))
-    return PRF(
-        sum(len(g & p) for g, p in pairs), sum(len(p - g) for g, p in pairs), sum(len(g - p) for g, p in pairs)
-    )
-
-
-def metaie_score(examples: Iterable["Example"], *, spans_key: str, **kwargs) -> dict[str, Any]:
-    """Exact-match precision, recall and F of the spans under a key, keyed `spans_<key>_p` and so on."""
-    from spacy.scorer import Scorer
-
-    kwargs = {
-        "attr": f"spans_{spans_key}",
-        "allow_overlap": True,
-        "getter": lambda doc, _: doc.spans[spans_key] if spans_key in doc.spans else [],
-        "has_annotation": lambda doc: spans_key in doc.spans,
-        **kwargs,
-    }
-    return Scorer.score_spans(examples, **kwargs)
-
-
-def make_metaie_scorer() -> Callable:
-    """`metaie-spacy.scorer.v1`"""
-    return metaie_score

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metaie_spacy.alignment import align, find_answer
-from metaie_spacy.folding import fold
+from metaie_spacy.teacher.reply.alignment import align, find_answer
+from metaie_spacy.teacher.reply.folding import fold
 
 CASES = Path(__file__).parent / "alignment_cases.jsonl"
 TEXT = "Ada Lovelace, born 10 December 1815, worked with Charles Babbage; Ada and Babbage met in 1833."

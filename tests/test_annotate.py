@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from teacher_server import teacher_server
 
-from metaie_spacy.annotate import annotate
-from metaie_spacy.annotators import PromptAnnotator, RulesAnnotator, agreed, read_prompt
-from metaie_spacy.corpus import check_row
-from metaie_spacy.teacher import Teacher, TeacherError
+from metaie_spacy.teacher.annotate import annotate
+from metaie_spacy.teacher.annotators import PromptAnnotator, RulesAnnotator, agreed
+from metaie_spacy.teacher.prompts import read_prompt
+from metaie_spacy.data.rows import check_row
+from metaie_spacy.teacher.client import Teacher, TeacherError
 
 ROOT = Path(__file__).parents[1]
 CORPUS, PROMPT = ROOT / "assets" / "corpus.jsonl", ROOT / "assets" / "prompt.jinja"
@@ -164,11 +165,11 @@ def test_a_dead_endpoint_keeps_what_was_written(tmp_path):
 
 
 def test_two_processes_do_not_write_one_file(tmp_path):
-    from metaie_spacy.annotate import _alone
+    from metaie_spacy.teacher.annotate import _alone
 
     with teacher_server(corpus=[CORPUS]) as server, _alone(tmp_path / "rows.jsonl"):
         code = (
-            "import sys; from metaie_spacy.annotate import annotate; from metaie_spacy.annotators import *\n"
+            "from metaie_spacy.teacher.annotate import annotate; from metaie_spacy.teacher.annotators import PromptAnnotator; from metaie_spacy.teacher.client import Teacher\n"
             f"a = PromptAnnotator(Teacher('test', base_url='{server.url}', api_key_env=None), r'{PROMPT}')\n"
             f"annotate([], r'{tmp_path / 'rows.jsonl'}', a)"
         )

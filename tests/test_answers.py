@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metaie_spacy.answers import SCHEMA, parse, read_answer, render
-from metaie_spacy.corpus import read_rows
+from metaie_spacy.teacher.reply.parse import SCHEMA, parse, read_answer, render
+from metaie_spacy.data.rows import read_rows
 
 CORPUS = Path(__file__).parents[1] / "assets" / "corpus.jsonl"
 TEXT = "Ada Lovelace, born 10 December 1815, worked with Charles Babbage, Mary Somerville and the BBC; it's \"fine\"."

@@ -19,9 +19,10 @@ import ie_data  # noqa: E402
 import quality  # noqa: E402
 import starts  # noqa: E402
 
-from metaie_spacy.corpus import blank_tokenizer, is_dev  # noqa: E402
-from metaie_spacy.distill import Settings, distill  # noqa: E402
-from metaie_spacy.evaluate import bootstrap_sums, f_interval, scores_of  # noqa: E402
+from metaie_spacy.data.items import blank_tokenizer  # noqa: E402
+from metaie_spacy.data.documents import is_dev  # noqa: E402
+from metaie_spacy.train.distill import Settings, distill  # noqa: E402
+from metaie_spacy.measure.scores import bootstrap_sums, f_interval, scores_of  # noqa: E402
 
 NER = {"task": "NER", "map": {"PER": {"label": "Person", "kind": "entity"}, "LOC": {"label": "Place", "kind": "entity"}, "AIR": {"label": "Airline", "kind": "entity"}}}
 RE = {"task": "RE", "map": {"PER": {"label": "Person", "kind": "entity"}, "LOC": {"label": "Place", "kind": "entity"}, "BORN": {"label": "born in", "kind": "relation"}}}

@@ -9,12 +9,9 @@ from conftest import SENTENCES, annotated
 from test_component import TRAIN, scored
 from test_shared import CNN, LISTENER, shared
 
-from metaie_spacy.assemble import assemble
-from metaie_spacy.calibrate import (
-    CANDIDATES, Cells, Part, Rules, Scale, Scored, calibrate, clearly_best, fit_scale, log_loss, measure,
-    settle, split_documents,
-)  # fmt: skip
-from metaie_spacy.evaluate import evaluate
+from metaie_spacy.release.assemble import assemble
+from metaie_spacy.measure.calibrate import CANDIDATES, Cells, Part, Rules, Scale, Scored, calibrate, clearly_best, fit_scale, log_loss, measure, settle, split_documents  # fmt: skip
+from metaie_spacy.measure.evaluate import evaluate
 from metaie_spacy.schema import move_threshold, parse_labels, read_schema
 from metaie_spacy.spans import decode
 

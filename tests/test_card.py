@@ -6,7 +6,7 @@ import pytest
 import srsly
 from spacy.schemas import ModelMetaSchema, validate
 
-from metaie_spacy.card import write_card
+from metaie_spacy.release.card import write_card
 
 ROOT = Path(__file__).parents[1]
 

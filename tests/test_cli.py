@@ -63,7 +63,7 @@ def test_html_marks_the_spans(tmp_path):
         (["extract", "x", "--labels", "person,,date"], "Empty label"),
         (["extract", "x", "--labels", ""], "Empty label"),
         (["extract", "x", "--threshold", "2"], "between 0 and 1"),
-        (["extract", "x", "--model", "no_such_model"], "Cannot load 'no_such_model'"),
+        (["extract", "x", "--model", "no_such_model"], "Cannot load the pipeline 'no_such_model'"),
         (["extract", "missing.jsonl"], "no file 'missing.jsonl'"),
         (["evaluate", "en_metaie_sm", "missing.jsonl"], "no corpus file"),
         (["distill", "missing.jsonl", "--output", "out"], "no corpus file"),

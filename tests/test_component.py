@@ -60,7 +60,7 @@ def test_overfitting_IO(make_nlp, architecture, tmp_path):
 
 
 def test_open_labels_train_on_rows_with_labels_of_their_own(make_nlp, tmp_path):
-    from metaie_spacy.corpus import make_corpus
+    from metaie_spacy.data.corpus import make_corpus
 
     rows = [
         {"text": text, "spans": [{"start": text.index(part), "end": text.index(part) + len(part), "label": label} for part, label in spans], "absent": ["drug"]}

@@ -7,8 +7,8 @@ import pytest
 import spacy
 from spacy.tokens import Doc, DocBin, Span, SpanGroup
 
-from metaie_spacy.convert import convert
-from metaie_spacy.corpus import read_rows
+from metaie_spacy.convert.convert import convert
+from metaie_spacy.data.rows import read_rows
 
 FAMILY = "👩\u200d👩\u200d👧"
 ROWS = [

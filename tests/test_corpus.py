@@ -6,9 +6,11 @@ import pytest
 import spacy
 from conftest import SENTENCES
 
-from metaie_spacy.corpus import Item, blank_tokenizer, longest_first, make_corpus, read_items, read_rows, split_dev
-from metaie_spacy.pieces import MAX_PIECES, WordPieces, load_tokenizer, word_shape
-from metaie_spacy.training import LabelSpace, closed_batch, open_batch
+from metaie_spacy.data.items import Item, blank_tokenizer, read_items, split_dev
+from metaie_spacy.data.rows import longest_first, read_rows
+from metaie_spacy.data.corpus import make_corpus
+from metaie_spacy.model.pieces import MAX_PIECES, WordPieces, load_tokenizer, word_shape
+from metaie_spacy.train.batches import LabelSpace, closed_batch, open_batch
 
 GOOD = {"id": "1", "text": "Ada flew to Rome.", "spans": [{"start": 0, "end": 3, "label": "person"}], "absent": ["drug"]}
 
@@ -145,7 +147,7 @@ def test_same_words_same_pieces_in_any_company(pieces):
 
 
 def test_long_texts_are_trained_on_in_windows_that_cut_no_span(caplog):
-    from metaie_spacy.windows import cut_items
+    from metaie_spacy.model.windows import cut_items
 
     words = [f"w{i}" for i in range(100)]
     spans = [(0, 2, "a"), (27, 33, "b"), (55, 62, "a"), (98, 100, "c"), (40, 75, "too long")]

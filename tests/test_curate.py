@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from metaie_spacy.corpus import read_rows
-from metaie_spacy.curate import FILES, CurateSettings, curate
+from metaie_spacy.data.rows import read_rows
+from metaie_spacy.curate.curate import FILES, CurateSettings, curate
 
 ASSETS = Path(__file__).parent.parent / "assets" / "corpus.jsonl"
 OFF = CurateSettings(near_duplicates=0, linked=0)

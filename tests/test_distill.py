@@ -9,12 +9,12 @@ import torch
 from conftest import answers
 from safetensors.torch import load_file
 
-from metaie_spacy.assemble import average
-from metaie_spacy.corpus import Item, blank_tokenizer
-from metaie_spacy.distill import Settings, batch_stream, distill, ramp
-from metaie_spacy.heads import LabelToSpan
-from metaie_spacy.model import architecture_of
-from metaie_spacy.training import recased
+from metaie_spacy.release.assemble import average
+from metaie_spacy.data.items import Item, blank_tokenizer
+from metaie_spacy.train.distill import Settings, batch_stream, distill, ramp
+from metaie_spacy.model.modules import LabelToSpan
+from metaie_spacy.model.weights import architecture_of
+from metaie_spacy.train.batches import recased
 
 
 def rows(n=40):

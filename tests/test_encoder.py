@@ -4,9 +4,9 @@ import pytest
 import torch
 from conftest import SENTENCES, wake
 
-from metaie_spacy.heads import CrossEncoder, LabelToSpan, label_pieces
-from metaie_spacy.model import score_texts
-from metaie_spacy.pieces import WordPieces, load_tokenizer
+from metaie_spacy.model.modules import CrossEncoder, LabelToSpan, label_pieces
+from metaie_spacy.model.predict import score_texts
+from metaie_spacy.model.pieces import WordPieces, load_tokenizer
 
 LABELS = ["person", "date of birth", "name of a person", "drug", "what hurt"]
 FAMILIES = ("bert", "electra", "roberta")
@@ -144,7 +144,7 @@ def test_order_of_labels_changes_no_score(make_nlp, architecture, label_budget):
     nlp = make_nlp(architecture=architecture, model={"label_budget": label_budget} if architecture == "LabelToSpan" else {})
     pipe = nlp.get_pipe("metaie")
     if label_budget == 5 and architecture == "LabelToSpan":
-        from metaie_spacy.model import chunk_labels
+        from metaie_spacy.model.predict import chunk_labels
 
         assert len(chunk_labels(LABELS, pipe.model.shims[0].pieces, 5, 512)) >= 3
     before = scores_of(nlp, SENTENCES, LABELS)

@@ -10,7 +10,7 @@ from conftest import annotated
 from test_component import TRAIN, scored
 
 from metaie_spacy import fewshot
-from metaie_spacy.evaluate import evaluate_rows
+from metaie_spacy.measure.evaluate import evaluate_rows
 from metaie_spacy.fewshot import Settings, adapt, adapt_and_score, hold_out, packaged_corpus
 
 FAST = Settings(steps=120, lr=2e-3, ema=0.9, rehearsal=0.0)

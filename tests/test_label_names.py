@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metaie_spacy.label_clusters import alike_labels, cluster_labels, names_a_type
-from metaie_spacy.label_names import WordCases, label_rows, normal_label, rename_labels, spelling
-from metaie_spacy.ledger import Ledger, Sourced
+from metaie_spacy.curate.label_clusters import alike_labels, cluster_labels, names_a_type
+from metaie_spacy.curate.label_names import WordCases, label_rows, normal_label, rename_labels, spelling
+from metaie_spacy.curate.ledger import Ledger, Sourced
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ import torch
 from conftest import SENTENCES, annotated, wake
 from thinc.api import Adam, warmup_linear
 
-from metaie_spacy.ledger import Ledger, Sourced
-from metaie_spacy.noise import blank_query, drop_noise, label_ratios, tag_losses
-from metaie_spacy.students import load_pipeline
-from metaie_spacy.training import Batch, tagging_loss
+from metaie_spacy.curate.ledger import Ledger, Sourced
+from metaie_spacy.curate.noise import blank_query, drop_noise, label_ratios, tag_losses
+from metaie_spacy.pipelines import load_pipeline
+from metaie_spacy.train.batches import Batch
+from metaie_spacy.train.optim import tagging_loss
 
 GOLD = [("Ada Lovelace", "person"), ("London", "place")]
 

@@ -5,12 +5,12 @@ import torch
 from conftest import SENTENCES, annotated
 from test_component import TRAIN, scored
 
-from metaie_spacy import precision
-from metaie_spacy.precision import resolve_dtype
+from metaie_spacy.model import dtypes as precision
+from metaie_spacy.model.dtypes import resolve_dtype
 
 
 def probabilities(nlp, text=SENTENCES[0]):
-    from metaie_spacy.model import score_docs
+    from metaie_spacy.model.predict import score_docs
 
     pipe = nlp.get_pipe("metaie")
     ((_, _, _, logits),) = score_docs(pipe.model, [nlp.make_doc(text)], [["date", "person", "place"]])

@@ -9,7 +9,7 @@ import pytest
 from teacher_server import teacher_server
 from weasel.util import load_project_config
 
-from metaie_spacy.__main__ import main
+from metaie_spacy.cli.app import main
 
 ROOT = Path(__file__).parents[1]
 CORPUS = ROOT / "assets" / "corpus.jsonl"
@@ -112,7 +112,7 @@ def test_rules_annotate_stdin(tmp_path):
 
 
 def test_the_encoder_is_checked_before_it_is_used(tmp_path, monkeypatch):
-    from metaie_spacy.assemble import copy_encoder
+    from metaie_spacy.release.assemble import copy_encoder
 
     (tmp_path / "carrier").mkdir()
     (tmp_path / "carrier" / "model.safetensors").write_bytes(b"weights")

@@ -5,7 +5,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from metaie_spacy.model import chunk_labels, split_windows
+from metaie_spacy.model.predict import chunk_labels
+from metaie_spacy.model.windows import split_windows
 from metaie_spacy.schema import parse_labels, plain
 from metaie_spacy.spans import Answer, decode, flatten
 

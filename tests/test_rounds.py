@@ -6,9 +6,9 @@ import pytest
 import spacy
 from teacher_server import teacher_server
 
-from metaie_spacy.corpus import check_row
-from metaie_spacy.rounds import correct, most_disputed, most_failed, read_confirmed, read_texts, unseen, write_similar
-from metaie_spacy.teacher import Teacher
+from metaie_spacy.data.rows import check_row
+from metaie_spacy.teacher.rounds import correct, most_disputed, most_failed, read_confirmed, read_texts, unseen, write_similar
+from metaie_spacy.teacher.client import Teacher
 
 ASSETS = Path(__file__).parents[1] / "assets"
 TEXT = "Ada Lovelace met Charles Babbage in London."

@@ -12,7 +12,7 @@ from conftest import SENTENCES, answers
 from test_component import scored
 
 from metaie_spacy import pipe_with_labels
-from metaie_spacy.shim import MetaIEShim
+from metaie_spacy.model.shim import MetaIEShim
 
 
 def assert_same(found, expected):
@@ -174,7 +174,7 @@ def test_threads_with_labels_of_their_own(make_nlp):
 
 
 def test_threads_that_meet_an_unloaded_model_wait_for_one_load(make_nlp, tmp_path, monkeypatch):
-    from metaie_spacy import model
+    from metaie_spacy.model import weights as model
 
     make_nlp().to_disk(tmp_path)
     block = {key: value for key, value in make_nlp(threshold=0.05).config["components"]["metaie"].items() if key != "factory"}

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from teacher_server import teacher_server
 
-from metaie_spacy.annotators import PromptAnnotator
-from metaie_spacy.answers import SCHEMA
-from metaie_spacy.teacher import BudgetSpent, QuestionError, Teacher, TeacherError
+from metaie_spacy.teacher.annotators import PromptAnnotator
+from metaie_spacy.teacher.reply.parse import SCHEMA
+from metaie_spacy.teacher.client import BudgetSpent, QuestionError, Teacher, TeacherError
 
 ROOT = Path(__file__).parents[1]
 CORPUS = ROOT / "assets" / "corpus.jsonl"

@@ -1,0 +1,224 @@
+"""The command line: `python -m metaie_spacy`. Arguments and messages only."""
+import json
+import logging
+import sys
+from contextlib import ExitStack
+from enum import Enum
+from pathlib import Path
+from typing import Optional
+
+import typer
+from tqdm import tqdm
+
+from ..pipelines import active_pipe, load_pipeline
+from . import project
+from .options import asked, before_and_after, check_output, corpus_weight, fail
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+
+app.registered_commands += project.app.registered_commands
+
+
+
+DEFAULT_LABELS = "person, organization, location, date, event, product"
+
+
+
+class Format(str, Enum):
+    table = "table"
+    jsonl = "jsonl"
+    html = "html"
+
+
+
+@app.command()
+def extract(
+    source: Optional[str] = typer.Argument(None, help="A text, or a file (.txt: a text a line; .jsonl: objects with a \"text\"); nothing or '-': stdin"),
+    labels: Optional[str] = typer.Option(None, help=f'What to look for: "person, date of birth"; without it and --schema: "{DEFAULT_LABELS}"'),
+    schema: Optional[Path] = typer.Option(None, help='JSON file: {"labels": {"DOB": {"query": "date of birth", "threshold": 0.6}}, "flat": true}'),
+    model: str = typer.Option("en_metaie_sm", help="A spaCy pipeline with a metaie component: package or path"),
+    threshold: Optional[float] = typer.Option(None, help="Between 0 and 1; higher gives fewer, surer spans"),
+    gpu: int = typer.Option(-1, help="Number of the GPU to use; -1: the CPU"),
+    format: Format = typer.Option(Format.table, help="table, jsonl, or html (displaCy's span view)"),
+    output: Optional[Path] = typer.Option(None, help="Write the result here instead of to stdout"),
+    errors: Optional[Path] = typer.Option(None, help="Keep bad input lines here, as they came"),
+) -> None:
+    """Extract labelled spans from a text, a file or stdin."""
+    from ..data.texts import TextReader
+    from .output import pipe_texts, render_html, span_rows, table
+
+    settings = asked(labels, schema, DEFAULT_LABELS)
+    nlp = load_pipeline(model, gpu=gpu)
+    pipe = active_pipe(nlp, "metaie")
+    pipe.schema = settings
+    if threshold is not None:
+        pipe.threshold = threshold
+    with ExitStack() as stack:
+        kept = stack.enter_context(errors.open("wb")) if errors else None
+        reader = stack.enter_context(TextReader(source, errors=kept))
+        out = stack.enter_context(output.open("w", encoding="utf8")) if output else sys.stdout
+        bar = stack.enter_context(tqdm(total=reader.total, unit="text", desc="extract", mininterval=1, disable=reader.total == 1))
+        found = pipe_texts(nlp, reader, bar)
+        if format is Format.html:
+            print(render_html(found, pipe.spans_key), file=out)
+            found = ()
+        for id, doc in found:
+            rows = span_rows(doc, pipe.spans_key)
+            if format is Format.jsonl:
+                print(json.dumps({"id": id, "text": doc.text, "spans": rows}, ensure_ascii=False), file=out)
+            else:
+                print(table(doc.text if reader.total == 1 else f"{id}: {doc.text}", rows), file=out)
+    if reader.bad:
+        where = f"they are kept in {errors}" if errors else "--errors FILE keeps them"
+        sys.stderr.write(f"{reader.bad} bad line(s) left out; {where}.\n")
+
+
+
+@app.command()
+def evaluate(
+    model: str = typer.Argument(..., help="A spaCy pipeline with a metaie component: package or path"),
+    data: Path = typer.Argument(..., help="Annotated rows (JSONL)"),
+    labels: Optional[str] = typer.Option(None, help="Ask these of every text; without it and --schema, each text's own and absent labels"),
+    schema: Optional[Path] = typer.Option(None, help="JSON file with labels, their queries and thresholds"),
+    threshold: Optional[float] = typer.Option(None, help="Between 0 and 1"),
+    gpu: int = typer.Option(-1, help="Number of the GPU to use; -1: the CPU"),
+    limit: int = typer.Option(0, help="Only the first rows; 0: all"),
+    only: Optional[Path] = typer.Option(None, help="Only rows whose ids stand in this file, such as distill's dev.jsonl"),
+    output: Optional[Path] = typer.Option(None, help="Write all figures here (JSON)"),
+) -> None:
+    """Score a pipeline on annotated rows: exact-match precision, recall and F."""
+    from ..measure.evaluate import evaluate as run
+
+    settings = asked(labels, schema, None)
+    nlp = load_pipeline(model, gpu=gpu)
+    pipe = active_pipe(nlp, "metaie")
+    if settings:
+        pipe.schema = settings
+    if threshold is not None:
+        pipe.threshold = threshold
+    result = run(nlp, data, labels=pipe.label_data if settings else None, limit=limit, only=only, progress=True)
+    if output:
+        output.write_text(json.dumps(result, indent=1), encoding="utf8")
+    print(f"P {result['p']:.3f}  R {result['r']:.3f}  F {result['f']:.3f}  ({result['spans']} gold spans, {result['texts']} texts)")
+
+
+
+@app.command()
+def fewshot(
+    examples: Path = typer.Argument(..., help="A few annotated rows (JSONL); annotate each text completely"),
+    output: Path = typer.Argument(..., help="Takes the adapted pipeline"),
+    model: str = typer.Option("en_metaie_sm", help="The pipeline to start from: package or path"),
+    labels: Optional[str] = typer.Option(None, help="The label set; without it and --schema, the labels of the examples"),
+    schema: Optional[Path] = typer.Option(None, help="JSON file with labels and their queries, flat and set_ents; thresholds have no effect"),
+    open_labels: bool = typer.Option(False, "--open", help="Ask each text only its own and its absent labels, such as questions that name an entity"),
+    dev: Optional[Path] = typer.Option(None, help="Annotated rows to score on; without it some examples are held out for an estimate"),
+    held_out: float = typer.Option(0.2, help="Share of the examples that is held out; 0: no estimate, half the time"),
+    steps: int = typer.Option(100, help="Training steps"),
+    lr: float = typer.Option(5e-5, help="Learning rate of the encoder; the head's is 8 times it"),
+    batch_size: int = typer.Option(8),
+    rehearsal: float = typer.Option(0.25, help="Rows of the corpus per example, so that other labels are not forgotten; 0: none"),
+    corpus: Optional[Path] = typer.Option(None, help="Annotated rows to rehearse, instead of those that come with this package"),
+    seed: int = typer.Option(0),
+    gpu: int = typer.Option(-1, help="Number of the GPU to use; -1: the CPU"),
+) -> None:
+    """Adapt a pipeline to a few annotated texts; prints the scores before and after on texts that it did not see."""
+    from ..fewshot import Settings, adapt_and_score
+
+    settings = Settings(steps=steps, lr=lr, batch_size=batch_size, rehearsal=rehearsal, seed=seed)
+    wanted = asked(labels, schema, None)
+    if wanted and open_labels:
+        raise ValueError("--open asks each text its own labels: give neither --labels nor --schema with it.")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    check_output(output)
+    nlp = load_pipeline(model, gpu=gpu)
+    closed = wanted["labels"] if wanted else None
+    for key in ("flat", "set_ents"):
+        if key in (wanted or {}):
+            setattr(active_pipe(nlp, "metaie"), key, wanted[key])
+    result = adapt_and_score(
+        nlp, examples, closed, dev=dev, held_out=held_out, settings=settings, open_labels=open_labels, corpus=corpus
+    )  # fmt: skip
+    nlp.to_disk(output)
+    if result["after"] is None:
+        print(f"Adapted to {result['examples']} examples; nothing was scored.")
+    else:
+        print(before_and_after(result["before"], result["after"]))
+    print(f"The pipeline is in {output}: spacy.load({str(output)!r})")
+
+
+
+@app.command()
+def distill(
+    corpus: list[str] = typer.Argument(..., help="Annotation files (JSONL); 'file.jsonl:0.5' sees half of it an epoch, ':2' twice"),
+    output: Path = typer.Option(..., help="Takes the weights, the checkpoint and the log; the same call resumes"),
+    encoder: str = typer.Option("sentence-transformers/all-MiniLM-L6-v2", help="Hugging Face name or directory"),
+    architecture: str = typer.Option("LabelToSpan", help="LabelToSpan or CrossEncoder"),
+    text_sees_labels: Optional[bool] = typer.Option(None, help="Whether a text's states depend on the labels asked"),
+    init_from: str = typer.Option("", help="The model/ directory of an earlier run, to go on from its weights with a new schedule"),
+    lang: str = typer.Option("en", help="Language of the tokenizer"),
+    epochs: float = typer.Option(4.0, help="Passes over the corpus"),
+    steps: int = typer.Option(0, help="Optimizer steps instead of epochs"),
+    batch_size: int = typer.Option(16),
+    lr: float = typer.Option(2e-4, help="Learning rate of the encoder; the head's is 8 times it"),
+    recase: float = typer.Option(0.0, help="Share of the texts that are seen in lower case or in capitals"),
+    dev: Optional[Path] = typer.Option(None, help="Annotation file to choose by; without it, a share of the corpus is held out"),
+    dev_share: float = typer.Option(0.1, help="Share of the texts that is held out"),
+    seed: int = typer.Option(0),
+    mixed_precision: str = typer.Option("no", help="no, bf16 or fp16"),
+) -> None:
+    """Train an open-label model on annotation rows (needs the extra 'train')."""
+    from ..data.items import blank_tokenizer
+    from ..train.distill import Settings
+    from ..train.distill import distill as run
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("accelerate").setLevel(logging.WARNING)
+    settings = Settings(
+        encoder, architecture=architecture, init_from=init_from, text_sees_labels=text_sees_labels, epochs=epochs, steps=steps,
+        batch_size=batch_size, lr=lr, recase=recase, dev_share=dev_share, seed=seed, mixed_precision=mixed_precision,
+    )  # fmt: skip
+    result = run(dict(corpus_weight(entry) for entry in corpus), output, settings, tokenize=blank_tokenizer(lang), dev=dev)
+    print(json.dumps(result))
+
+
+
+@app.command()
+def assemble(
+    weights: str = typer.Argument(..., help="The model/ directory of a distillation, or a package"),
+    output: Path = typer.Argument(..., help="Takes the pipeline; then run: python -m spacy package"),
+    lang: str = typer.Option("en", help="Language of the pipeline"),
+    name: str = typer.Option("metaie_sm", help="Name of the package, without the language"),
+    meta: Optional[Path] = typer.Option(None, help="JSON that is merged into meta.json"),
+    include: list[Path] = typer.Option([], help="A file to put into the package, such as NOTICE; may be repeated"),
+    save_dtype: str = typer.Option("float16", help="float16 or float32"),
+) -> None:
+    """Write trained weights as a spaCy pipeline."""
+    from ..release.assemble import assemble as run
+
+    run(weights, output, lang=lang, name=name, meta=meta, include=include, save_dtype=save_dtype)
+
+
+
+@app.command()
+def average(
+    weights: list[str] = typer.Argument(..., help="The model/ directories of distillations from one start"),
+    output: Path = typer.Option(..., help="Takes the mean of their weights"),
+) -> None:
+    """Average the weights of several runs that began at the same weights."""
+    from ..release.assemble import average as run
+
+    run(weights, output)
+
+
+
+
+
+
+def main() -> None:
+    try:
+        app()
+    except (ValueError, ImportError) as error:
+        fail(str(error))
+

@@ -1,0 +1,90 @@
+"""Annotation rows from and to spaCy's DocBin."""
+import json
+import zlib
+from collections import Counter
+from pathlib import Path
+from typing import Any, Iterable, Iterator
+
+import numpy as np
+import spacy
+from spacy.tokens import Doc, DocBin, SpanGroup
+from spacy.util import filter_spans
+from spacy.vocab import Vocab
+
+from ..data.files import writing
+from .records import KEPT, Options, Skipped, Tally, human_row, keep, kept_in, restore
+
+
+def read_docbin(path: Path, options: Options, tally: Tally) -> Iterator[dict]:
+    """The spans of a `.spacy` file, from `doc.ents` or a span group.
+
+    Docs that were never annotated under the key are skipped: for spaCy their spans are missing, not none.
+    RAISES (ValueError): no such file, or the key must be chosen.
+    """
+    try:
+        docs = list(DocBin().from_disk(path).get_docs(Vocab()))
+    except (zlib.error, ValueError, KeyError, TypeError, IndexError) as error:
+        raise ValueError(f"'{path}' is no .spacy file, or is damaged: {error}") from None
+    key = _chosen_key(docs, path, options.spans_key)
+    for number, doc in enumerate(docs, 1):
+        yield from tally.take(f"doc {number}", doc.text, _doc_row, doc, key, options)
+
+
+
+def _chosen_key(docs: list[Doc], path: Path, wanted: str | None) -> str:
+    found = Counter()
+    for doc in docs:
+        found.update({key: len(group) for key, group in doc.spans.items()})
+        found["ents"] += len(doc.ents)
+    keys = sorted(key for key, number in found.items() if number) or sorted(found.keys() - {"ents"}) or ["ents"]
+    if wanted is not None and wanted not in found:
+        raise ValueError(f"No doc of '{path}' has spans under '{wanted}', only under {keys}. Pass one of them as spans_key.")
+    if wanted is None and len(keys) > 1:
+        raise ValueError(f"'{path}' has spans under {keys} ('ents' is doc.ents). Pass one of them as spans_key.")
+    return wanted if wanted is not None else keys[0]
+
+
+
+def _doc_row(doc: Doc, key: str, options: Options) -> dict:
+    group = doc.spans[key] if key in doc.spans else None
+    if group is None and (key != "ents" or not doc.has_annotation("ENT_IOB")):
+        raise Skipped("not annotated", f"the doc has no annotation under '{key}'; set it to an empty list if there are no spans.")
+    attrs = group.attrs if group is not None else {}
+    spans = [{"start": s.start_char, "end": s.end_char, "label": s.label_} for s in (doc.ents if group is None else group)]
+    scores = attrs.get("scores")
+    if scores is not None and len(scores) == len(spans):
+        spans = [span | {"score": round(float(score), 4)} for span, score in zip(spans, scores)]
+    if kept := kept_in(json.loads(attrs.get(KEPT, "null"))):
+        return restore(doc.text, spans, kept, reviewed=False, teacher=options.teacher)
+    row = human_row(doc.text, spans, source="spacy", teacher=options.teacher or ("model" if scores is not None else None))
+    found = {span["label"] for span in spans}
+    return row | ({"absent": [label for label in attrs["asked"] if label not in found]} if "asked" in attrs else {})
+
+
+
+def write_docbin(rows: Iterable[dict], output: Path, options: Options, tally: Tally) -> None:
+    """Rows on the tokens of a blank pipeline; spans that do not end at tokens are counted.
+
+    The key "ents" sets `doc.ents` to the longest spans that do not overlap, and keeps nothing else of the rows.
+    """
+    nlp = spacy.blank(options.lang)
+    key = options.spans_key or KEPT
+    bin = DocBin()
+    for row in rows:
+        doc = nlp.tokenizer(row["text"])
+        pairs = [(doc.char_span(s["start"], s["end"], label=s["label"]), s.get("score")) for s in row["spans"]]
+        placed = [(span, score) for span, score in pairs if span is not None]
+        tally.lose("misaligned", len(pairs) - len(placed))
+        if key == "ents":
+            doc.ents = filter_spans([span for span, _ in placed])
+            tally.lose("overlap", len(placed) - len(doc.ents))
+        else:
+            asked = dict.fromkeys([span.label_ for span, _ in placed] + row.get("absent", []))
+            # On the group, not on the doc, so that new predictions replace it. As text: msgpack gives tuples for lists.
+            attrs: dict[str, Any] = {"asked": list(asked), KEPT: json.dumps(keep(row), ensure_ascii=False)}
+            if placed and all(isinstance(score, (int, float)) for _, score in placed):
+                attrs["scores"] = np.array([score for _, score in placed], dtype="float32")
+            doc.spans[key] = SpanGroup(doc, name=key, spans=[span for span, _ in placed], attrs=attrs)
+        bin.add(doc)
+    with writing(output) as file:
+        file.write(bin.to_bytes())

@@ -1,0 +1,1 @@
+"""Annotations -> train, dev and test."""

@@ -1,0 +1,67 @@
+"""Several teachers' rows of one text, made one."""
+from itertools import combinations
+from typing import Iterable, Sequence
+
+from ..measure.scores import PRF
+from .ledger import Ledger, Sourced
+
+
+def merge_teachers(items: Iterable[Sourced], ledger: Ledger) -> list[Sourced]:
+    """Rows of the same text by different teachers become one row, in the place of the first.
+
+    It has the union of their spans and labels, and of the absent labels those that no teacher found;
+    their names stand in `teacher`, joined with "+". Its `agreement` is the mean F1 of every two
+    teachers' (start, end) sets, labels aside because their wording is free, or the least that a row
+    brings, if that is lower. Other fields are the first row's. The rows that went into it are noted
+    in the ledger as "merged", each with the id of the row that took it over. Where people, or a
+    teacher asked again, have reviewed a text, their rows stand alone: what they took away stays away.
+    """
+    groups: dict[str, list[Sourced]] = {}
+    order: list[list[Sourced]] = []
+    for item in items:
+        group = groups.setdefault(item.row["text"], [])
+        if not group:
+            order.append(group)
+        if item.row.get("teacher", "") in {other.row.get("teacher", "") for other in group}:
+            order.append([item])  # the same teacher twice: a duplicate, no second opinion
+        else:
+            group.append(item)
+    merged = []
+    for group in order:
+        if any(is_reviewed(item.row) for item in group):
+            group, others = [item for item in group if is_reviewed(item.row)], [item for item in group if not is_reviewed(item.row)]
+            for item in others:
+                ledger.drop_row(item, "reviewed since", group[0].row["id"])
+        for item in group[1:]:
+            ledger.drop_row(item, "merged", group[0].row["id"])
+        first = group[0]
+        merged.append(first if len(group) == 1 else first._replace(row=merge_rows([item.row for item in group])))
+    return merged
+
+
+
+def is_reviewed(row: dict) -> bool:
+    """Whether people annotated the row, or `correct` changed it."""
+    return row.get("teacher", "").startswith("human") or "corrected" in row
+
+
+
+def merge_rows(rows: Sequence[dict]) -> dict:
+    """Rows of one text as one; see `merge_teachers`."""
+    spans = {(span["start"], span["end"], span["label"]): span for row in reversed(rows) for span in row["spans"]}
+    found = {label for _, _, label in spans}
+    absent = dict.fromkeys(label for row in rows for label in row.get("absent", []) if label not in found)
+    names = dict.fromkeys(name for row in rows for name in row.get("teacher", "").split("+") if name)
+    notes = [note for row in rows for note in row.get("dropped", [])]
+    result = {**rows[0], "spans": [spans[key] for key in sorted(spans)], "absent": list(absent), "teacher": "+".join(names)}
+    own = [row["agreement"] for row in rows if row.get("agreement") is not None]
+    result["agreement"] = round(min([teachers_agreement(rows), *own]), 4)
+    return result | ({"dropped": notes} if notes else {})
+
+
+
+def teachers_agreement(rows: Sequence[dict]) -> float:
+    """Mean F1 of every two rows' (start, end) sets; two rows without spans agree."""
+    places = [{(span["start"], span["end"]) for span in row["spans"]} for row in rows]
+    scores = [PRF(len(a & b), len(b - a), len(a - b)).fscore if a or b else 1.0 for a, b in combinations(places, 2)]
+    return sum(scores) / len(scores)

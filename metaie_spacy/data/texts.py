@@ -1,0 +1,133 @@
+"""Texts of any source: lines, JSONL, Parquet, stdin."""
+import json
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO, Iterator
+
+JSONL = (".jsonl", ".ndjson")
+
+
+
+class TextReader:
+    """The texts of one source, read lazily; bad lines are reported with their number and kept.
+
+    source (str | None): a text, a file's path, or None or "-" for stdin. Lines are texts, or, in
+        .jsonl files and where they open with '{"', objects with a "text"; a .parquet file has a
+        column "text" (pyarrow reads it).
+    errors (BinaryIO | None): takes bad lines as they came.
+    RAISES (ValueError): the file is missing.
+    """
+
+    def __init__(self, source: str | None, *, errors: BinaryIO | None = None):
+        self.errors, self.bad, self.total, self.is_jsonl = errors, 0, None, False
+        self.name, self.lines = "stdin", sys.stdin.buffer
+        if source is not None and source != "-":
+            path = _as_file(source)
+            if path is None:
+                self.name, self.total, self.lines = "text", 1, [_flat(source).encode("utf8")]
+            elif path.suffix == ".parquet":
+                self.name, self.is_jsonl = str(path), True
+                self.total, self.lines = parquet_lines(path)
+            else:
+                self.name, self.is_jsonl, self.lines = str(path), path.suffix in JSONL, path.open("rb")
+                with path.open("rb") as file:
+                    self.total = sum(1 for line in file if line.strip())
+
+    def __enter__(self) -> "TextReader":
+        return self
+
+    def __exit__(self, *_) -> None:
+        if hasattr(self.lines, "close") and self.lines is not sys.stdin.buffer:
+            self.lines.close()
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        for number, row in self.rows():
+            yield str(number if row.get("id") in (None, "") else row["id"]), row["text"]
+
+    def rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Line number and row, at least `{"text"}`, of every good line."""
+        for number, line in enumerate(self.lines, 1):
+            if not line.strip():
+                continue
+            try:
+                yield number, self._parse(line)
+            except ValueError as error:
+                self.reject(f"line {number}: {error}", line)
+
+    def reject(self, message: str, line: bytes) -> None:
+        """Report a bad line, count it and keep it."""
+        self.bad += 1
+        sys.stderr.write(f"{self.name}, {message}\n")
+        if self.errors:
+            self.errors.write(line.rstrip(b"\r\n") + b"\n")
+
+    def _parse(self, line: bytes) -> dict[str, Any]:
+        try:
+            text = line.decode("utf8").removeprefix("\ufeff").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"not UTF-8 ({error.reason} at byte {error.start})") from None
+        if not self.is_jsonl and not text.lstrip().startswith('{"'):
+            return {"text": text}
+        try:
+            row = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from None
+        if not isinstance(row, dict) or not isinstance(row.get("text"), str):
+            raise ValueError('expected an object with a string "text"')
+        try:
+            json.dumps(row, ensure_ascii=False).encode("utf8")
+        except UnicodeEncodeError:
+            raise ValueError("it holds half of a surrogate pair, which is no character") from None
+        return row
+
+
+
+def parquet_lines(path: Path) -> tuple[int, Iterator[bytes]]:
+    """Number of rows of a Parquet file, and its rows as JSON lines, a batch at a time.
+
+    RAISES (ValueError): pyarrow is missing, or the file has no column "text".
+    """
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError:
+        raise ValueError(f"Reading '{path}' needs pyarrow: pip install 'metaie-spacy[parquet]'.") from None
+    try:
+        file = parquet.ParquetFile(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"'{path}' is no Parquet file: {error}") from None
+    names = file.schema_arrow.names
+    if "text" not in names:
+        raise ValueError(f"'{path}' has no column \"text\", only {names}. Rename the column that holds the texts.")
+    columns = [name for name in ("id", "text", "meta", "source") if name in names]
+
+    def lines() -> Iterator[bytes]:
+        for batch in file.iter_batches(columns=columns):
+            for row in batch.to_pylist():
+                yield json.dumps({k: v for k, v in row.items() if v is not None}, default=str).encode("utf8")
+
+    return file.metadata.num_rows, lines()
+
+
+
+def _flat(text: str) -> str:
+    """A text argument on one line.
+
+    RAISES (ValueError): it holds bytes that are not UTF-8.
+    """
+    try:
+        text.encode("utf8")
+    except UnicodeEncodeError:
+        raise ValueError("The text is not UTF-8.") from None
+    return " ".join(text.splitlines()) if "\n" in text or "\r" in text else text
+
+
+
+def _as_file(source: str | None) -> Path | None:
+    if source is None or "\n" in source or len(source) > 1000:
+        return None
+    path = Path(source)
+    if path.is_file():
+        return path
+    if path.suffix in (".txt", ".parquet", *JSONL) and " " not in source:
+        raise ValueError(f"There is no file '{source}'.")
+    return None

@@ -1,0 +1,62 @@
+"""Pipeline and annotated file -> scores of open labels."""
+import time
+from pathlib import Path
+from typing import Sequence
+
+from spacy.language import Language
+from tqdm import tqdm
+
+from ..data.rows import own_and_absent, read_chosen
+from ..pipelines import active_pipe
+from ..schema import parse_labels
+from ..streams import pipe_with_labels
+from .scores import scores_of
+
+
+def evaluate(
+    nlp: Language,
+    path: str | Path,
+    *,
+    labels: Sequence[str] | dict | None = None,
+    name: str = "metaie",
+    limit: int = 0,
+    only: str | Path | None = None,
+    progress: bool = False,
+) -> dict:
+    """Exact-match scores on character spans.
+
+    nlp (Language): a pipeline with a `metaie` component.
+    path (str | Path): an annotations file (JSONL).
+    labels: asked of every text, as `MetaIE.labels` takes them (gold spans of other names are not
+        counted); None: every text is asked its own labels and those noted as absent.
+    name (str): of the component. limit (int): only the first rows; 0: all.
+    only (Path | None): a JSONL file whose ids choose the rows, such as distill's `dev.jsonl`.
+    RETURNS (dict): `p`, `r`, `f` (micro, 0 to 1), `f_low` and `f_high` (95 % bootstrap interval),
+        `texts`, `spans`, `seconds` and `per_label`.
+    RAISES (ValueError): a bad row, or no such component.
+    """
+    rows = read_chosen(path, only)[: limit or None]
+    result = evaluate_rows(nlp, rows, labels=labels, name=name, progress=progress)
+    return {key: value for key, value in result.items() if key != "counts"}
+
+
+
+def evaluate_rows(
+    nlp: Language, rows: Sequence[dict], *, labels: Sequence[str] | dict | None = None, name: str = "metaie", progress: bool = False
+) -> dict:
+    """`evaluate` on rows that were read already, with the counts of every text.
+
+    rows (Sequence[dict]): annotation rows, as `read_rows` gives them.
+    RETURNS (dict): as `evaluate`, and `counts`: true positives, false positives and false negatives
+        per text, (N, 3) in lists.
+    RAISES (ValueError): no such component.
+    """
+    key = active_pipe(nlp, name).spans_key
+    names = None if labels is None else {label.name for label in parse_labels(labels)}
+    gold = [{(s["start"], s["end"], s["label"]) for s in row["spans"] if names is None or s["label"] in names} for row in rows]
+    pairs = [(row["text"], own_and_absent(row) if labels is None else labels) for row in rows]
+    began = time.perf_counter()
+    docs = pipe_with_labels(nlp, pairs, name=name)
+    docs = tqdm(docs, total=len(rows), desc="evaluate", mininterval=5, disable=not progress)
+    found = [{(span.start_char, span.end_char, span.label_) for span in doc.spans[key]} for doc in docs]
+    return scores_of(gold, found) | {"texts": len(rows), "seconds": round(time.perf_counter() - began, 2)}

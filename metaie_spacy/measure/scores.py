@@ -1,0 +1,112 @@
+"""Exact-match scores: counts, rates, intervals, and spaCy's scorer."""
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Callable, Iterable, NamedTuple, Sequence
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from spacy.training import Example
+
+
+class PRF(NamedTuple):
+    """Counts of exact matches: true positives, false positives, false negatives."""
+
+    tp: int
+    fp: int
+    fn: int
+
+    @property
+    def precision(self) -> float:
+        return self.tp / max(1, self.tp + self.fp)
+
+    @property
+    def recall(self) -> float:
+        return self.tp / max(1, self.tp + self.fn)
+
+    @property
+    def fscore(self) -> float:
+        return 2 * self.tp / max(1, 2 * self.tp + self.fp + self.fn)
+
+
+def scores_of(gold: Sequence[set], found: Sequence[set]) -> dict:
+    """Every figure of exact match from the gold and the found spans of N texts.
+
+    RETURNS (dict): `p`, `r`, `f`, `spans`, `f_low` and `f_high` (95 % bootstrap interval over the
+        texts), `per_label`, and `counts` (N, 3).
+    """
+    counts = [list(exact_matches([g], [p])) for g, p in zip(gold, found)]
+    low, high = f_interval(counts)
+    return {**rates(exact_matches(gold, found)), "f_low": low, "f_high": high, "per_label": per_label(gold, found), "counts": counts}
+
+
+
+def f_interval(counts: Sequence[Sequence[int]], *, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile interval of F, by drawing texts with replacement (Efron 1979, "Bootstrap methods").
+
+    counts (Sequence): true positives, false positives and false negatives per text, (N, 3).
+    """
+    tp, fp, fn = bootstrap_sums(counts, draws=draws, seed=seed).T
+    low, high = np.quantile(2 * tp / np.maximum(1, 2 * tp + fp + fn), (0.025, 0.975))
+    return float(low), float(high)
+
+
+
+def bootstrap_sums(counts: Sequence[Sequence[int]], *, draws: int = 1000, seed: int = 0) -> np.ndarray:
+    """Counts summed over texts that are drawn with replacement; the same seed draws the same texts. RETURNS: (draws, 3)"""
+    table = np.asarray(counts, dtype="int64").reshape(-1, 3)
+    rng = np.random.default_rng(seed)
+    if not len(table):
+        return np.zeros((draws, 3), "int64")
+    share = np.full(len(table), 1 / len(table))
+    block = max(1, 2**22 // len(table))  # draws at a time: a million texts would need gigabytes at once
+    sizes = [block] * (draws // block) + [draws % block]
+    return np.concatenate([rng.multinomial(len(table), share, size=size) @ table for size in sizes])
+
+
+
+def rates(counts: PRF) -> dict:
+    """Precision, recall and F as numbers from 0 to 1, with the numbers of gold, found and right spans."""
+    numbers = {"spans": counts.tp + counts.fn, "found": counts.tp + counts.fp, "tp": counts.tp}
+    return {"p": counts.precision, "r": counts.recall, "f": counts.fscore, **numbers}
+
+
+
+def per_label(gold: Iterable[set], found: Iterable[set]) -> dict[str, dict]:
+    """`rates` of every label that occurs."""
+    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for g, p in zip(gold, found):
+        for i, part in enumerate((g & p, p - g, g - p)):
+            for _, _, label in part:
+                counts[label][i] += 1
+    return {label: rates(PRF(*numbers)) for label, numbers in sorted(counts.items())}
+
+
+
+
+def exact_matches(gold: Iterable[set], predicted: Iterable[set]) -> PRF:
+    """Micro counts over texts of sets of (start, end, label)."""
+    pairs = list(zip(gold, predicted))
+    return PRF(
+        sum(len(g & p) for g, p in pairs), sum(len(p - g) for g, p in pairs), sum(len(g - p) for g, p in pairs)
+    )
+
+
+
+def metaie_score(examples: Iterable["Example"], *, spans_key: str, **kwargs) -> dict[str, Any]:
+    """Exact-match precision, recall and F of the spans under a key, keyed `spans_<key>_p` and so on."""
+    from spacy.scorer import Scorer
+
+    kwargs = {
+        "attr": f"spans_{spans_key}",
+        "allow_overlap": True,
+        "getter": lambda doc, _: doc.spans[spans_key] if spans_key in doc.spans else [],
+        "has_annotation": lambda doc: spans_key in doc.spans,
+        **kwargs,
+    }
+    return Scorer.score_spans(examples, **kwargs)
+
+
+
+def make_metaie_scorer() -> Callable:
+    """`metaie-spacy.scorer.v1`"""
+    return metaie_score

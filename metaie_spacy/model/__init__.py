@@ -1,0 +1,1 @@
+"""Encoders, architectures, and the logits that they give."""

@@ -1,0 +1,202 @@
+"""An encoder of the BERT family on packed pieces, with keys and values of labels in front (see heads.py).
+
+Needs torch and transformers only. Sequences travel PACKED: the pieces of all sequences of a batch
+stand in one (N,) tensor beside their lengths, so that linear layers, nine tenths of the work, never
+touch padding; only attention unfolds them into rows of equal length.
+"""
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, PretrainedConfig
+
+from .packed import Labels, Unfolded
+from .pieces import N_SHAPES
+
+FAMILIES = ("bert", "electra", "roberta", "xlm-roberta", "camembert")
+
+
+
+POSITION_OFFSET = ("roberta", "xlm-roberta", "camembert")  # their position 0 is padding_idx + 1
+
+
+
+TEXT_SEES_LABELS = False  # of what is trained from an encoder's own weights, unless it is set (docs/benchmark.md compares)
+
+
+
+class PackedEncoder(nn.Module):
+    """A pre-trained encoder of the BERT family that runs on packed pieces, with our input vectors.
+
+    config (PretrainedConfig): the encoder's config; `config.metaie` holds every option of ours, so
+        that a saved config alone rebuilds the module.
+    RAISES (ValueError): the encoder's family is not supported.
+    """
+
+    def __init__(self, config: PretrainedConfig):
+        super().__init__()
+        check_family(config)
+        config.attention_probs_dropout_prob = 0.0  # dropout there leaves the fast path: 3x slower
+        config.hidden_dropout_prob = config.metaie["dropout"]
+        pooler = {} if config.model_type == "electra" else {"add_pooling_layer": False}
+        self.config = config
+        self.options = config.metaie
+        self.encoder = AutoModel.from_config(config, torch_dtype=torch.float32, trust_remote_code=False, **pooler)
+        width = getattr(config, "embedding_size", config.hidden_size)
+        self.shape = nn.Embedding(N_SHAPES, width)
+        self.marker = nn.Parameter(torch.randn(width) * config.initializer_range)
+        self.segment = nn.Parameter(torch.randn(2, width) * config.initializer_range)  # text, label
+        nn.init.zeros_(self.shape.weight)
+
+    @classmethod
+    def from_config(cls, config: PretrainedConfig) -> "PackedEncoder":
+        """An untrained module: what loading fills with saved weights."""
+        return cls(config)
+
+    @classmethod
+    def from_pretrained(cls, name: str, options: dict) -> "PackedEncoder":
+        """The encoder's published weights under a fresh head.
+
+        name (str): a Hugging Face name or a directory.
+        options (dict): becomes `config.metaie`; where its text_sees_labels is None, `TEXT_SEES_LABELS`.
+        RAISES (ValueError): the encoder's family is not supported.
+        """
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        check_family(config)
+        config.metaie = dict(options)
+        if config.metaie.get("text_sees_labels", False) is None:
+            config.metaie["text_sees_labels"] = TEXT_SEES_LABELS
+        model = cls(config)
+        source = AutoModel.from_pretrained(name, torch_dtype=torch.float32, trust_remote_code=False).state_dict()
+        own = model.encoder.state_dict()
+        missing = own.keys() - source.keys() - {"embeddings.position_ids", "embeddings.token_type_ids"}
+        if missing:
+            raise ValueError(f"'{name}' lacks the weights {sorted(missing)[:5]}. Is it a complete encoder?")
+        model.encoder.load_state_dict({key: source[key] for key in own if key in source}, strict=False)
+        with torch.no_grad():
+            cls_id = model.config.metaie["cls_id"]
+            model.marker.copy_(model.encoder.get_input_embeddings().weight[cls_id])
+        return model
+
+    @property
+    def window(self) -> int:
+        """Pieces of one sequence that have a position of their own, specials included."""
+        return self.config.max_position_embeddings - self._offset()
+
+    @property
+    def text_room(self) -> int:
+        """Pieces of a text that one pass may hold, without specials."""
+        return self.window - 2
+
+    @property
+    def label_room(self) -> int:
+        """Pieces that a label may have, its marker included."""
+        return self.window
+
+    def _offset(self) -> int:
+        return self.config.pad_token_id + 1 if self.config.model_type in POSITION_OFFSET else 0
+
+    def embed(self, ids: Tensor, positions: Tensor, segment: Tensor, marker: Tensor | None = None) -> Tensor:
+        """Inputs of the first layer: word + position + our vectors.
+
+        ids, positions (Tensor): int64 (N,). segment (Tensor): what is added, (N, D) or (D,).
+        marker (Tensor | None): where the marker stands in place of a word, int64 (U,).
+        RETURNS (Tensor): (N, hidden).
+        """
+        words = self.encoder.get_input_embeddings()(ids)
+        if marker is not None:
+            words = words.index_copy(0, marker, self.marker.to(words.dtype).expand(len(marker), -1))
+        x = self.encoder.embeddings(
+            inputs_embeds=(words + segment)[None],
+            position_ids=(positions + self._offset())[None],
+            token_type_ids=torch.zeros_like(ids)[None],
+        )
+        if hasattr(self.encoder, "embeddings_project"):  # ELECTRA's embeddings may be narrower
+            x = self.encoder.embeddings_project(x)
+        return x[0]
+
+    def run(
+        self, x: Tensor, rows: Unfolded, prefix: "Prefix | None" = None, keep: list[Tensor] | None = None
+    ) -> Tensor:
+        """All layers over packed pieces, each sequence attending to itself and to its prefix.
+
+        x (Tensor): (N, hidden). rows (Unfolded): the sequences of x.
+        prefix (Prefix | None): keys and values in front of each sequence's own.
+        keep (list | None): takes each layer's keys and values, (N, 2, hidden).
+        RETURNS (Tensor): states (N, hidden).
+        """
+        heads = self.config.num_attention_heads
+        mask = rows.mask if prefix is None else torch.cat([prefix.mask.expand(len(rows.mask), -1), rows.mask], 1)
+        mask = mask[:, None, None]
+        for number, layer in enumerate(self.encoder.encoder.layer):
+            attention = layer.attention.self
+            linears = (attention.query, attention.key, attention.value)
+            q, k, v = (linear(x) for linear in linears)
+            if keep is not None:
+                keep.append(torch.stack([k, v], 1))
+            q, k, v = rows.pad(q), rows.pad(k), rows.pad(v)
+            if prefix is not None:
+                k, v = prefix.before(number, k, v)
+            q, k, v = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k, v))
+            context = scaled_dot_product_attention(q, k, v, attn_mask=mask)
+            context = rows.pack(context.transpose(1, 2).flatten(2))
+            x = layer.attention.output(context, x)
+            x = layer.output(layer.intermediate(x), x)
+        return x
+
+
+
+class Prefix:
+    """The label pieces that each text attends to.
+
+    kv (Tensor): (N, layers, 2, hidden). index (Tensor): rows of kv for each text, int64 (1 or B, M).
+    mask (Tensor): which of them count, bool (1 or B, M).
+    """
+
+    def __init__(self, kv: Tensor, index: Tensor, mask: Tensor):
+        self.kv, self.index, self.mask = kv, index, mask
+
+    def before(self, layer: int, keys: Tensor, values: Tensor) -> list[Tensor]:
+        both = self.kv[:, layer][self.index]  # (1 or B, M, 2, hidden)
+        both = both.expand(len(keys), -1, -1, -1)
+        return [torch.cat([both[:, :, i].to(own.dtype), own], 1) for i, own in enumerate((keys, values))]
+
+
+
+def check_family(config: PretrainedConfig) -> None:
+    """RAISES (ValueError): label-prefix attention is not known to be right for this encoder."""
+    positions = getattr(config, "position_embedding_type", "absolute")
+    if config.model_type not in FAMILIES or positions != "absolute":
+        raise ValueError(
+            f"Encoders of type '{config.model_type}' (positions: {positions}) are not supported: "
+            f"use one of {', '.join(FAMILIES)} with absolute positions."
+        )
+
+
+
+def saved_config(path: Path) -> PretrainedConfig:
+    """The config of saved weights, read as data: of its keys, those that name code have no effect.
+
+    path (Path): a directory with `config.json`.
+    RAISES (ValueError): it is of no supported family, or not ours. (KeyError, OSError): it is damaged.
+    """
+    values = json.loads((path / "config.json").read_text(encoding="utf8"))
+    if not isinstance(values, dict) or not isinstance(values.get("metaie"), dict):
+        raise ValueError(f"'{path / 'config.json'}' does not describe a metaie model.")
+    if values.get("model_type") not in FAMILIES:
+        raise ValueError(f"The saved encoder is of type {values.get('model_type')!r}; supported are {', '.join(FAMILIES)}.")
+    for key in ("auto_map", "attn_implementation", "_attn_implementation", "quantization_config", "custom_pipelines"):
+        values.pop(key, None)
+    return CONFIG_MAPPING[values["model_type"]].from_dict(values)
+
+
+
+def label_means(model: PackedEncoder, labels: Labels) -> Tensor:
+    """The mean state of each label's pieces under the encoder alone, float32 (U, hidden)."""
+    rows = Unfolded(labels.lengths)
+    states = model.run(model.embed(labels.ids, rows.positions, torch.zeros_like(model.segment[1])), rows)
+    owner = torch.arange(len(labels.lengths), device=states.device).repeat_interleave(labels.lengths)
+    sums = states.new_zeros((len(labels.lengths), states.shape[-1])).index_add(0, owner, states)
+    return sums / labels.lengths[:, None]

@@ -1,0 +1,168 @@
+"""The three ways to match texts and labels, as torch modules (torch and transformers only)."""
+import torch
+from torch import Tensor, nn
+from transformers import PretrainedConfig
+
+from .encoder import PackedEncoder, Prefix
+from .packed import Labels, LabelStates, Texts, TokenVectors, Unfolded
+
+
+class LabelToSpan(PackedEncoder):
+    """B and I logits of every (token, label) pair, each label encoded once for all texts.
+
+    A label's pieces see that label only; a text's pieces see the text and, if
+    `text_sees_labels`, the labels asked of it. Training encodes the labels of a batch in the same
+    pass (gradients flow through keys and values); prediction takes them from a cache.
+    The task is MetaIE's (arXiv 2404.00457); encoding a label once is ours.
+    """
+
+    def __init__(self, config: PretrainedConfig):
+        super().__init__(config)
+        hidden, inner, width = config.hidden_size, self.options["head_inner"], self.options["head_width"]
+        self.token_width = self.options.get("token_width", hidden)
+        self.token_head = mlp(self.token_width, inner, 2 * width, self.options["dropout"])
+        self.label_head = mlp(hidden, inner, 2 * width, self.options["dropout"])
+        # At the start nothing is a span: with a neutral bias the head first drowns in O.
+        self.bias = nn.Parameter(torch.full((2,), -3.0))
+
+    def encode_labels(self, labels: Labels) -> LabelStates:
+        """The labels' half of the pass; its result may be cached per label."""
+        rows = Unfolded(labels.lengths)
+        x = self.embed(labels.ids, rows.positions, self.segment[1], marker=rows.starts)
+        kvs = [] if self.options["text_sees_labels"] else None
+        x = self.run(x, rows, keep=kvs)
+        vectors = self.label_head(x[rows.starts]).unflatten(-1, (2, -1))
+        if kvs is None:
+            none = x.new_zeros((0, self.config.num_hidden_layers, 2, x.shape[-1]))
+            return LabelStates(vectors, none, torch.zeros_like(labels.lengths))
+        return LabelStates(vectors, torch.stack(kvs, 1), labels.lengths)
+
+    def forward(self, texts: Texts, labels: Labels | LabelStates, asked: Tensor | None = None) -> Tensor:
+        """Score every scored token of every text against every label.
+
+        texts (Texts): B texts. labels (Labels | LabelStates): U labels, encoded here if they are
+            not yet.
+        asked (Tensor | None): which labels a text sees, bool (B, U); None: all.
+        RETURNS (Tensor): logits of B and I against O = 0, (W, U, 2). Pairs that were not asked are
+            meaningless.
+        """
+        states = self.encode_labels(labels) if isinstance(labels, Labels) else labels
+        rows = Unfolded(texts.lengths)
+        prefix = None
+        if len(states.kv):
+            prefix = Prefix(states.kv, *label_pieces(states.lengths, asked))
+        x = self.embed(texts.ids, rows.positions, self.segment[0] + self.shape(texts.shapes))
+        return self.match(self.run(x, rows, prefix)[texts.first], states)
+
+    def match(self, tokens: Tensor, states: LabelStates) -> Tensor:
+        """Logits of W token states, (W, width), against U labels: (W, U, 2)."""
+        tokens = self.token_head(tokens).unflatten(-1, (2, -1))
+        logits = torch.einsum("wkd,ukd->wuk", tokens, states.vectors.to(tokens.dtype))
+        return logits / self.options["head_width"] ** 0.5 + self.bias
+
+
+
+class SharedTransformer(LabelToSpan):
+    """Labels against token vectors that come from elsewhere; of the encoder's own, only labels are encoded.
+
+    `config.metaie["token_width"]` is the width of those vectors.
+    """
+
+    def forward(self, texts: TokenVectors, labels: Labels | LabelStates, asked: Tensor | None = None) -> Tensor:
+        """As `LabelToSpan.forward`; no label changes how a text is read, so `asked` has no effect.
+
+        RAISES (ValueError): the vectors are of another width than those of the training.
+        """
+        if texts.vectors.shape[-1] != self.token_width:
+            raise ValueError(
+                f"The token vectors are {texts.vectors.shape[-1]} wide, but this component was trained on {self.token_width}. "
+                "Use the tok2vec that it was trained with, or train it again."
+            )
+        states = self.encode_labels(labels) if isinstance(labels, Labels) else labels
+        return self.match(texts.vectors[texts.rows], states)
+
+
+
+class CrossEncoder(PackedEncoder):
+    """The paper's form (arXiv 2404.00457): one pass `[CLS] label [SEP] text [SEP]` per pair."""
+
+    def __init__(self, config: PretrainedConfig):
+        super().__init__(config)
+        self.token_head = mlp(config.hidden_size, self.options["head_inner"], 2, self.options["dropout"])
+        self.bias = nn.Parameter(torch.full((2,), -3.0))
+
+    # Label and text share the encoder's window: half of it is for each.
+    @property
+    def text_room(self) -> int:
+        return self.window // 2 - 2
+
+    @property
+    def label_room(self) -> int:
+        return self.window // 2
+
+    def encode_labels(self, labels: Labels) -> Labels:
+        """Nothing can be shared between texts here."""
+        return labels
+
+    def forward(self, texts: Texts, labels: Labels, asked: Tensor | None = None) -> Tensor:
+        """As `LabelToSpan.forward`; the logits of pairs that were not asked are 0."""
+        text_rows, label_rows = Unfolded(texts.lengths), Unfolded(labels.lengths)
+        if asked is None:
+            asked = torch.ones((len(texts.lengths), len(labels.lengths)), dtype=torch.bool, device=texts.ids.device)
+        t, u = asked.nonzero(as_tuple=True)
+        # One pair: [CLS], the label without its marker, [SEP], the text without its [CLS].
+        n_label, n_text = labels.lengths[u] - 1, texts.lengths[t] - 1
+        rows = Unfolded(n_label + n_text + 2)
+        column, owner = rows.positions, torch.arange(len(t), device=t.device).repeat_interleave(rows.lengths)
+        in_text = column > n_label[owner] + 1
+        in_label = (column > 0) & (column <= n_label[owner])
+        text_at = text_rows.starts[t][owner] + column - n_label[owner] - 1
+        label_at = label_rows.starts[u][owner] + column
+        last = len(texts.ids) - 1
+        ids = torch.where(in_text, texts.ids[text_at.clamp(0, last)], self.options["sep_id"])
+        ids = torch.where(in_label, labels.ids[label_at.clamp(max=len(labels.ids) - 1)], ids)
+        ids = torch.where(column == 0, self.options["cls_id"], ids)
+        shapes = torch.where(in_text, texts.shapes[text_at.clamp(0, last)], 0)
+        x = self.embed(ids, rows.positions, self.segment[(~in_text).long()] + self.shape(shapes))
+        x = self.run(x, rows)
+        # Scored tokens of every pair, in the order of the pairs.
+        token_rows = Unfolded(texts.words)
+        words = Unfolded(texts.words[t])
+        pair = torch.arange(len(t), device=t.device).repeat_interleave(words.lengths)
+        token = token_rows.starts[t][pair] + words.positions
+        inside = texts.first[token] - text_rows.starts[t][pair]
+        states = x[rows.starts[pair] + n_label[pair] + 1 + inside]
+        logits = x.new_zeros((len(texts.first), len(labels.lengths), 2))
+        return logits.index_put((token, u[pair]), (self.token_head(states) + self.bias).to(x.dtype))
+
+
+
+def rescale(module: LabelToSpan | CrossEncoder, temperature: float, bias: float) -> None:
+    """Make every logit `logit / temperature + bias`, by way of the head's weights."""
+    last = module.token_head[-1]
+    with torch.no_grad():
+        # Not in place: weights that were just loaded may stand in memory that is not theirs.
+        last.weight.data = last.weight.data / temperature
+        last.bias.data = last.bias.data / temperature
+        module.bias.data = module.bias.data / temperature + bias
+
+
+
+def label_pieces(lengths: Tensor, asked: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Which packed label pieces each text sees.
+
+    lengths (Tensor): pieces per label, int64 (U,). asked (Tensor | None): bool (B, U).
+    RETURNS (tuple): index int64 (B or 1, M) and mask bool (B or 1, M).
+    """
+    if asked is None or bool(asked.all()):
+        index = torch.arange(int(lengths.sum()), device=lengths.device)[None]
+        return index, torch.ones_like(index, dtype=torch.bool)
+    seen = asked.repeat_interleave(lengths, dim=1)  # (B, N)
+    width = max(1, int(seen.sum(1).max()))
+    order = (~seen).to(torch.int8).argsort(dim=1, stable=True)[:, :width]
+    return order, seen.gather(1, order)
+
+
+
+def mlp(n_in: int, inner: int, n_out: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(n_in, inner), nn.GELU(), nn.Dropout(dropout), nn.Linear(inner, n_out))

@@ -1,0 +1,171 @@
+"""Words to pieces: the ids, shapes and packed batches that the encoders take (torch and transformers only)."""
+import json
+import logging
+from pathlib import Path
+from typing import Sequence
+
+MAX_PIECES = 16  # of one token; what is beyond is counted and reported
+
+
+
+N_SHAPES = 9  # see `word_shape`; 0 stands for special pieces
+
+
+
+CACHED_WORDS = 50_000
+
+
+
+SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+
+
+
+logger = logging.getLogger("metaie_spacy")
+
+
+
+class WordPieces:
+    """Splits single words into piece ids, remembering the words it has seen.
+
+    tokenizer (PreTrainedTokenizerFast): the encoder's tokenizer.
+    """
+
+    def __init__(self, tokenizer):
+        self.tokenizer = tokenizer
+        self.cls_id, self.sep_id = special_ids(tokenizer)
+        self._backend = tokenizer.backend_tokenizer
+        self._backend.no_padding()  # published tokenizers may pad every word to a text's length
+        self._backend.no_truncation()
+        self.cut_words = 0  # words of more than MAX_PIECES pieces so far
+        self._seen: dict[str, tuple[int, ...]] = {}
+
+    def __call__(self, words: Sequence[str]) -> list[tuple[int, ...]]:
+        """Piece ids of each word; () for words that the tokenizer drops (white space, controls)."""
+        seen = self._seen  # threads share it: it only grows, and is replaced when it is full
+        new = [word for word in dict.fromkeys(words) if word not in seen]
+        if new:
+            if len(seen) + len(new) > CACHED_WORDS:
+                seen, new = {}, list(dict.fromkeys(words))
+            seen.update(zip(new, self._split(new)))
+            self._seen = seen
+        return [seen[word] for word in words]
+
+    def _split(self, words: list[str]) -> list[tuple[int, ...]]:
+        # The backend's own call changes no state of the tokenizer, so that threads may share it. A batched call would
+        # start threads of its own, which a fork does not survive.
+        encoded = [self._backend.encode([word], is_pretokenized=True, add_special_tokens=False).ids for word in words]
+        too_long = [word for word, ids in zip(words, encoded) if len(ids) > MAX_PIECES]
+        if too_long:
+            before, self.cut_words = self.cut_words, self.cut_words + len(too_long)
+            if len(str(before)) < len(str(self.cut_words)) or not before:  # the 1st, the 10th, the 100th ...
+                logger.warning(
+                    "%d different token(s) so far have more than %d pieces and are read by their first %d, such as '%s...'.",
+                    self.cut_words, MAX_PIECES, MAX_PIECES, too_long[0][:40],
+                )  # fmt: skip
+        return [tuple(ids[:MAX_PIECES]) for ids in encoded]
+
+    def label(self, label: str) -> tuple[int, ...]:
+        """Piece ids of a label: a placeholder for the marker, then the label's pieces."""
+        return (self.cls_id, *(i for word in self(label.split()) for i in word))
+
+    def texts(self, texts: Sequence[Sequence[str]]):
+        """Pack texts for the encoder.
+
+        texts (Sequence[Sequence[str]]): the words of each text.
+        RETURNS (tuple[Texts, list[list[int]]]): the batch, and per text the indices of the words
+            that are scored (words without pieces are not).
+        """
+        import torch
+
+        from .packed import Texts
+
+        ids, shapes, lengths, first, counts, scored = [], [], [], [], [], []
+        for words in texts:
+            begin = len(ids)
+            ids.append(self.cls_id)
+            shapes.append(0)
+            kept = []
+            for i, (word, pieces) in enumerate(zip(words, self(words))):
+                if pieces:
+                    kept.append(i)
+                    first.append(len(ids))
+                    ids.extend(pieces)
+                    shapes.extend([word_shape(word)] * len(pieces))
+            ids.append(self.sep_id)
+            shapes.append(0)
+            lengths.append(len(ids) - begin)
+            counts.append(len(kept))
+            scored.append(kept)
+        tensors = (torch.tensor(column, dtype=torch.int64) for column in (ids, shapes, lengths, first, counts))
+        return Texts(*tensors), scored
+
+    def labels(self, labels: Sequence[str]):
+        """Pack labels for the encoder, in the order given. RETURNS (Labels)"""
+        import torch
+
+        from .packed import Labels
+
+        pieces = [self.label(label) for label in labels]
+        ids = torch.tensor([i for p in pieces for i in p], dtype=torch.int64)
+        return Labels(ids, torch.tensor([len(p) for p in pieces], dtype=torch.int64))
+
+
+
+def special_ids(tokenizer) -> tuple[int, int]:
+    """The ids that open and close a sequence.
+
+    RAISES (ValueError): the tokenizer has none, or splits whole texts only.
+    """
+    if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
+        raise ValueError(f"{type(tokenizer).__name__} has no CLS and SEP tokens; use the tokenizer of a BERT-like encoder.")
+    if not tokenizer.is_fast:
+        raise ValueError(f"{type(tokenizer).__name__} is a slow tokenizer; install 'tokenizers' for its fast form.")
+    return tokenizer.cls_token_id, tokenizer.sep_token_id
+
+
+
+def load_tokenizer(name: str):
+    """The fast tokenizer of an encoder, set up for single words.
+
+    name (str): a Hugging Face name or a directory.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    # Byte-level tokenizers mark a word's start by a space in front of it.
+    family = AutoConfig.from_pretrained(name, trust_remote_code=False).model_type
+    kwargs = {"add_prefix_space": True} if family == "roberta" else {}
+    return AutoTokenizer.from_pretrained(name, use_fast=True, trust_remote_code=False, **kwargs)
+
+
+
+def saved_tokenizer(path: Path):
+    """The fast tokenizer that was saved beside weights: `tokenizer.json` as it is, whatever class the files name.
+
+    path (Path): a directory with `tokenizer.json` and `tokenizer_config.json`.
+    RAISES (OSError, ValueError): the files are missing or damaged.
+    """
+    from transformers import PreTrainedTokenizerFast
+
+    config = json.loads((path / "tokenizer_config.json").read_text(encoding="utf8"))
+    specials = {key: config[key] for key in SPECIAL_TOKENS if config.get(key) is not None}
+    texts = {key: value["content"] if isinstance(value, dict) else value for key, value in specials.items()}
+    if not (path / "tokenizer.json").exists():
+        raise FileNotFoundError(f"'{path}' lacks tokenizer.json")
+    try:
+        return PreTrainedTokenizerFast(tokenizer_file=str(path / "tokenizer.json"), **texts)
+    except Exception as error:  # the tokenizers library raises plain Exception
+        raise ValueError(f"'{path / 'tokenizer.json'}' holds no tokenizer: {error}") from error
+
+
+
+def word_shape(word: str) -> int:
+    """The class of a word's shape, 1 to 8: what an uncased vocabulary cannot tell."""
+    if word.isalpha():
+        if word.islower():
+            return 1
+        if word.isupper():
+            return 4 if len(word) == 1 else 3
+        return 2 if word.istitle() else 5
+    if word.isdigit():
+        return 6
+    return 7 if any(c.isalnum() for c in word) else 8

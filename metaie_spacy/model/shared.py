@@ -1,0 +1,98 @@
+"""`SharedTransformer.v1`: token vectors of any `tok2vec`, which other components may use too."""
+from typing import Callable, Iterator, Sequence
+
+import numpy as np
+from spacy.tokens import Doc
+from thinc.api import ArgsKwargs, Model, torch2xp, xp2torch
+from thinc.types import Floats2d
+
+from .modules import SharedTransformer
+from .packed import TokenVectors
+from .shim import MetaIEShim
+
+
+def build_shared_transformer(
+    tok2vec: Model[list[Doc], list[Floats2d]],
+    label_encoder: str,
+    dropout: float = 0.1,
+    label_budget: int = 4096,
+    label_cache: int = 256,
+    save_dtype: str = "float32",
+) -> Model:
+    """`metaie-spacy.SharedTransformer.v1`: labels matched against the vectors of any `tok2vec`.
+
+    The texts know nothing of the labels, so that one pass of a `transformer` serves `ner` and all
+    else that listens to it. Labels are read by an encoder of their own, once each. A pipeline with
+    a `transformer` is as safe in threads and after forks as that component is.
+
+    tok2vec (Model): docs -> one vector per token; often a listener.
+    label_encoder (str): Hugging Face name or directory of the encoder that reads the labels.
+    label_budget (int): most label pieces matched at once.
+    The others as in `LabelToSpan.v1`.
+    RETURNS (Model): (docs or token vectors, labels, asked) -> logits (W, U, 2).
+    """
+    options = {"text_sees_labels": False, "head_inner": 512, "head_width": 256, "dropout": dropout}
+    shim = MetaIEShim(
+        SharedTransformer, label_encoder, options, {"label_budget": label_budget, "label_cache": label_cache}, save_dtype=save_dtype,
+        compute_dtype="float32",
+    )  # fmt: skip
+    return Model("metaie", forward, init=init, layers=[tok2vec], refs={"tok2vec": tok2vec}, shims=[shim])
+
+
+
+def init(model: Model, X: list[Doc] | None = None, Y=None) -> None:
+    """Initialize the tok2vec, and the label encoder from its published weights, unless weights are there."""
+    shim = model.shims[0]
+    set_width(model, X)
+    if not shim.loaded:
+        shim.load_encoder()
+
+
+
+def set_width(model: Model, docs: list[Doc] | None) -> None:
+    """Learn how wide the token vectors are, from a sample of docs."""
+    tok2vec = model.get_ref("tok2vec")
+    docs = [doc for doc in docs or [] if len(doc)] or None
+    tok2vec.initialize(X=docs)
+    width = tok2vec.predict(docs)[0].shape[-1] if docs else tok2vec.get_dim("nO")
+    model.shims[0].options["token_width"] = int(width)
+
+
+
+def forward(model: Model, inputs: tuple, is_train: bool) -> tuple[np.ndarray, Callable]:
+    """((docs, rows), labels, asked) -> logits; `rows` are the scored ones among the tokens of all docs."""
+    (docs, rows), labels, asked = inputs
+    vectors, backprop_vectors = model.get_ref("tok2vec")(docs, is_train)
+    shim = model.shims[0]
+    flat = xp2torch(model.ops.flatten(vectors), requires_grad=is_train, device=shim.device)
+    output, torch_backprop = shim(ArgsKwargs(args=(TokenVectors(flat, rows.to(shim.device)), labels, asked), kwargs={}), is_train)
+
+    def backprop(d_logits) -> list[Doc]:
+        grads = xp2torch(d_logits, device=output.device)
+        torch_backprop(ArgsKwargs(args=((output,),), kwargs={"grad_tensors": (grads,)}))
+        return backprop_vectors(model.ops.unflatten(torch2xp(flat.grad), [len(doc) for doc in docs]))
+
+    return torch2xp(output), backprop
+
+
+
+def score_shared(
+    model: Model, docs: Sequence[Doc], chunks: Sequence[Sequence[tuple[str, ...]]]
+) -> Iterator[tuple[int, tuple[str, ...], list[int], np.ndarray]]:
+    """As `model.score_docs`, with one pass of the tok2vec for all labels.
+
+    chunks (Sequence): per doc its labels, cut by the label budget.
+    """
+    import torch
+
+    shim = model.shims[0]
+    vectors = model.get_ref("tok2vec").predict(docs)
+    for i, doc in enumerate(docs):
+        pieces = shim.pieces([token.text for token in doc])
+        kept = [j for j, ids in enumerate(pieces) if ids]
+        if not kept:
+            continue
+        texts = TokenVectors(xp2torch(vectors[i], device=shim.device), torch.tensor(kept))
+        for chunk in chunks[i]:
+            logits = torch2xp(shim.predict(ArgsKwargs(args=(texts, list(chunk), None), kwargs={})))
+            yield i, chunk, kept, logits if isinstance(logits, np.ndarray) else logits.get()

@@ -1,0 +1,366 @@
+"""Our thinc shim around the torch module: loading, saving, predicting, optimizing."""
+import ctypes
+import functools
+import json
+import multiprocessing
+import os
+import tempfile
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Callable, Iterator, Sequence
+
+import srsly
+import torch
+from spacy_transformers.data_classes import HFObjects
+from spacy_transformers.layers.hf_shim import HFShim
+from thinc.api import ArgsKwargs, Optimizer, get_torch_default_device, torch2xp, xp2torch
+from transformers.modeling_utils import no_init_weights
+
+from ..schema import check_threshold
+from .dtypes import converted, resolve_dtype
+from .encoder import PackedEncoder, saved_config
+from .label_cache import LabelCache
+from .modules import rescale
+from .packed import Labels, LabelStates
+from .pieces import WordPieces, load_tokenizer, saved_tokenizer
+
+TRIM_EVERY = 2**13  # pieces read between two returns of freed memory: some 2 seconds of 2 CPU cores
+
+
+
+HEAD_SCALE = 8.0  # the head's learning rate, in multiples of the encoder's
+
+
+
+class MetaIEShim(HFShim):
+    """Carries a `PackedEncoder`, its tokenizer and the cache of its encoded labels.
+
+    model_cls (type): the module's class, with `from_config` and `from_pretrained`.
+    name (str): the encoder that training starts from. options (dict): of a fresh head.
+    limits (dict): window, overlap, token_budget and label_budget, in pieces, and label_cache, in MiB.
+        They are the config's and not saved with the weights, so that `spacy.load(..., config=...)`
+        can change them.
+    save_dtype (str): "float16" or "float32", the type of the saved weights; loading casts up.
+    compute_dtype (str): what predictions are computed in, see `precision.resolve_dtype`.
+    """
+
+    def __init__(
+        self,
+        model_cls: type[PackedEncoder],
+        name: str,
+        options: dict,
+        limits: dict[str, int],
+        *,
+        save_dtype: str,
+        compute_dtype: str,
+    ):
+        super().__init__(HFObjects(None, None, None), grad_scaler_config={"enabled": False}, model_cls=model_cls)
+        self.name, self.options, self.limits = name, options, limits
+        self.save_dtype, self.compute_dtype = save_dtype, compute_dtype
+        self.pieces: WordPieces | None = None
+        self.labels = LabelCache(limits["label_cache"] * 2**20)
+        self._device = get_torch_default_device()  # of the thread that builds the pipeline; others may load
+        self._read = 0  # pieces since memory was last returned
+        self._twin: PackedEncoder | None = None  # computes in another format than the weights are kept in
+        self.lock, self._pid = threading.RLock(), os.getpid()
+
+    def __getstate__(self) -> dict:
+        # For copies and for worker processes: a lock is no one else's, and labels are encoded anew.
+        return {**self.__dict__, "lock": None, "_twin": None, "labels": LabelCache(self.labels.max_bytes)}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state, lock=threading.RLock(), _pid=os.getpid())
+
+    @property
+    def loaded(self) -> bool:
+        return self._model is not None
+
+    @property
+    def module(self) -> PackedEncoder:
+        """RAISES (ValueError): nothing is loaded yet."""
+        if self._model is None:
+            raise ValueError(
+                "The metaie model has no weights yet. Set 'weights' to a package or directory, or call nlp.initialize()."
+            )
+        return self._model
+
+    def set_module(self, module: PackedEncoder, tokenizer) -> None:
+        """Take over a module and its tokenizer."""
+        module.config.metaie["architecture"] = type(module).__name__
+        self._hfmodel = HFObjects(tokenizer, module, None)
+        self.pieces = WordPieces(tokenizer)
+        self.forget()
+        self._model = module.to(self._device)  # last: from here on it counts as loaded
+
+    def forget(self) -> None:
+        """Drop what was derived from the weights: to be called after every change of them."""
+        self.labels.clear()
+        self._twin = None
+
+    @property
+    def predictor(self) -> PackedEncoder:
+        """The module that reads texts: the weights themselves, or their copy in `compute_dtype`."""
+        dtype = resolve_dtype(self.compute_dtype, self.device)
+        if dtype == "float32":
+            return self.module
+        if self._twin is None:
+            self._twin = converted(self.module, dtype)
+        return self._twin
+
+    def enter_process(self) -> None:
+        """Settle in: to be called before work that may run in another process than the last.
+
+        RAISES (ValueError): a worker of `nlp.pipe(n_process=...)` would use a GPU.
+        """
+        if is_pipe_worker():
+            if self.loaded and self.device.type == "cuda":
+                raise ValueError(
+                    "nlp.pipe(..., n_process=2) cannot share a model on a GPU: CUDA does not survive the fork, and copies "
+                    "would fill its memory. Use n_process=1 and a larger token_budget in [components.metaie.model]."
+                )
+            torch.set_num_threads(1)  # the workers share the cores
+        if self._pid != os.getpid():
+            # A fork copies neither the threads of OpenMP, for which it would wait for ever, nor the holder of a lock.
+            torch.set_num_threads(1)
+            self.lock, self._pid = threading.RLock(), os.getpid()
+
+    @property
+    def threshold(self) -> float:
+        """What the weights were calibrated to, 0.5 if they were not. RAISES (ValueError): it is no number from 0 to 1."""
+        return check_threshold(self.module.config.metaie.get("threshold", 0.5), "the threshold that the weights carry")
+
+    @property
+    def tag_threshold(self) -> float:
+        """At which tokens are tagged before spans are dropped by their scores. RAISES (ValueError): as `threshold`."""
+        return check_threshold(self.module.config.metaie.get("tag_threshold", 0.5), "the tag_threshold that the weights carry")
+
+    @property
+    def label_counts(self) -> dict[str, int]:
+        """How often the training corpus had each frequent label; empty for weights that do not say."""
+        return self.module.config.metaie.get("label_counts", {})
+
+    def calibrate(self, temperature: float, bias: float, threshold: float, tag_threshold: float) -> None:
+        """Make every logit `logit / temperature + bias`, and the thresholds the ones to decide by.
+
+        `config.metaie` keeps the thresholds, and under "calibration" what the training's logits have
+        gone through since: weights that are calibrated twice keep both as one.
+        """
+        options = self.module.config.metaie
+        before = options.get("calibration", {"temperature": 1.0, "bias": 0.0})
+        with self.lock:
+            rescale(self.module, temperature, bias)
+            options["threshold"], options["tag_threshold"] = threshold, tag_threshold
+            options["calibration"] = {"temperature": before["temperature"] * temperature, "bias": before["bias"] / temperature + bias}
+            self.forget()
+
+    def uncalibrate(self) -> None:
+        """Go back to the logits of the training, which pulls them there anyway, and away from the threshold."""
+        options = self.module.config.metaie
+        if "calibration" in options:
+            done = options["calibration"]
+            self.calibrate(1 / done["temperature"], -done["bias"] * done["temperature"], 0.5, 0.5)
+            del options["threshold"], options["tag_threshold"], options["calibration"]
+
+    def load_encoder(self) -> None:
+        """Start from the encoder's published weights and a fresh head.
+
+        RAISES (ValueError): there is no such encoder, or it is of an unsupported family.
+        """
+        try:
+            tokenizer = load_tokenizer(self.name)
+            pieces = WordPieces(tokenizer)
+            ids = {"cls_id": pieces.cls_id, "sep_id": pieces.sep_id}
+            module = self.model_cls.from_pretrained(self.name, self.options | ids)
+        except OSError as error:
+            raise ValueError(
+                f"Cannot load the encoder '{self.name}': {str(error).splitlines()[0]} "
+                "Give the name of a Hugging Face encoder or a directory that holds one."
+            ) from error
+        self.set_module(module, tokenizer)
+
+    def load_directory(self, path: Path, *, labels_only: bool = False) -> None:
+        """Load what `distill` saved: `config.json`, `model.safetensors` and the tokenizer.
+
+        RAISES (ValueError): the directory is incomplete, damaged, or of another architecture.
+        """
+        missing = [name for name in ("config.json", "model.safetensors") if not (path / name).exists()]
+        if missing:
+            raise ValueError(f"'{path}' is no metaie model: it lacks {' and '.join(missing)}.")
+        self._restore(path, (path / "model.safetensors").read_bytes(), str(path), labels_only=labels_only)
+
+    def _restore(self, path: Path, weights: bytes, source: str, *, labels_only: bool = False) -> None:
+        """Fill the module. Only data is read, no pickle and no code: the source need not be trusted."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        try:
+            config = saved_config(path)
+            tokenizer = saved_tokenizer(path)
+            state = {key: value.float() for key, value in load(weights).items()}
+        except (OSError, SafetensorError, json.JSONDecodeError, KeyError) as error:
+            raise ValueError(f"The metaie model in {source} is damaged: {str(error).splitlines()[0]}") from error
+        saved, wanted = config.metaie, {"architecture": self.model_cls.__name__, **self.options}
+        if labels_only and saved.get("architecture") == "LabelToSpan":
+            _drop_calibration(saved, state)
+            saved.update(wanted)
+            state = {key: value for key, value in state.items() if not key.startswith("token_head.")}
+        for key in ("architecture", "text_sees_labels"):
+            if wanted.get(key) not in (None, saved.get(key)):  # None: as the weights; a CrossEncoder has no text_sees_labels
+                raise ValueError(
+                    f"The weights in {source} have {key} = {saved.get(key)}, but the config asks for {wanted[key]}. "
+                    "Change [components.metaie.model] or 'weights', or train the component first."
+                )
+        saved["dropout"] = self.options["dropout"]
+        is_partial = labels_only and not any(key.startswith("token_head.") for key in state)
+        if is_partial:
+            module = self.model_cls.from_config(config)  # with a fresh head for tokens
+        else:
+            with no_init_weights():  # half of the time of loading; every weight is replaced
+                module = self.model_cls.from_config(config)
+        try:
+            result = module.load_state_dict(state, strict=not is_partial, assign=True)
+        except RuntimeError as error:
+            raise ValueError(_misfit(source, config, str(error))) from error
+        lacking = [key for key in result.missing_keys if not key.startswith("token_head.")]
+        if lacking or result.unexpected_keys:
+            raise ValueError(_misfit(source, config, f"missing {lacking}, unexpected {result.unexpected_keys}"))
+        module.requires_grad_()
+        self.set_module(module, tokenizer)
+
+    def to_bytes(self) -> bytes:
+        from safetensors.torch import save
+
+        dtype = getattr(torch, self.save_dtype)
+        state = {key: value.detach().to("cpu", dtype).contiguous() for key, value in self.module.state_dict().items()}
+        with tempfile.TemporaryDirectory() as folder:
+            self._hfmodel.tokenizer.save_pretrained(folder)
+            self.module.config.save_pretrained(folder)
+            files = {file.name: file.read_bytes() for file in sorted(Path(folder).iterdir())}
+        return srsly.msgpack_dumps({"format": 1, "files": files, "state": save(state)})
+
+    def from_bytes(self, bytes_data: bytes, *, labels_only: bool = False) -> "MetaIEShim":
+        """RAISES (ValueError): the bytes are no metaie model."""
+        try:
+            message = srsly.msgpack_loads(bytes_data)
+            files, state = message["files"], message["state"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"These bytes hold no metaie model, or only a part of one ({error!r}).") from error
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                (Path(folder) / Path(name).name).write_bytes(content)
+            self._restore(Path(folder), state, "the saved pipeline", labels_only=labels_only)
+        return self
+
+    def predict(self, inputs: ArgsKwargs) -> torch.Tensor:
+        """Logits of texts for labels given as strings, which are encoded at most once."""
+        texts, labels, asked = inputs.args
+        with self.lock, torch.inference_mode():
+            self.module.eval()
+            module = self.predictor
+            states = self.encode_labels(labels)
+            texts = type(texts)(*(t.to(self.device) for t in texts))
+            logits = module(texts, states, None if asked is None else asked.to(self.device))
+        self._read += len(texts[0])
+        if self._read > TRIM_EVERY:
+            self._read = 0
+            return_freed_memory()
+        return logits
+
+    def begin_update(self, inputs: ArgsKwargs) -> tuple[torch.Tensor, Callable]:
+        self.forget()
+        return super().begin_update(inputs)
+
+    def encode_labels(self, labels: Sequence[str]) -> LabelStates | Labels:
+        """States of the labels, in their order, from the cache where it has them."""
+        if hasattr(self.module, "label_head"):
+            return self.labels.get(labels, self._encode)
+        return self._pack(labels)  # a CrossEncoder has nothing to keep
+
+    def _pack(self, labels: Sequence[str]) -> Labels:
+        return Labels(*(t.to(self.device) for t in self.pieces.labels(labels)))
+
+    def _encode(self, labels: Sequence[str]) -> LabelStates:
+        return self.module.encode_labels(self._pack(labels))  # once each: always in float32
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        """As thinc's, but clipped over all gradients at once, and with the head's own learning rate."""
+        named = [(name, p) for name, p in self.module.named_parameters() if p.grad is not None]
+        torch.nn.utils.clip_grad_norm_([p for _, p in named], optimizer.grad_clip or float("inf"))
+        for name, parameter in named:
+            weights, _ = optimizer(
+                (self.id, name),
+                torch2xp(parameter.data),
+                torch2xp(parameter.grad),
+                lr_scale=1.0 if name.startswith("encoder.") else HEAD_SCALE,
+            )
+            parameter.data = xp2torch(weights, requires_grad=True, device=parameter.device)
+            parameter.grad = None
+        self.forget()
+
+    @contextmanager
+    def use_params(self, params: dict[Any, Any]) -> Iterator[None]:
+        """Swap in averaged weights, which thinc's optimizer keys by (shim id, name)."""
+        names = [name for name, _ in self.module.named_parameters() if (self.id, name) in params]
+        state = self.module.state_dict()
+        kept = {name: state[name].clone() for name in names}
+        self.module.load_state_dict({name: xp2torch(params[self.id, name]) for name in names}, strict=False)
+        self.forget()
+        try:
+            yield
+        finally:
+            self.module.load_state_dict(kept, strict=False)
+            self.forget()
+
+    def to_device(self, device_type: str, device_id: int) -> None:
+        self._device = torch.device("cpu" if device_type == "cpu" else f"cuda:{device_id}")
+        if self.loaded:
+            super().to_device(device_type, device_id)
+            self.forget()
+
+
+
+@functools.cache
+def _malloc_trim() -> Callable[[int], int] | None:
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError, TypeError):  # not glibc
+        return None
+
+
+
+def return_freed_memory() -> None:
+    """Give what was freed back to the system, where the C library is glibc.
+
+    It keeps the gaps between tensors of ever new sizes for itself, so that the resident memory of a
+    long run creeps up by half without a byte being in use.
+    """
+    trim = _malloc_trim()
+    if trim is not None:
+        trim(0)
+
+
+
+def is_pipe_worker() -> bool:
+    """Whether this process is a worker of `nlp.pipe(n_process=...)`."""
+    target = getattr(multiprocessing.current_process(), "_target", None)
+    return getattr(target, "__module__", None) == "spacy.language"
+
+
+
+def _drop_calibration(saved: dict, state: dict) -> None:
+    """Drop a calibration from weights whose token head is not taken over."""
+    saved.pop("threshold", None), saved.pop("tag_threshold", None)
+    done = saved.pop("calibration", None)
+    if done:
+        state["bias"] = (state["bias"] - done["bias"]) * done["temperature"]
+
+
+
+def _misfit(source: str, config: Any, reason: str) -> str:
+    from transformers import __version__
+
+    return (
+        f"The weights in {source} were saved with transformers {config.transformers_version} and do not fit "
+        f"the model that transformers {__version__} builds: {reason[:300]}"
+    )

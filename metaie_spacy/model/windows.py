@@ -1,0 +1,90 @@
+"""Long texts in windows: for prediction, and for training."""
+import logging
+from typing import Callable, NamedTuple, Sequence
+
+import numpy as np
+
+from ..data.items import Item
+
+logger = logging.getLogger("metaie_spacy")
+
+
+
+class Window(NamedTuple):
+    """A stretch of one text's words that is read in one pass, and the part of it that it answers for.
+
+    text (int): which text. start, end (int): its words, end exclusive.
+    own_start, own_end (int): the words whose logits are taken from this window.
+    size (int): pieces, specials included.
+    """
+
+    text: int
+    start: int
+    end: int
+    own_start: int
+    own_end: int
+    size: int
+
+
+
+def split_windows(sizes: Sequence[int], limit: int, overlap: int, text: int = 0) -> list[Window]:
+    """Cut a text into windows at token boundaries.
+
+    Each token belongs to one window, that which shows more of its neighbourhood: windows share
+    `overlap` pieces and the border between them is the middle of what they share.
+
+    sizes (Sequence[int]): pieces of each word. limit (int): pieces of a window without specials.
+    RETURNS (list[Window]): at least one, also for a text without words.
+    """
+    sums = np.concatenate([[0], np.cumsum(sizes, dtype="int64")])
+    if sums[-1] <= limit:
+        return [Window(text, 0, len(sizes), 0, len(sizes), int(sums[-1]) + 2)]
+    bounds, start = [], 0
+    while True:
+        end = max(start + 1, int(np.searchsorted(sums, sums[start] + limit, "right")) - 1)
+        bounds.append((start, end))
+        if end == len(sizes):
+            break
+        start = max(start + 1, int(np.searchsorted(sums, sums[end] - overlap, "left")))
+    borders = [0]
+    for (_, end), (start, _) in zip(bounds, bounds[1:]):
+        middle = (sums[start] + sums[end]) // 2
+        borders.append(max(start, min(end, int(np.searchsorted(sums, middle, "left")))))
+    borders.append(len(sizes))
+    return [
+        Window(text, start, end, borders[i], borders[i + 1], int(sums[end] - sums[start]) + 2)
+        for i, (start, end) in enumerate(bounds)
+    ]
+
+
+
+def cut_items(items: Sequence[Item], pieces: Callable[[Sequence[str]], list], limit: int, overlap: int = 32) -> list[Item]:
+    """Training texts that fit: longer ones in overlapping windows, each with the spans that lie inside.
+
+    A window ends before a span that it would cut; the next one shows that span whole, unless the
+    span is longer than a window or meets another window's edge. What no window shows is counted.
+
+    items (Sequence[Item]): the texts. pieces (Callable): words -> piece ids of each word.
+    limit (int): pieces of a window without specials.
+    """
+    found, lost = [], 0
+    for item in items:
+        sizes = [len(ids) for ids in pieces(item.words)]
+        windows = split_windows(sizes, limit, min(overlap, limit // 2 - 1))
+        if len(windows) == 1:
+            found.append(item)
+            continue
+        shown = set()
+        for window in windows:
+            start = max([window.start, *(e for s, e, _ in item.spans if s < window.start < e)])
+            end = min([window.end, *(s for s, e, _ in item.spans if s < window.end < e)])
+            inside = [span for span in item.spans if start <= span[0] and span[1] <= end]
+            shown.update(inside)
+            if start < end:
+                spans = [(s - start, e - start, label) for s, e, label in inside]
+                seen_elsewhere = {label for _, _, label in item.spans} - {label for _, _, label in spans}
+                found.append(Item(item.id, item.words[start:end], spans, sorted({*item.absent, *seen_elsewhere})))
+        lost += len(set(item.spans) - shown)
+    if lost:
+        logger.warning("%d spans do not fit into a window of %d pieces and are not trained on.", lost, limit)
+    return found

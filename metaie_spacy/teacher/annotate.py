@@ -1,0 +1,248 @@
+"""Texts -> annotation rows, through a teacher: append-only, resumable after any end."""
+import json
+import logging
+import os
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any, Iterable, Iterator
+
+from tqdm import tqdm
+
+from .annotators import Annotation, Annotator
+from .client import BudgetSpent, QuestionError
+
+logger = logging.getLogger("metaie_spacy")
+
+
+
+def annotate(texts: Iterable[dict], output: str | Path, annotator: Annotator, *, progress: bool = True) -> dict:
+    """Annotate every text that `output` does not hold yet, and append a row for each.
+
+    A second call goes on where the first one ended, however it ended; answers that were paid for
+    are read from the teacher's cache. Texts without a usable answer go to `<output>.failed.jsonl`
+    and are asked again by the next call.
+
+    texts (Iterable[dict]): rows `{"id", "text", "meta"?, "source"?}` with ids of their own.
+    output (Path): takes annotation rows (JSONL).
+    annotator (Annotator): called from `annotator.in_flight` threads.
+    RETURNS (dict): counts of texts: `done_before`, `annotated`, `failed`, `repeated` (same id and
+        text), `twice` (same id, another text) and `left`; of `spans` and `dropped` answers of this
+        call; and `stopped`, the reason if it ended early.
+    RAISES (ValueError): `output` was begun with another prompt or other passages, holds something
+        else than annotation rows, or is being written by another process. (TeacherError): nothing can be asked; rows written so far are kept.
+    """
+    output = Path(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(output):
+        done = resume(output, annotator)
+        counts = dict.fromkeys(("done_before", "annotated", "failed", "repeated", "twice", "left", "spans", "dropped"), 0)
+        failed_path = output.with_name(output.name + ".failed.jsonl")
+        texts = list(texts)
+        kept = _failed_before(failed_path, annotator.name, {row["id"] for row in texts})
+        with output.open("ab") as out, failed_path.open("wb") as failed:
+            failed.writelines(kept)
+            todo = list(_todo(texts, done, counts, failed))
+            bar = tqdm(total=counts["done_before"] + len(todo), initial=counts["done_before"], desc="annotate", unit="text", mininterval=1, disable=not progress)
+            if hasattr(annotator, "teacher"):
+                annotator.teacher.stopping.clear()
+            run = _Run(annotator, out, failed, counts, bar)
+            try:
+                run.over(todo)
+            finally:
+                bar.close()
+                counts["left"] = len(todo) - counts["annotated"] - counts["failed"]
+        if not failed_path.stat().st_size:
+            failed_path.unlink()
+    return counts | {"stopped": run.stopped}
+
+
+
+class _Run:
+    """Keeps `in_flight` questions going and writes what comes back, all from one thread."""
+
+    def __init__(self, annotator: Annotator, out: Any, failed: Any, counts: dict, bar: tqdm):
+        self.annotator, self.out, self.failed, self.counts, self.bar = annotator, out, failed, counts, bar
+        self.stopped: str | None = None
+
+    def over(self, todo: list[dict]) -> None:
+        """Ask for every row; on an error or Ctrl-C, what is in flight is still written."""
+        flying: dict[Future, dict] = {}
+        rows = iter(todo)
+        with ThreadPoolExecutor(self.annotator.in_flight, thread_name_prefix="teacher") as pool:
+            try:
+                while True:
+                    # Twice as many as fly, so that a thread that is done finds the next question at once.
+                    while not self.stopped and len(flying) < 2 * self.annotator.in_flight and (row := next(rows, None)) is not None:
+                        flying[pool.submit(self.annotator, row["text"])] = row
+                    if not flying:
+                        break
+                    # A time-out lets Ctrl-C through where waiting would not.
+                    for future in wait(flying, timeout=1, return_when=FIRST_COMPLETED).done:
+                        self.settle(future, flying.pop(future))
+            except BaseException:
+                self.drain(flying)
+                raise
+
+    def drain(self, flying: dict[Future, dict]) -> None:
+        """Stop, and keep the answers that are on their way."""
+        if hasattr(self.annotator, "teacher"):
+            self.annotator.teacher.stopping.set()
+        for future in flying:
+            future.cancel()
+        for future in wait(flying).done:
+            if not future.cancelled() and future.exception() is None:
+                self.settle(future, flying[future])
+
+    def settle(self, future: Future, row: dict) -> None:
+        """Write one result."""
+        try:
+            annotation = future.result()
+        except QuestionError as error:
+            self.counts["failed"] += 1
+            _append(self.failed, {**row, "why": str(error), "teacher": self.annotator.name})
+        except BudgetSpent as error:
+            self.stopped = str(error)
+            return
+        else:
+            self.counts["annotated"] += 1
+            self.counts["spans"] += len(annotation.spans)
+            self.counts["dropped"] += len(annotation.dropped)
+            _append(self.out, annotation_row(row, annotation, self.annotator))
+        self.bar.update()
+        if hasattr(self.annotator, "teacher") and self.bar.n % 20 == 0:
+            self.bar.set_postfix_str(self.annotator.teacher.meter.line(), refresh=False)
+
+
+
+def annotation_row(row: dict, annotation: Annotation, annotator: Annotator) -> dict:
+    """The row that is written: the annotation contract."""
+    result = {"id": row["id"], "text": row["text"], "spans": annotation.spans, "absent": annotation.absent}
+    result |= {name: row[name] for name in ("source", "meta") if name in row}
+    result |= {"teacher": annotator.name, "kind": annotator.kind, "prompt_sha": annotator.prompt_sha}
+    if annotation.agreement is not None:
+        result["agreement"] = annotation.agreement
+    if annotation.dropped:
+        result["dropped"] = annotation.dropped
+    return result | ({"usage": annotation.usage} if annotation.usage else {})
+
+
+
+def resume(output: Path, annotator: Annotator) -> dict[str, str]:
+    """Id -> text of what this annotator has done. A last line that was cut is taken off; its answer is in the cache.
+
+    RAISES (ValueError): the file holds rows that this teacher made with another prompt, or no annotation rows.
+    """
+    if not output.exists() or not output.stat().st_size:
+        return {}
+    with output.open("rb") as file:
+        if b'"spans"' not in file.readline() and file.read(1):
+            raise ValueError(f"'{output}' exists and does not hold annotation rows. Give another output file: SOURCE comes first, then OUTPUT.")
+    _cut_tail(output)
+    done, unreadable = {}, []
+    with output.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                row = json.loads(line.decode("utf8"))
+                id, text, teacher, sha = str(row["id"]), row["text"], row.get("teacher"), row.get("prompt_sha")
+            except (ValueError, KeyError, TypeError, AttributeError):
+                unreadable += [number] if line.strip() else []
+                continue
+            if teacher == annotator.name and sha != annotator.prompt_sha:
+                raise ValueError(
+                    f"{output}, line {number}: a row of '{teacher}' made with another prompt. Give another output file, "
+                    "or the prompt of this one; 'curate' takes several files."
+                )
+            if teacher == annotator.name:
+                done[id] = text
+    if unreadable:
+        logger.warning("%s: lines %s cannot be read; they stay, their texts are annotated again.", output, unreadable[:10])
+    return done
+
+
+
+def _cut_tail(output: Path) -> None:
+    """Take off what stands after the last line end: a row that was being written when the process died."""
+    with output.open("rb+") as file:
+        end, tail = file.seek(0, os.SEEK_END), b""
+        while end and b"\n" not in tail:
+            step = min(1 << 16, end)
+            end = file.seek(end - step)
+            tail = file.read(step) + tail
+            file.seek(end)
+        last = tail[tail.rfind(b"\n") + 1 :]
+        if not last:
+            return
+        try:
+            json.loads(last.decode("utf8"))
+        except ValueError:
+            logger.info("%s: the last row was cut and is made again.", output)
+            file.truncate(end + len(tail) - len(last))
+        else:
+            file.seek(0, os.SEEK_END)
+            file.write(b"\n")  # whole, but for its line end
+
+
+
+def _failed_before(path: Path, teacher: str, ids: set[str]) -> list[bytes]:
+    """Lines about texts that another teacher failed on, or that this call does not ask about."""
+    if not path.exists():
+        return []
+    kept = []
+    for line in path.read_bytes().splitlines(keepends=True):
+        try:
+            row = json.loads(line)
+            is_other = row["id"] not in ids or row.get("teacher", teacher) != teacher
+        except (ValueError, KeyError, TypeError):
+            continue  # cut by a kill; the text has no row and is asked again
+        kept += [line] if is_other else []
+    return kept
+
+
+
+def _todo(texts: Iterable[dict], done: dict[str, str], counts: dict, failed: Any) -> Iterator[dict]:
+    """The texts that are not done; of an id that is used twice, the first text.
+
+    RAISES (ValueError): an id is done with another text.
+    """
+    seen: dict[str, int] = {}
+    for row in texts:
+        digest = hash(row["text"])
+        if row["id"] in seen:
+            counts["repeated" if seen[row["id"]] == digest else "twice"] += 1
+            if seen[row["id"]] != digest:
+                _append(failed, {**row, "why": "another text has this id"})
+            continue
+        seen[row["id"]] = digest
+        if row["id"] in done:
+            if done[row["id"]] != row["text"]:
+                raise ValueError(
+                    f"The text '{row['id']}' was annotated with other words before: it was changed, or cut into other passages "
+                    "(max_words). Give another output file, or the ids and settings of the first call."
+                )
+            counts["done_before"] += 1
+        else:
+            yield row
+    if counts["twice"]:
+        logger.warning("%d texts have the id of another text and are left out; give them ids of their own.", counts["twice"])
+
+
+
+def _append(file: Any, row: dict) -> None:
+    """One line, handed to the system at once, so that only a crash of the machine can lose it."""
+    file.write(json.dumps(row, ensure_ascii=False).encode("utf8") + b"\n")
+    file.flush()
+
+
+
+def _alone(output: Path) -> Any:
+    """A lock on the output for as long as it is written.
+
+    RAISES (ValueError): another process holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(output.with_name(output.name + ".lock"), timeout=0)
+    try:
+        return lock.acquire()
+    except Timeout:
+        raise ValueError(f"Another process is writing '{output}'. Wait for it, or give another output file.") from None

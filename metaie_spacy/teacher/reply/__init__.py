@@ -1,0 +1,1 @@
+"""A teacher's answer -> spans of the text."""

@@ -1,0 +1,1 @@
+"""Batches, loss, and the distillation of a corpus into weights."""

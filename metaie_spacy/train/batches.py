@@ -1,0 +1,197 @@
+"""Training batches, for the component's `update` and for `distill` (torch only)."""
+import random
+from collections import Counter
+from typing import NamedTuple, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from ..data.items import Item
+from ..model.encoder import PackedEncoder, label_means
+from ..model.packed import Labels, Texts
+from ..model.pieces import WordPieces
+from ..schema import Label, same_label
+
+MAX_OWN = 10  # labels of a text that one example asks
+
+
+
+N_NEGATIVES = (2, 6, 12, 24)  # sampled labels per example: asked sets of all sizes occur at run time
+
+
+
+EXTRA_SHARE = 1.0  # frequent labels drawn per text of a batch, beside the labels of its neighbours
+
+
+
+NEAR_QUANTILE = 0.97  # of random label pairs; a pair that is more alike is no safe negative
+
+
+
+FREQUENT = 10
+
+
+
+class Batch(NamedTuple):
+    """What one training step needs: B texts with W tokens, U labels.
+
+    texts (Texts), labels (Labels): the packed inputs.
+    asked (Tensor): bool (B, U). tags (Tensor): 0 = O, 1 = B, 2 = I, int64 (W, U).
+    weights (Tensor): 1 where the tag counts in the loss, 0 elsewhere, float32 (W, U).
+    rows (Tensor): where the scored tokens stand among all tokens of all texts, int64 (W,).
+    """
+
+    texts: Texts
+    labels: Labels
+    asked: Tensor
+    tags: Tensor
+    weights: Tensor
+    rows: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        texts, labels = Texts(*(t.to(device) for t in self.texts)), Labels(*(t.to(device) for t in self.labels))
+        return Batch(texts, labels, *(t.to(device) for t in self[2:]))
+
+
+
+class LabelSpace:
+    """The labels of a corpus: frequencies for sampling, vectors that tell which are too alike.
+
+    items (Sequence[Item]): the training corpus. `counts`: in how many items each frequent label has spans.
+    """
+
+    def __init__(self, items: Sequence[Item]):
+        counts = Counter(same_label(label) for item in items for label in {s[2] for s in item.spans})
+        self.counts = {label: n for label, n in sorted(counts.items()) if n >= FREQUENT}
+        self.frequent = list(self.counts)
+        self.roots = [n**0.5 for n in self.counts.values()]
+        self.index = {label: i for i, label in enumerate(sorted(counts))}
+        self.vectors: Tensor | None = None
+        self.limit = 1.0
+
+    def embed(self, model: PackedEncoder, pieces: WordPieces, *, seed: int = 0) -> None:
+        """Give every label the mean of its states in `model`, centred, and set the limit of likeness."""
+        model.eval()
+        vectors, names = [], list(self.index)
+        with torch.no_grad():
+            for start in range(0, len(names), 512):
+                part = pieces.labels(names[start : start + 512])
+                vectors.append(label_means(model, part._replace(ids=part.ids.to(model.bias.device))).cpu())
+        vectors = torch.cat(vectors)
+        self.vectors = normalize(vectors - vectors.mean(0), dim=-1)
+        generator = torch.Generator().manual_seed(seed)
+        a, b = torch.randint(len(names), (2, 20_000), generator=generator)
+        self.limit = float((self.vectors[a] * self.vectors[b]).sum(-1).quantile(NEAR_QUANTILE))
+
+    def near(self, labels: Sequence[str]) -> Tensor:
+        """Which labels are too alike for one to be a safe negative where the other has spans, bool (U, U)."""
+        same = torch.eye(len(labels), dtype=torch.bool)
+        if self.vectors is None:
+            return same
+        known = torch.tensor([self.index.get(same_label(label), -1) for label in labels])
+        vectors = self.vectors[known.clamp(min=0)] * (known >= 0)[:, None]
+        return same | (vectors @ vectors.T > self.limit)
+
+    def draw(self, n: int, rng: random.Random) -> list[str]:
+        """Frequent labels in proportion to the square root of their frequency."""
+        return rng.choices(self.frequent, self.roots, k=n) if self.frequent else []
+
+
+
+def open_batch(items: Sequence[Item], pieces: WordPieces, space: LabelSpace, rng: random.Random) -> Batch:
+    """A batch that asks free labels: a text's own, its absent ones, and sampled negatives.
+
+    Negatives come from the batch's other texts and from `space`. A sampled negative does not
+    count on tokens that the text annotates with a label too like it.
+    """
+    own = [sample_own(item, rng) for item in items]
+    absent = [rng.sample(item.absent, min(len(item.absent), 4)) for item in items]
+    names: dict[str, str] = {}  # normal form -> wording used in this batch
+    for label in [label for labels in own + absent for label in labels] + space.draw(
+        int(len(items) * EXTRA_SHARE), rng
+    ):
+        names.setdefault(same_label(label), label)
+    column = {key: u for u, key in enumerate(names)}
+    near = space.near(list(names.values()))
+    asked = torch.zeros((len(items), len(names)), dtype=torch.bool)
+    sure = torch.zeros_like(asked)
+    for b, (item, labels, none) in enumerate(zip(items, own, absent)):
+        annotated = {same_label(label) for _, _, label in item.spans}
+        given = [column[same_label(label)] for label in labels + none]
+        asked[b, given] = sure[b, given] = True
+        pool = [u for key, u in column.items() if key not in annotated and not sure[b, u]]
+        asked[b, rng.sample(pool, min(len(pool), rng.choice(N_NEGATIVES)))] = True
+    return _batch(items, list(names.values()), pieces, asked, sure, near)
+
+
+
+def sample_own(item: Item, rng: random.Random) -> list[str]:
+    labels = list(dict.fromkeys(label for _, _, label in item.spans))
+    return rng.sample(labels, min(len(labels), MAX_OWN))
+
+
+
+def recased(items: Sequence[Item], share: float, rng: random.Random) -> list[Item]:
+    """The items, a share of them as people type them: three in four in lower case, the others in capitals."""
+    found = []
+    for item in items:
+        change = (str.upper if rng.random() < 0.25 else str.lower) if rng.random() < share else None
+        found.append(item._replace(words=[change(word) for word in item.words]) if change else item)
+    return found
+
+
+
+def closed_batch(items: Sequence[Item], labels: Sequence[Label], pieces: WordPieces) -> Batch:
+    """A batch that asks every label of every text: a closed label set.
+
+    labels (Sequence[Label]): what is asked; names that share a query share their spans.
+    RAISES (ValueError): an item has a label that is not among `labels`.
+    """
+    query = {label.name: label.query for label in labels}
+    unknown = {label for item in items for _, _, label in item.spans} - query.keys()
+    if unknown:
+        raise ValueError(f"The examples have labels that the component lacks: {sorted(unknown)[:5]}.")
+    queries = sorted(set(query.values()))
+    asked = torch.ones((len(items), len(queries)), dtype=torch.bool)
+    items = [item._replace(spans=[(start, end, query[label]) for start, end, label in item.spans]) for item in items]
+    return _batch(items, queries, pieces, asked, asked, torch.eye(len(queries), dtype=torch.bool))
+
+
+
+def own_batch(items: Sequence[Item], pieces: WordPieces) -> Batch:
+    """A batch that asks every text the labels of its spans and its absent ones, and nothing else."""
+    own = [list(dict.fromkeys([label for _, _, label in item.spans] + item.absent)) for item in items]
+    labels = sorted({label for labels in own for label in labels})
+    asked = torch.tensor([[label in given for label in labels] for given in map(set, own)], dtype=torch.bool)
+    return _batch(items, labels, pieces, asked, asked, torch.eye(len(labels), dtype=torch.bool))
+
+
+
+def _batch(
+    items: Sequence[Item], labels: list[str], pieces: WordPieces, asked: Tensor, sure: Tensor, near: Tensor
+) -> Batch:
+    texts, scored = pieces.texts([item.words for item in items])
+    column = {label: u for u, label in enumerate(labels)}
+    by_key = {same_label(label): u for u, label in reversed(list(enumerate(labels)))}
+    tags = torch.zeros((len(texts.first), len(labels)), dtype=torch.int64)
+    owner = torch.arange(len(items)).repeat_interleave(texts.words)
+    weights = asked[owner].float()
+    offset, rows_of_tokens, n_tokens = 0, [], 0
+    for b, (item, kept) in enumerate(zip(items, scored)):
+        row = {i: offset + place for place, i in enumerate(kept)}
+        offset += len(kept)
+        rows_of_tokens += [n_tokens + i for i in kept]
+        n_tokens += len(item.words)
+        for start, end, label in item.spans:
+            rows = [row[i] for i in range(start, end) if i in row]
+            u = column.get(label, by_key.get(same_label(label)))
+            if not rows or u is None:
+                continue
+            unsure = near[u] & ~sure[b]
+            if unsure.any():
+                weights[rows[0] : rows[-1] + 1, unsure] = 0.0
+            if asked[b, u]:
+                tags[rows, u] = 2
+                tags[rows[0], u] = 1
+    return Batch(texts, pieces.labels(labels), asked, tags, weights, torch.tensor(rows_of_tokens, dtype=torch.int64))

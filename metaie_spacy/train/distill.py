@@ -1,0 +1,426 @@
+"""Corpus -> weights: a plain torch loop on accelerate with exact resume (torch and transformers only)."""
+import json
+import logging
+import math
+import os
+import random
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from tqdm import tqdm
+
+from ..data.items import Item, read_items, split_dev
+from ..measure.scores import PRF, exact_matches
+from ..model.encoder import PackedEncoder, saved_config
+from ..model.modules import CrossEncoder, LabelToSpan
+from ..model.pieces import WordPieces, load_tokenizer, saved_tokenizer
+from ..model.windows import cut_items
+from ..spans import decode
+from .batches import Batch, LabelSpace, open_batch, recased
+from .optim import Average, parameter_groups, tagging_loss
+
+logger = logging.getLogger("metaie_spacy")
+
+
+
+ARCHITECTURES = {"LabelToSpan": LabelToSpan, "CrossEncoder": CrossEncoder}
+
+
+
+BUCKET = 64  # batches whose texts are sorted by length together
+
+
+
+THRESHOLDS = tuple(t / 100 for t in range(50, 95, 5))  # tried on dev when O's lowered weight is made good
+
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What shapes the weights of a run; two runs with equal settings and corpus give equal weights.
+
+    encoder (str): a Hugging Face name or directory. architecture (str): LabelToSpan or CrossEncoder.
+    init_from (str): the `model/` of an earlier run, to go on from its weights with a new schedule;
+        "": start from the encoder's own.
+    text_sees_labels (bool | None): whether a text's states depend on the labels asked; None: as in the
+        weights of `init_from`, without any `encoder.TEXT_SEES_LABELS`.
+    epochs (float): passes over the corpus. steps (int): optimizer steps instead; 0: what `epochs` need.
+    batch_size (int): texts of one step on one device.
+    lr (float): peak learning rate of the encoder; the head's is `lr * head_scale`.
+    warmup (float): share of the steps in which the rate rises; then it falls linearly to 0.
+    o_weight (float): weight of the O tag in the loss. ema (float): decay of the averaged weights,
+        which are what is saved; 0 turns averaging off.
+    recase (float): share of the texts that are seen in lower case or in capitals.
+    dev_share (float): share of the texts that is never trained on.
+    mixed_precision (str): "no", "bf16" or "fp16", as in accelerate.
+    """
+
+    encoder: str
+    architecture: str = "LabelToSpan"
+    init_from: str = ""
+    text_sees_labels: bool | None = None
+    epochs: float = 4
+    steps: int = 0
+    batch_size: int = 16
+    lr: float = 2e-4
+    head_scale: float = 8.0
+    weight_decay: float = 0.01
+    warmup: float = 0.1
+    o_weight: float = 0.25
+    dropout: float = 0.1
+    recase: float = 0.0
+    ema: float = 0.998
+    dev_share: float = 0.1
+    seed: int = 0
+    mixed_precision: str = "no"
+
+    def __post_init__(self):
+        if self.architecture not in ARCHITECTURES:
+            raise ValueError(f"architecture is '{self.architecture}'; use one of {', '.join(ARCHITECTURES)}.")
+        if not 0 <= self.recase <= 1:
+            raise ValueError(f"recase must be a share from 0 to 1, not {self.recase}.")
+
+
+
+def distill(
+    corpus: Mapping[str | Path, float],
+    output: str | Path,
+    settings: Settings,
+    *,
+    tokenize: Callable[[str], list[tuple[int, int]]],
+    dev: str | Path | None = None,
+    save_every: int = 250,
+) -> dict:
+    """Train an open-label model on annotation rows; a second call with the same arguments resumes.
+
+    corpus (Mapping): annotation file -> times it is seen in an epoch (0.5: another half each epoch).
+    output (Path): takes `model/` (what `weights` and `init_from` read), `checkpoint/`, `log.jsonl`,
+        `dev.jsonl` (ids of the dev split) and `settings.json`.
+    tokenize (Callable): text -> character offsets of its tokens.
+    dev (Path | None): annotation file to choose by; None: a share of the corpus is held out.
+    save_every (int): steps between checkpoints.
+    RETURNS (dict): steps, seconds, loss, and precision, recall and F on the dev split, where each
+        text is asked its own and its absent labels.
+    RAISES (ValueError): a bad corpus row, or `output` holds a run with other settings.
+    """
+    from accelerate.utils import set_seed
+
+    output = Path(output)
+    if settings.init_from and not dev and settings.dev_share:
+        raise ValueError("With init_from, give the dev rows of the earlier run as 'dev': a share drawn anew may hold rows that it was trained on.")
+    chosen = {"dev": str(dev)} if dev else {}
+    start_run(output, {"corpus": {str(path): weight for path, weight in corpus.items()}, **asdict(settings), **chosen})
+    set_seed(settings.seed)
+    train, held = split_corpus(corpus, tokenize, settings, dev)
+    model, pieces = start_model(settings)
+    train = [(cut_items(items, pieces, model.text_room), weight) for items, weight in train]
+    held = cut_items(held, pieces, model.text_room)
+    run = Run(model, settings, texts=sum(len(items) * weight for items, weight in train) * settings.epochs)
+    space = LabelSpace([item for items, _ in train for item in items])
+    space.embed(model, pieces, seed=settings.seed)
+    model.config.metaie["label_counts"] = space.counts
+    run.resume(output / "checkpoint")
+    bar = tqdm(total=run.steps, initial=run.progress.step, desc="distill", unit="step", mininterval=5)
+    for step, (epoch, items) in enumerate(batch_stream(train, settings.batch_size, settings.seed, run.rank, run.ranks)):
+        if step >= run.steps:
+            break
+        if step < run.progress.step:
+            continue  # done before the interruption
+        rng = random.Random(f"{settings.seed}:{step}:{run.rank}")
+        if settings.recase:  # capitals may have more pieces
+            items = cut_items(recased(items, settings.recase, rng), pieces, model.text_room)
+        batch = open_batch(items, pieces, space, rng)
+        run.step(batch)
+        bar.update()
+        if run.is_main and run.progress.step % 50 == 0:
+            bar.set_postfix_str(f"loss {run.progress.mean(50):.3f}")
+            log(output, {"step": run.progress.step, "epoch": epoch, "loss": run.progress.mean(50), "seconds": run.progress.seconds})
+        if run.is_main and (run.progress.step % save_every == 0 or run.progress.step == run.steps):
+            run.save(output / "checkpoint")
+    bar.close()
+    run.average.copy_to(model)
+    result = {"steps": run.steps, "seconds": round(run.progress.seconds), "loss": run.progress.mean(200)}
+    result |= settle_bias(model, pieces, held)
+    if run.is_main:
+        save_model(model, pieces.tokenizer, output / "model")
+        write_dev(output / "dev.jsonl", held)
+        log(output, result)
+    return result
+
+
+
+def start_model(settings: Settings) -> tuple[PackedEncoder, WordPieces]:
+    """The weights that training starts from, and their tokenizer.
+
+    RAISES (ValueError): `init_from` holds no such weights, or weights of another architecture.
+    """
+    path, architecture = Path(settings.init_from), ARCHITECTURES[settings.architecture]
+    missing = [name for name in ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json") if not (path / name).exists()]
+    if settings.init_from and missing:
+        raise ValueError(f"init_from: '{path}' holds no {missing[0]}. Give the model/ directory of an earlier run.")
+    pieces = WordPieces(saved_tokenizer(path) if settings.init_from else load_tokenizer(settings.encoder))
+    options = model_options(pieces, text_sees_labels=settings.text_sees_labels, dropout=settings.dropout)
+    if not settings.init_from:
+        return architecture.from_pretrained(settings.encoder, options), pieces
+    config = saved_config(path)
+    found = (config.metaie.get("architecture"), config.metaie["text_sees_labels"])
+    options["text_sees_labels"] = found[1] if settings.text_sees_labels is None else settings.text_sees_labels
+    if found != (settings.architecture, options["text_sees_labels"]):
+        raise ValueError(f"init_from: '{path}' holds (architecture, text_sees_labels) = {found}. Train with the same.")
+    config.metaie = {**config.metaie, **options}
+    model = architecture.from_config(config)
+    model.load_state_dict(load_file(path / "model.safetensors"))
+    return model, pieces
+
+
+
+def split_corpus(
+    corpus: Mapping[str | Path, float],
+    tokenize: Callable[[str], list[tuple[int, int]]],
+    settings: Settings,
+    dev: str | Path | None = None,
+) -> tuple[list[tuple[list[Item], float]], list[Item]]:
+    """Read the files, and the dev split or hold one out. RETURNS (tuple): [(items, weight)], dev items"""
+    train, held = [], read_items(dev, tokenize) if dev else []
+    for path, weight in corpus.items():
+        kept, part = split_dev(read_items(path, tokenize), 0.0 if dev else settings.dev_share, settings.seed)
+        train.append((kept, weight))
+        held += part
+    return train, held
+
+
+
+class Run:
+    """The state of a training run, on whatever accelerate finds: module, optimizer, averages, progress.
+
+    model (PackedEncoder): what is trained, in place.
+    texts (float): how many are seen in all, over all devices.
+    """
+
+    def __init__(self, model: PackedEncoder, settings: Settings, *, texts: float):
+        from accelerate import Accelerator
+
+        self.accelerator = Accelerator(mixed_precision=settings.mixed_precision)
+        self.rank, self.ranks = self.accelerator.process_index, self.accelerator.num_processes
+        self.is_main = self.accelerator.is_main_process
+        self.settings = settings
+        self.steps = settings.steps or max(1, round(texts / settings.batch_size / self.ranks))
+        self.model = model.to(self.accelerator.device)
+        groups = parameter_groups(model, settings.lr, settings.head_scale, settings.weight_decay)
+        optimizer = torch.optim.AdamW(groups, fused=True)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: ramp(step, self.steps, settings.warmup))
+        self.wrapped, self.optimizer, self.schedule = self.accelerator.prepare(model, optimizer, schedule)
+        self.average, self.progress = Average(model, settings.ema), Progress()
+        self.accelerator.register_for_checkpointing(self.average, self.progress)
+
+    def step(self, batch: Batch) -> None:
+        """One optimizer step."""
+        began = time.perf_counter()
+        batch = batch.to(self.accelerator.device)
+        self.wrapped.train()
+        with self.accelerator.autocast():
+            logits = self.wrapped(batch.texts, batch.labels, batch.asked)
+        loss = tagging_loss(logits, batch, self.settings.o_weight)
+        self.accelerator.backward(loss)
+        self.accelerator.clip_grad_norm_(self.wrapped.parameters(), 1.0)
+        self.optimizer.step()
+        self.schedule.step()
+        self.optimizer.zero_grad()
+        self.average.update(self.model)
+        self.progress.count(loss.item(), time.perf_counter() - began)
+
+    def resume(self, path: Path) -> None:
+        """Go on where a checkpoint stands, if there is one."""
+        if not path.exists() and path.with_suffix(".old").exists():
+            os.replace(path.with_suffix(".old"), path)  # killed between the two renames of `save`
+        if path.exists():
+            self.accelerator.load_state(path)
+            logger.info("Resuming at step %d of %d.", self.progress.step, self.steps)
+
+    def save(self, path: Path) -> None:
+        """Replace the checkpoint; a run killed at any moment finds the new or the old one."""
+        new, old = path.with_suffix(".new"), path.with_suffix(".old")
+        for leftover in (new, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        self.accelerator.save_state(new)
+        if path.exists():
+            os.replace(path, old)
+        os.replace(new, path)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+
+def model_options(pieces: WordPieces, *, text_sees_labels: bool | None, dropout: float = 0.1) -> dict:
+    """`config.metaie`: everything that rebuilds the head."""
+    return {
+        "text_sees_labels": text_sees_labels, "head_inner": 512, "head_width": 256, "dropout": dropout,
+        "cls_id": pieces.cls_id, "sep_id": pieces.sep_id,
+    }  # fmt: skip
+
+
+
+def start_run(output: Path, settings: dict) -> None:
+    """Note the settings of a new run, or check that they are those of the run to resume.
+
+    RAISES (ValueError): `output` was begun with other settings.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    path = output / "settings.json"
+    text = json.dumps(settings, indent=1, sort_keys=True)
+    if path.exists() and path.read_text(encoding="utf8") != text:
+        raise ValueError(f"'{output}' holds a run with other settings ({path}). Give another output directory.")
+    path.write_text(text, encoding="utf8")
+
+
+
+def ramp(step: int, steps: int, warmup: float) -> float:
+    """Linear warm-up over a share of the steps, then linear decay to 0."""
+    rise = max(1, round(steps * warmup))
+    return (step + 1) / rise if step < rise else max(0.0, (steps - step) / max(1, steps - rise))
+
+
+
+class Progress:
+    """Steps, seconds and recent losses of a run, over all its resumptions."""
+
+    def __init__(self):
+        self.step, self.seconds, self.losses = 0, 0.0, []
+
+    def count(self, loss: float, seconds: float) -> None:
+        self.step, self.seconds = self.step + 1, self.seconds + seconds
+        self.losses = (self.losses + [loss])[-200:]
+
+    def mean(self, n: int) -> float:
+        return float(np.mean(self.losses[-n:])) if self.losses else float("nan")
+
+    def state_dict(self) -> dict:
+        return vars(self)
+
+    def load_state_dict(self, state: dict) -> None:
+        vars(self).update(state)
+
+
+
+def batch_stream(
+    parts: list[tuple[list[Item], float]], batch_size: int, seed: int, rank: int = 0, ranks: int = 1
+) -> Iterator[tuple[int, list[Item]]]:
+    """Length-bucketed batches without end, the same for the same seed.
+
+    parts (list): items and the times they are seen in an epoch.
+    YIELDS (tuple): epoch number, items of one batch.
+    """
+    epoch = 0
+    while any(items for items, _ in parts):
+        rng = random.Random(f"{seed}:{epoch}")
+        order: list[Item] = []
+        for items, weight in parts:
+            n = len(items)
+            begin, end = round(epoch * weight * n), round((epoch + 1) * weight * n)
+            for lap in range(begin // max(1, n), -(-end // max(1, n))):
+                shuffled = random.Random(f"{seed}:lap:{lap}").sample(items, n)
+                order += shuffled[max(0, begin - lap * n) : end - lap * n]
+        rng.shuffle(order)
+        bucket = BUCKET * batch_size
+        batches = []
+        for start in range(0, len(order), bucket):
+            part = sorted(order[start : start + bucket], key=lambda item: len(item.words))
+            batches += [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
+        rng.shuffle(batches)
+        for batch in batches[rank::ranks]:
+            yield epoch, batch
+        epoch += 1
+
+
+
+def settle_bias(model: PackedEncoder, pieces: WordPieces, dev: list[Item]) -> dict:
+    """Fold the threshold that is best on dev into the head's bias, so that 0.5 is the right default.
+
+    Training weighs O less than B and I, which makes the plain argmax too eager.
+
+    RETURNS (dict): the threshold, and scores on dev (each text asked its own and absent labels)
+        before and after.
+    """
+    scores = dev_scores(model, pieces, dev, THRESHOLDS)
+    best = max(THRESHOLDS, key=lambda threshold: scores[threshold].fscore)
+    with torch.no_grad():
+        model.bias -= math.log(best / (1 - best))
+    before, after = scores[0.5], scores[best]
+    result = {"dev_texts": len(dev), "threshold": best, "dev_f_before": before.fscore}
+    return result | {"dev_p": after.precision, "dev_r": after.recall, "dev_f": after.fscore}
+
+
+
+def dev_scores(
+    model: PackedEncoder, pieces: WordPieces, items: list[Item], thresholds: Sequence[float], *, batch_size: int = 16
+) -> dict[float, PRF]:
+    """Exact-match scores at each threshold when each text is asked its own and its absent labels."""
+    model.eval()
+    counts = {threshold: PRF(0, 0, 0) for threshold in thresholds}
+    ordered = sorted((item for item in items if item.spans or item.absent), key=lambda item: len(item.words))
+    for start in tqdm(range(0, len(ordered), batch_size), desc="dev", mininterval=5):
+        part = ordered[start : start + batch_size]
+        gold = [set(item.spans) for item in part]
+        outputs = list(predict_items(model, pieces, part))
+        for threshold in thresholds:
+            found = []
+            for logits, labels, tokens in outputs:
+                answers = decode(logits, labels, np.full(len(labels), threshold), tokens)
+                found.append({(a.start, a.end, a.label) for a in answers})
+            counts[threshold] = PRF(*map(sum, zip(counts[threshold], exact_matches(gold, found))))
+    return counts
+
+
+
+def predict_items(
+    model: PackedEncoder, pieces: WordPieces, items: list[Item]
+) -> Iterator[tuple[np.ndarray, list[str], list[int]]]:
+    """Per item its logits (W, U, 2), its own and absent labels (U), and its scored words (W)."""
+    wanted = [sorted({label for _, _, label in item.spans} | set(item.absent)) for item in items]
+    labels = sorted({label for names in wanted for label in names})
+    column = {label: u for u, label in enumerate(labels)}
+    texts, scored = pieces.texts([item.words for item in items])
+    asked = torch.zeros((len(items), len(labels)), dtype=torch.bool)
+    for b, names in enumerate(wanted):
+        asked[b, [column[name] for name in names]] = True
+    device = model.bias.device
+    packed = (type(part)(*(t.to(device) for t in part)) for part in (texts, pieces.labels(labels)))
+    with torch.no_grad():
+        rows = model(*packed, asked.to(device)).float().cpu().numpy()
+    offset = 0
+    for names, kept in zip(wanted, scored):
+        yield rows[offset : offset + len(kept)][:, [column[name] for name in names]], names, kept
+        offset += len(kept)
+
+
+
+def save_model(model: PackedEncoder, tokenizer, path: Path) -> None:
+    """Write `config.json`, `model.safetensors` and the tokenizer: what `init_from` reads."""
+    new = path.with_name(path.name + ".new")
+    shutil.rmtree(new, ignore_errors=True)
+    model.config.metaie["architecture"] = type(model).__name__
+    model.config.save_pretrained(new)
+    tokenizer.save_pretrained(new)
+    save_file({name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}, new / "model.safetensors")
+    shutil.rmtree(path, ignore_errors=True)
+    os.replace(new, path)
+
+
+
+def write_dev(path: Path, items: list[Item]) -> None:
+    """The ids of the dev split, so that later stages hold the same texts out."""
+    lines = [json.dumps({"id": item.id}) for item in items]
+    path.with_suffix(".new").write_text("\n".join(lines) + "\n", encoding="utf8")
+    os.replace(path.with_suffix(".new"), path)
+
+
+
+def log(output: Path, values: dict) -> None:
+    """Append a line to `log.jsonl`."""
+    with (output / "log.jsonl").open("a", encoding="utf8") as file:
+        file.write(json.dumps(values) + "\n")
