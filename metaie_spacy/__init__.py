@@ -1,10 +1,16 @@
 """Structured information out of text inside spaCy: `nlp.add_pipe("metaie")`."""
+
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .component import MetaIE
+    from .schema import read_schema
+    from .streams import pipe_with_labels
 
 __version__ = "0.1.0"
 
-__all__ = ["MetaIE", "pipe_with_labels", "read_schema", "__version__"]
+__all__ = ["MetaIE", "__version__", "pipe_with_labels", "read_schema"]
 
 HOMES = {"MetaIE": "component", "pipe_with_labels": "streams", "read_schema": "schema"}
 

@@ -1,4 +1,5 @@
 """The spaCy component: labels in, labelled spans out. Imports neither torch nor transformers."""
+
 import json
 import mmap
 import random
@@ -16,8 +17,9 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer
 
-from .data.items import example_item, survey
+from .data.items import Item, example_item, survey
 from .doc_labels import doc_labels, forget_labels
+from .model.defaults import DROPOUT, ENCODER, LABEL_BUDGET, LABEL_CACHE, OVERLAP, TOKEN_BUDGET, WINDOW
 from .schema import (
     Label,
     check_config_labels,
@@ -28,9 +30,9 @@ from .schema import (
     plain,
     read_schema,
 )
-from .spans import Answer, decode, flatten, write_ents, write_group
+from .spans import Answer, Logits, decode, flatten, write_ents, write_group
 
-DEFAULT_CONFIG_TEXT = """
+DEFAULT_CONFIG_TEXT = f"""
 [metaie]
 labels = []
 threshold = null
@@ -38,26 +40,22 @@ flat = false
 set_ents = false
 spans_key = "metaie"
 weights = "en_metaie_sm"
-scorer = {"@scorers":"metaie-spacy.scorer.v1"}
+scorer = {{"@scorers":"metaie-spacy.scorer.v1"}}
 
 [metaie.model]
 @architectures = "metaie-spacy.LabelToSpan.v1"
-name = "sentence-transformers/all-MiniLM-L6-v2"
+name = "{ENCODER}"
 text_sees_labels = null
-dropout = 0.1
-window = 96
-overlap = 32
-token_budget = 1024
-label_budget = 256
-label_cache = 256
+dropout = {DROPOUT}
+window = {WINDOW}
+overlap = {OVERLAP}
+token_budget = {TOKEN_BUDGET}
+label_budget = {LABEL_BUDGET}
+label_cache = {LABEL_CACHE}
 save_dtype = "float32"
 compute_dtype = "auto"
 """
-
-
-
 DEFAULT_CONFIG = Config().from_str(DEFAULT_CONFIG_TEXT)["metaie"]
-
 
 
 @Language.factory(
@@ -81,10 +79,17 @@ def make_metaie(
     if labels:
         check_config_labels(labels)
     return MetaIE(
-        nlp.vocab, model, name, labels=labels, threshold=threshold, flat=flat, set_ents=set_ents, spans_key=spans_key,
-        weights=weights, scorer=scorer,
-    )  # fmt: skip
-
+        nlp.vocab,
+        model,
+        name,
+        labels=labels,
+        threshold=threshold,
+        flat=flat,
+        set_ents=set_ents,
+        spans_key=spans_key,
+        weights=weights,
+        scorer=scorer,
+    )
 
 
 class MetaIE(TrainablePipe):
@@ -178,9 +183,12 @@ class MetaIE(TrainablePipe):
 
     def _settings(self) -> dict[str, Any]:
         return {
-            "labels": plain(self._labels), "threshold": self.threshold, "flat": self.flat, "set_ents": self.set_ents,
+            "labels": plain(self._labels),
+            "threshold": self.threshold,
+            "flat": self.flat,
+            "set_ents": self.set_ents,
             "spans_key": self.spans_key,
-        }  # fmt: skip
+        }
 
     def load(self) -> None:
         """Load the weights, if none are there yet.
@@ -193,7 +201,7 @@ class MetaIE(TrainablePipe):
         if self.weights is None:
             raise ValueError(
                 f"The component '{self.name}' has no weights: 'weights' is null and it was not initialized. "
-                "Call nlp.initialize(), or set weights = \"en_metaie_sm\"."
+                'Call nlp.initialize(), or set weights = "en_metaie_sm".'
             )
         with shim.lock:  # of several threads, one loads and the others wait
             if not shim.loaded:
@@ -210,8 +218,10 @@ class MetaIE(TrainablePipe):
 
         load_weights(self.model, source, labels_only=labels_only)
 
-    def calibrate(self, temperature: float, bias: float, threshold: float, tag_threshold: float, *, labels: Any = None) -> None:
-        """Make every logit `logit / temperature + bias`, and the thresholds the weights' own, in place of the one that was set.
+    def calibrate(
+        self, temperature: float, bias: float, threshold: float, tag_threshold: float, *, labels: Any = None
+    ) -> None:
+        """Make every logit `logit / temperature + bias`, and the thresholds the weights' own, in place of the one set.
 
         temperature (float): above 0. bias (float): of B and I against O.
         threshold (float): the least score of a span. tag_threshold (float): at which tokens are tagged.
@@ -221,9 +231,13 @@ class MetaIE(TrainablePipe):
         """
         if not temperature > 0:
             raise ValueError(f"temperature must be above 0, not {temperature!r}.")
-        check_threshold(threshold), check_threshold(tag_threshold, "tag_threshold")
+        check_threshold(threshold)
+        check_threshold(tag_threshold, "tag_threshold")
         if labels is None:
-            moved = (None if label.threshold is None else move_threshold(label.threshold, temperature, bias) for label in self._labels)
+            moved = (
+                None if label.threshold is None else move_threshold(label.threshold, temperature, bias)
+                for label in self._labels
+            )
             labels = plain(label._replace(threshold=value) for label, value in zip(self._labels, moved))
         self.load()
         self.model.shims[0].calibrate(temperature, bias, threshold, tag_threshold)
@@ -274,40 +288,44 @@ class MetaIE(TrainablePipe):
         own = [doc_labels(doc, self.name) for doc in docs]
         wanted = [default if given is None else parse_labels(given) for given in own]
         if any(not asked for asked in wanted):
-            warnings.warn(f"'{self.name}' was given no labels for some texts: nothing is extracted from them. Set its 'labels'.")
+            warnings.warn(
+                f"'{self.name}' was given no labels for some texts: nothing is extracted from them. Set its 'labels'.",
+                stacklevel=2,
+            )
         answers: list[list[Answer]] = [[] for _ in docs]
         threshold = self.effective_threshold  # loads the weights
-        for i, asked, tokens, logits in self.score_labels(docs, wanted):
+        for i, asked, tokens, values in self.score_labels(docs, wanted):
             thresholds = np.array([threshold if label.threshold is None else label.threshold for label in asked])
             tags = np.minimum(thresholds, self.model.shims[0].tag_threshold)
             names = [label.name for label in asked]
             gives_way = self.generality(asked, len(wanted[i])) if self.flat or self.set_ents else None
-            answers[i] += decode(logits, names, tags, tokens, least=thresholds, generality=gives_way)
+            answers[i] += decode(values, names, tags, tokens, least=thresholds, generality=gives_way)
         return [
-            (flatten(found) if self.flat else found, [label.name for label in asked]) for found, asked in zip(answers, wanted)
+            (flatten(found) if self.flat else found, [label.name for label in asked])
+            for found, asked in zip(answers, wanted)
         ]
 
     def generality(self, labels: Sequence[Label], n_asked: int) -> np.ndarray:
-        """By how much each of some labels, of all that are asked, gives way where `flat` or `set_ents` keeps one of overlapping spans, in log-odds, (U,)."""
+        """By how much each label gives way where `flat` or `set_ents` keeps one of overlapping spans, in log-odds.
+
+        n_asked (int): how many labels the text is asked in all.
+        """
         return np.array(generality([label.query for label in labels], self.model.shims[0].label_counts, n_asked))
 
-    def score_labels(
-        self, docs: list[Doc], wanted: Sequence[tuple[Label, ...]]
-    ) -> Iterator[tuple[int, list[Label], list[int], np.ndarray]]:
+    def score_labels(self, docs: list[Doc], wanted: Sequence[tuple[Label, ...]]) -> Iterator[Logits]:
         """Logits of every doc for the labels wanted of it.
 
-        YIELDS (tuple): doc index, labels, indices of the scored tokens, logits of B and I against
-            O = 0 (W, U, 2); a doc comes once per chunk of its labels.
+        YIELDS (Logits): a doc comes once per chunk of its labels.
         """
         self.load()
-        from .model.predict import score_docs
-
-        grouped = {asked: _by_query(asked) for asked in wanted}  # docs with equal labels share one object
-        by_query = [grouped[asked] for asked in wanted]
-        for i, chunk, tokens, logits in score_docs(self.model, docs, by_query):
+        by_query = {asked: _by_query(asked) for asked in dict.fromkeys(wanted)}
+        queries = {asked: tuple(names) for asked, names in by_query.items()}
+        for i, chunk, tokens, values in self.model.attrs["score"](
+            self.model, docs, [queries[asked] for asked in wanted]
+        ):
             # One query may serve several names, each with a threshold of its own.
-            pairs = [(u, label) for u, query in enumerate(chunk) for label in by_query[i][query]]
-            yield i, [label for _, label in pairs], tokens, logits[:, [u for u, _ in pairs]]
+            pairs = [(u, label) for u, query in enumerate(chunk) for label in by_query[wanted[i]][query]]
+            yield Logits(i, [label for _, label in pairs], tokens, values[:, [u for u, _ in pairs]])
 
     def set_annotations(self, docs: Iterable[Doc], scores: list[tuple[list[Answer], list[str]]]) -> None:
         for doc, (answers, asked) in zip(docs, scores):
@@ -336,10 +354,7 @@ class MetaIE(TrainablePipe):
         """
         validate_get_examples(get_examples, "MetaIE.initialize")
         start = init_from or self.weights
-        if self.model.has_ref("tok2vec"):
-            from .model.shared import set_width
-
-            set_width(self.model, [eg.predicted for eg in islice(get_examples(), 10)])
+        self.model.attrs["prepare"](self.model, [eg.predicted for eg in islice(get_examples(), 10)])
         if start is None:
             self.model.initialize()
         else:
@@ -373,43 +388,59 @@ class MetaIE(TrainablePipe):
         validate_examples(examples, "MetaIE.update")
         self.load()
         self.model.shims[0].uncalibrate()
-        is_open = [eg.reference._.metaie_labels is not None for eg in examples]
-        if self.model.has_ref("tok2vec"):
-            # A listener has been given the vectors of exactly these docs: they go through in one step.
-            if len(set(is_open)) > 1:
-                raise ValueError(f"A batch for '{self.name}' mixes docs with labels of their own and docs without. Train on one kind.")
-            losses[self.name] += self._step(examples, is_open=is_open[0]) if any(len(eg.predicted) for eg in examples) else 0.0
-        else:
-            for group in (True, False):
-                part = [eg for eg, own in zip(examples, is_open) if own is group and len(eg.predicted)]
-                losses[self.name] += self._step(part, is_open=group) if part else 0.0
+        for part, is_open in self._steps(examples):
+            losses[self.name] += self._step(part, is_open=is_open)
         if sgd is not None:
             self.finish_update(sgd)
         return losses
 
+    def _steps(self, examples: list[Example]) -> Iterator[tuple[list[Example], bool]]:
+        """The examples that go through together, and whether they bring labels of their own.
+
+        RAISES (ValueError): both kinds must go through together.
+        """
+        is_open = [eg.reference._.metaie_labels is not None for eg in examples]
+        if self.model.attrs["one_step"]:
+            if len(set(is_open)) > 1:
+                raise ValueError(
+                    f"A batch for '{self.name}' mixes docs with labels of their "
+                    "own and docs without. Train on one kind."
+                )
+            if any(len(eg.predicted) for eg in examples):
+                yield examples, is_open[0]
+            return
+        for group in (True, False):
+            part = [eg for eg, own in zip(examples, is_open) if own is group and len(eg.predicted)]
+            if part:
+                yield part, group
+
     def _step(self, examples: list[Example], *, is_open: bool) -> float:
-        from .model.windows import cut_items
-        from .train.batches import LabelSpace, closed_batch, open_batch
         from .train.optim import loss_gradient
 
-        items = [example_item(eg, self.spans_key) for eg in examples]
-        shim, pieces = self.model.shims[0], self.model.shims[0].pieces
-        if not self.model.has_ref("tok2vec"):
-            items = cut_items(items, pieces, shim.module.text_room)
-        if is_open:
-            self._space = self._space or LabelSpace(items)
-            self._seen_examples += len(items)
-            batch = open_batch(items, pieces, self._space, random.Random(self._seen_examples))
-        elif not self._labels:
-            raise ValueError(f"'{self.name}' has no labels to train on. Set its 'labels', or call nlp.initialize() with examples that have some.")
-        else:
-            batch = closed_batch(items, self._labels, pieces)
-        batch = batch.to(shim.device)
-        texts = ([eg.predicted for eg in examples], batch.rows) if self.model.has_ref("tok2vec") else batch.texts
+        docs, items = [eg.predicted for eg in examples], [example_item(eg, self.spans_key) for eg in examples]
+        make_batch = self._open_batch if is_open else self._closed_batch
+        batch, texts = self.model.attrs["training_input"](self.model, docs, items, make_batch)
         logits, backprop = self.model.begin_update((texts, batch.labels, batch.asked))
         loss, d_logits = loss_gradient(logits, batch)
         backprop(d_logits)
         return loss
+
+    def _open_batch(self, items: Sequence[Item]) -> Any:
+        from .train.batches import LabelSpace, open_batch
+
+        self._space = self._space or LabelSpace(items)
+        self._seen_examples += len(items)
+        return open_batch(items, self.model.shims[0].pieces, self._space, random.Random(self._seen_examples))
+
+    def _closed_batch(self, items: Sequence[Item]) -> Any:
+        from .train.batches import closed_batch
+
+        if not self._labels:
+            raise ValueError(
+                f"'{self.name}' has no labels to train on. Set its 'labels', or call "
+                "nlp.initialize() with examples that have some."
+            )
+        return closed_batch(items, self._labels, self.model.shims[0].pieces)
 
     def get_loss(self, examples: Iterable[Example], scores: Any) -> tuple[float, Any]:
         """RAISES (NotImplementedError): labels are sampled with the batch; `update` computes the loss."""
@@ -476,7 +507,6 @@ class MetaIE(TrainablePipe):
         for key, value in saved["current"].items():
             if self._initial[key] == initial[key]:
                 setattr(self, key, value)
-
 
 
 def _by_query(labels: Iterable[Label]) -> dict[str, list[Label]]:

@@ -1,4 +1,5 @@
 """Labels that a doc brings along: where they are kept, and the stream that gives them to docs."""
+
 from typing import Any
 
 from spacy.tokens import Doc
@@ -7,12 +8,10 @@ if not Doc.has_extension("metaie_labels"):
     Doc.set_extension("metaie_labels", default=None)
 
 
-
 def doc_labels(doc: Doc, name: str) -> Any:
     """The labels that a doc brings for the component `name`, in any form that `MetaIE.labels` takes; None: none."""
     own = doc.user_data.get(("metaie_labels", name))  # as a plain entry it travels to workers and into DocBin
     return doc._.metaie_labels if own is None else own
-
 
 
 def forget_labels(doc: Doc, name: str) -> None:

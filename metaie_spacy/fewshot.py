@@ -1,7 +1,7 @@
 """A few annotated texts -> a pipeline that knows their labels better (torch and spaCy)."""
+
 import random
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
@@ -11,8 +11,9 @@ from spacy.training import Example
 from tqdm import tqdm
 
 from .component import MetaIE
+from .data.documents import document_of
 from .data.items import Item, rows_to_items, survey
-from .data.rows import check_row, own_and_absent, read_rows
+from .data.rows import check_row, labels_of, own_and_absent, read_rows, spans_at
 from .measure.evaluate import evaluate_rows
 from .model.pieces import WordPieces
 from .model.windows import cut_items
@@ -20,46 +21,11 @@ from .pipelines import active_pipe
 from .schema import Label, parse_labels, plain, same_label
 from .train.batches import Batch, LabelSpace, closed_batch, open_batch, own_batch
 from .train.optim import Average, parameter_groups, tagging_loss, trained
+from .train.settings import FewShotSettings as Settings
 
 MIN_EXAMPLES = 5  # fewer are not split for an estimate
-
-
-
 WARMUP = 20  # steps
-
-
-
 REHEARSED = 600  # rows of the corpus that are rehearsed at most
-
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How an adaptation trains.
-
-    steps (int): optimizer steps. lr (float): learning rate of the encoder, after a warm-up of 20
-        steps; the head's is `lr * head_scale`. Word vectors are not trained.
-    batch_size (int): examples of one step. rehearsal (float): corpus rows per example, against
-        forgetting; 0: none. Whatever their number, their loss counts as much as that of the examples.
-    o_weight (float): weight of tokens outside spans in the loss; 1 keeps the number of spans right,
-        less than 1 tags more.
-    ema (float): decay of the averaged weights, which are kept in the end; 0 turns averaging off.
-    """
-
-    steps: int = 100
-    lr: float = 5e-5
-    head_scale: float = 8.0
-    batch_size: int = 8
-    rehearsal: float = 0.25
-    o_weight: float = 0.5
-    weight_decay: float = 0.01
-    ema: float = 0.97
-    seed: int = 0
-
-    def __post_init__(self):
-        if self.steps < 1 or self.batch_size < 1 or not self.lr > 0 or not self.rehearsal >= 0:
-            raise ValueError(f"steps and batch_size must be at least 1, lr above 0, rehearsal at least 0: {self}.")
-
 
 
 def adapt(
@@ -111,12 +77,15 @@ def adapt(
         rehearsed = tokens_of(nlp, rehearsal_rows(corpus, settings.seed), "the corpus") if settings.rehearsal else []
         items, rehearsed = (cut_items(part, shim.pieces, shim.module.text_room) for part in (items, rehearsed))
         if not any(item.spans for item in items):
-            raise ValueError(f"No span of the {len(rows)} examples begins and ends with a token. Check the offsets: characters, end exclusive.")
+            raise ValueError(
+                f"No span of the {len(rows)} examples begins and ends with a token. "
+                "Check the offsets: characters, end exclusive."
+            )
         if closed is not None:
             pipe.labels = plain(closed)
             close(shim.module.config.metaie, closed)
         pipe.threshold = None
-        batches = batch_stream(items, closed, rehearsed, shim.pieces, settings)
+        batches = step_batches(items, closed, rehearsed, shim.pieces, settings)
         bar = tqdm(total=settings.steps, desc="fewshot", unit="step", disable=not progress)
         with torch.random.fork_rng():
             torch.manual_seed(settings.seed)
@@ -125,7 +94,6 @@ def adapt(
         before.restore()
         raise
     return nlp
-
 
 
 def adapt_and_score(
@@ -174,25 +142,23 @@ def adapt_and_score(
     return result
 
 
-
 def hold_out(rows: Sequence[dict], share: float, seed: int) -> tuple[list[dict], list[dict]]:
     """Rows to learn from and rows to score on; every label keeps an example to learn from.
 
-    Passages of one document (ids that are equal up to "#") and equal texts stay together.
+    Passages of one document, see `documents.document_of`, and equal texts stay together.
     """
     groups: dict[str, list[int]] = {}
-    by_text = {row["text"]: str(row["id"]).split("#")[0] for row in reversed(rows)}
+    by_text = {row["text"]: document_of(row) for row in reversed(rows)}
     for i, row in enumerate(rows):
         groups.setdefault(by_text[row["text"]], []).append(i)
-    left = Counter(label for row in rows for label in {span["label"] for span in row["spans"]})
+    left = Counter(label for row in rows for label in labels_of(row))
     held: set[int] = set()
     for name in random.Random(seed).sample(sorted(groups), len(groups)) if len(rows) >= MIN_EXAMPLES else []:
-        labels = Counter(label for i in groups[name] for label in {span["label"] for span in rows[i]["spans"]})
+        labels = Counter(label for i in groups[name] for label in labels_of(rows[i]))
         if len(held) < share * len(rows) and all(left[label] > n for label, n in labels.items()):
             left.subtract(labels)
             held.update(groups[name])
     return [row for i, row in enumerate(rows) if i not in held], [rows[i] for i in sorted(held)]
-
 
 
 def close(options: dict, closed: Sequence[Label]) -> None:
@@ -201,14 +167,15 @@ def close(options: dict, closed: Sequence[Label]) -> None:
     options["label_counts"] = {label: n for label, n in options.get("label_counts", {}).items() if label not in learned}
 
 
-
 def trainable(nlp: Language, name: str) -> MetaIE:
     """RAISES (ValueError): the pipeline has no such component, or `adapt` cannot train it."""
     pipe = active_pipe(nlp, name)
     if pipe.model.has_ref("tok2vec"):
-        raise ValueError(f"'{name}' reads a tok2vec that other components may share. Train it by: python -m spacy train configs/shared_transformer.cfg")
+        raise ValueError(
+            f"'{name}' reads a tok2vec that other components may share. Train it by: "
+            "python -m spacy train configs/shared_transformer.cfg"
+        )
     return pipe
-
 
 
 def read_examples(examples: str | Path | Iterable[dict | Example], spans_key: str) -> list[dict]:
@@ -223,11 +190,7 @@ def read_examples(examples: str | Path | Iterable[dict | Example], spans_key: st
         examples = list(examples)
         for number, example in enumerate(examples, 1):
             if isinstance(example, Example):
-                spans = example.reference.spans[spans_key] if spans_key in example.reference.spans else []
-                spans = [{"start": span.start_char, "end": span.end_char, "label": span.label_} for span in spans]
-                found = {span["label"] for span in spans}
-                absent = [label for label in example.reference._.metaie_labels or [] if label not in found]
-                example = {"text": example.reference.text, "spans": spans, "absent": absent}
+                example = _example_row(example, spans_key)
             try:
                 check_row(example)
             except (ValueError, TypeError) as error:
@@ -235,22 +198,34 @@ def read_examples(examples: str | Path | Iterable[dict | Example], spans_key: st
             rows.append({"id": str(number)} | example)
         survey([example for example in examples if isinstance(example, Example)], spans_key)
     if not any(row["spans"] for row in rows):
-        raise ValueError(f"None of the {len(rows)} examples has a span to learn. Give annotated texts: {{\"text\", \"spans\": [{{\"start\", \"end\", \"label\"}}]}}.")
+        raise ValueError(
+            f"None of the {len(rows)} examples has a span to learn. Give annotated texts: "
+            f'{{"text", "spans": [{{"start", "end", "label"}}]}}.'
+        )
     return rows
 
+
+def _example_row(eg: Example, spans_key: str) -> dict:
+    group = eg.reference.spans[spans_key] if spans_key in eg.reference.spans else []
+    found = {span.label_ for span in group}
+    spans = spans_at((span.start_char, span.end_char, span.label_) for span in group)
+    absent = [label for label in eg.reference._.metaie_labels or [] if label not in found]
+    return {"text": eg.reference.text, "spans": spans, "absent": absent}
 
 
 def closed_set(rows: Sequence[dict], labels: Any, pipe: MetaIE) -> tuple[Label, ...]:
     """The labels to ask of every text. RAISES (ValueError): the examples have others."""
-    found = sorted({span["label"] for row in rows for span in row["spans"]})
+    found = sorted({label for row in rows for label in labels_of(row)})
     if labels is None:
         labels = pipe.label_data if set(found) <= set(pipe.labels) else found
     closed = parse_labels(labels)
     unknown = sorted(set(found) - {label.name for label in closed})
     if unknown:
-        raise ValueError(f"The examples have labels that are not among those to learn: {', '.join(map(repr, unknown[:5]))}. Add them to 'labels', or drop their spans.")
+        raise ValueError(
+            f"The examples have labels that are not among those to learn: {', '.join(map(repr, unknown[:5]))}. "
+            "Add them to 'labels', or drop their spans."
+        )
     return tuple(label._replace(threshold=None) for label in closed)
-
 
 
 def tokens_of(nlp: Language, rows: Sequence[dict], source: str) -> list[Item]:
@@ -260,12 +235,10 @@ def tokens_of(nlp: Language, rows: Sequence[dict], source: str) -> list[Item]:
     return rows_to_items(rows, tokenize, source)
 
 
-
 def rehearsal_rows(corpus: str | Path | None, seed: int) -> list[dict]:
     """Some rows of the corpus, the same for the same seed."""
     rows = list(read_rows(packaged_corpus() if corpus is None else corpus))
     return random.Random(seed).sample(rows, min(len(rows), REHEARSED))
-
 
 
 def packaged_corpus() -> Path:
@@ -277,12 +250,17 @@ def packaged_corpus() -> Path:
     for path in places:
         if path.exists():
             return path
-    raise ValueError("This installation has no corpus to rehearse. Give annotation rows as 'corpus', or set rehearsal to 0.")
+    raise ValueError(
+        "This installation has no corpus to rehearse. Give annotation rows as 'corpus', or set rehearsal to 0."
+    )
 
 
-
-def batch_stream(
-    items: Sequence[Item], closed: tuple[Label, ...] | None, rehearsed: Sequence[Item], pieces: WordPieces, settings: Settings
+def step_batches(
+    items: Sequence[Item],
+    closed: tuple[Label, ...] | None,
+    rehearsed: Sequence[Item],
+    pieces: WordPieces,
+    settings: Settings,
 ) -> Iterator[list[Batch]]:
     """For each step a batch of examples, and one of the corpus if there is one."""
     rng = random.Random(settings.seed)
@@ -297,7 +275,6 @@ def batch_stream(
         yield batches if corpus is None else [*batches, open_batch(next(corpus), pieces, space, rng)]
 
 
-
 def cycle(items: Sequence[Item], size: int, rng: random.Random) -> Iterator[list[Item]]:
     """Batches without end: every item once before any comes again."""
     waiting: list[Item] = []
@@ -308,9 +285,12 @@ def cycle(items: Sequence[Item], size: int, rng: random.Random) -> Iterator[list
         waiting = waiting[size:]
 
 
-
 def train(
-    pipe: MetaIE, batches: Iterator[list[Batch]], settings: Settings, bar: tqdm, calls: Mapping[int, Callable[[int], None]]
+    pipe: MetaIE,
+    batches: Iterator[list[Batch]],
+    settings: Settings,
+    bar: tqdm,
+    calls: Mapping[int, Callable[[int], None]],
 ) -> None:
     """Train the component; its weights become the averaged ones. calls (Mapping): step -> what is called after it."""
     shim = pipe.model.shims[0]
@@ -345,11 +325,13 @@ def train(
         shim.forget()
 
 
-
-def descend(module: torch.nn.Module, groups: list[dict], backward: Callable[[], float], settings: Settings) -> Iterator[tuple[int, float, Average]]:
+def descend(
+    module: torch.nn.Module, groups: list[dict], backward: Callable[[], float], settings: Settings
+) -> Iterator[tuple[int, float, Average]]:
     """The loop: a short warm-up, then a constant rate, with an average of the weights beside them.
 
-    groups (list[dict]): parameter groups for AdamW. backward (Callable): computes the gradient of one step, returns its loss.
+    groups (list[dict]): parameter groups for AdamW.
+    backward (Callable): computes the gradient of one step, returns its loss.
     YIELDS (tuple): after each step its number, its loss, and the average.
     """
     optimizer = torch.optim.AdamW(groups, fused=True)
@@ -366,7 +348,6 @@ def descend(module: torch.nn.Module, groups: list[dict], backward: Callable[[], 
         optimizer.zero_grad()
         average.update(module)
         yield step, loss, average
-
 
 
 class Snapshot:

@@ -1,4 +1,5 @@
 """Trained pipelines: opening them, and finding the component in them."""
+
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,9 @@ def load_pipeline(source: str, *, gpu: int = -1) -> "Language":
         nlp = spacy.load(source)
     except OSError as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"Cannot load the pipeline '{source}': {reason} Give an installed package or a directory.") from None
+        raise ValueError(
+            f"Cannot load the pipeline '{source}': {reason} Give an installed package or a directory."
+        ) from None
     metaie_of(nlp)
     return nlp
 
@@ -52,7 +55,10 @@ def metaie_of(nlp: "Language") -> Any:
 def active_pipe(nlp: "Language", name: str) -> Any:
     """The component of this name. RAISES (ValueError): the pipeline does not run one."""
     if name not in nlp.pipe_names:
-        raise ValueError(f"The pipeline has no active component '{name}', only {nlp.pipe_names}. Pass the component's name as name=...")
+        raise ValueError(
+            f"The pipeline has no active component '{name}', only {nlp.pipe_names}. "
+            "Pass the component's name as name=..."
+        )
     return nlp.get_pipe(name)
 
 
@@ -65,8 +71,13 @@ def use_gpu(number: int) -> None:
     import torch
 
     if not torch.cuda.is_available():
-        raise ValueError("This build of torch finds no CUDA GPU. Install a CUDA build of torch, and metaie-spacy[cuda12x] or [cuda13x].")
+        raise ValueError(
+            "This build of torch finds no CUDA GPU. Install a CUDA build of "
+            "torch, and metaie-spacy[cuda12x] or [cuda13x]."
+        )
     try:
         spacy.require_gpu(number)
     except ValueError as error:
-        raise ValueError(f"GPU {number}: {error}\nspaCy needs CuPy for it: install metaie-spacy[cuda12x] or metaie-spacy[cuda13x].") from None
+        raise ValueError(
+            f"GPU {number}: {error}\nspaCy needs CuPy for it: install metaie-spacy[cuda12x] or metaie-spacy[cuda13x]."
+        ) from None

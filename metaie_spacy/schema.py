@@ -1,20 +1,17 @@
 """What is asked: labels, their queries and thresholds; schemas; parsing and validation."""
+
 import json
 import math
 from pathlib import Path
 from typing import Any, Iterable, Mapping, NamedTuple
 
 LABEL_KEYS = ("query", "threshold", "description")
-
-
-
 SCHEMA_KEYS = ("labels", "threshold", "flat", "set_ents")
 
 
-
-# What a label concedes of its log frequency, where so many are asked at most; chosen on the corpus's dev split, see docs/benchmark.md.
+# What a label concedes of its log frequency, where so many are asked at most; chosen on the corpus's dev split, see
+# docs/benchmark.md.
 GIVES_WAY, AMONG = 0.5, 40
-
 
 
 def same_label(label: str) -> str:
@@ -22,8 +19,9 @@ def same_label(label: str) -> str:
     return " ".join(label.lower().split())
 
 
-
-def generality(queries: Iterable[str], counts: Mapping[str, int], asked: int = 1, weight: float = GIVES_WAY) -> list[float]:
+def generality(
+    queries: Iterable[str], counts: Mapping[str, int], asked: int = 1, weight: float = GIVES_WAY
+) -> list[float]:
     """By how much each label gives way where spans of several labels overlap and only one may stay, in log-odds.
 
     "person" and "politician" may both be right of one span, and the rarer label says more. Among
@@ -35,7 +33,6 @@ def generality(queries: Iterable[str], counts: Mapping[str, int], asked: int = 1
     """
     weight *= min(1.0, AMONG / max(1, asked))
     return [weight * math.log1p(counts.get(same_label(query), 0) / 10) for query in queries]
-
 
 
 class Label(NamedTuple):
@@ -50,7 +47,6 @@ class Label(NamedTuple):
     description: str | None = None
 
 
-
 def parse_labels(labels: Iterable[str | Mapping[str, Any]] | Mapping[str, Any]) -> tuple[Label, ...]:
     """Read labels as users write them.
 
@@ -62,7 +58,10 @@ def parse_labels(labels: Iterable[str | Mapping[str, Any]] | Mapping[str, Any]) 
     if isinstance(labels, (str, bytes)):
         raise ValueError(f"labels must be a list or a mapping, not the string {labels!r}. Write [{labels!r}].")
     if isinstance(labels, Mapping):
-        entries = [(f"labels[{name!r}]", _text(name, f"the label name {name!r}"), value) for name, value in labels.items()]
+        entries = [
+            (f"labels[{name!r}]", _check_text(name, f"the label name {name!r}"), value)
+            for name, value in labels.items()
+        ]
     elif isinstance(labels, Iterable):
         entries = [(f"labels[{i}]", *_list_entry(value, f"labels[{i}]")) for i, value in enumerate(labels)]
     else:
@@ -75,32 +74,31 @@ def parse_labels(labels: Iterable[str | Mapping[str, Any]] | Mapping[str, Any]) 
     return tuple(parsed.values())
 
 
-
 def _list_entry(value: Any, place: str) -> tuple[str, Any]:
     if not isinstance(value, Mapping):
-        return (_text(value, place),) * 2
+        return (_check_text(value, place),) * 2
     if "name" not in value:
         raise ValueError(f'{place} has no "name".')
-    return _text(value["name"], f"{place}['name']"), {key: entry for key, entry in value.items() if key != "name"}
-
+    return _check_text(value["name"], f"{place}['name']"), {key: entry for key, entry in value.items() if key != "name"}
 
 
 def _parse_entry(place: str, name: str, value: Any) -> Label:
     if not isinstance(value, Mapping):
-        return Label(name, _text(value, place))
+        return Label(name, _check_text(value, place))
     unknown = set(value) - set(LABEL_KEYS)
     if unknown:
-        raise ValueError(f"{place} has the unknown keys {sorted(map(str, unknown))}; known are {', '.join(LABEL_KEYS)}.")
+        raise ValueError(
+            f"{place} has the unknown keys {sorted(map(str, unknown))}; known are {', '.join(LABEL_KEYS)}."
+        )
     threshold, description = value.get("threshold"), value.get("description")
     if threshold is not None:
         threshold = check_threshold(threshold, f"{place}['threshold']")
     if description is not None and not isinstance(description, str):
         raise ValueError(f"{place}['description'] must be a string, not {type(description).__name__}.")
-    return Label(name, _text(value.get("query", name), f"{place}['query']"), threshold, description)
+    return Label(name, _check_text(value.get("query", name), f"{place}['query']"), threshold, description)
 
 
-
-def _text(value: Any, place: str) -> str:
+def _check_text(value: Any, place: str) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{place} must be a string, not {type(value).__name__} ({value!r}).")
     if not value.strip():
@@ -112,13 +110,11 @@ def _text(value: Any, place: str) -> str:
     return value
 
 
-
 def check_threshold(value: Any, place: str = "threshold") -> float:
     """0 tags every token, 1 none. RAISES (ValueError): the value is no number from 0 to 1."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise ValueError(f"{place} must be a number between 0 and 1, not {value!r}.")
     return float(value)
-
 
 
 def move_threshold(threshold: float, temperature: float, bias: float) -> float:
@@ -129,7 +125,6 @@ def move_threshold(threshold: float, temperature: float, bias: float) -> float:
     return 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x))
 
 
-
 def read_labels(text: str) -> list[str]:
     """Labels of a command line: separated by commas.
 
@@ -137,9 +132,8 @@ def read_labels(text: str) -> list[str]:
     """
     labels = [label.strip() for label in text.split(",")]
     if not all(labels):
-        raise ValueError(f"Empty label in {text!r}. Separate labels by single commas: \"person, date of birth\".")
+        raise ValueError(f'Empty label in {text!r}. Separate labels by single commas: "person, date of birth".')
     return labels
-
 
 
 def plain(labels: Iterable[Label]) -> dict[str, Any]:
@@ -150,7 +144,6 @@ def plain(labels: Iterable[Label]) -> dict[str, Any]:
         else label.query
         for label in labels
     }
-
 
 
 def read_schema(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
@@ -173,13 +166,14 @@ def read_schema(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"{path}: {error}") from None
 
 
-
 def _check_schema(schema: Any) -> dict[str, Any]:
     if not isinstance(schema, Mapping) or "labels" not in schema:
         raise ValueError('a schema is an object with "labels", such as {"labels": {"ORG": "company"}}.')
     unknown = set(schema) - set(SCHEMA_KEYS)
     if unknown:
-        raise ValueError(f"the schema has the unknown keys {sorted(map(str, unknown))}; known are {', '.join(SCHEMA_KEYS)}.")
+        raise ValueError(
+            f"the schema has the unknown keys {sorted(map(str, unknown))}; known are {', '.join(SCHEMA_KEYS)}."
+        )
     checked: dict[str, Any] = {"labels": plain(parse_labels(schema["labels"]))}
     if "threshold" in schema:
         value = schema["threshold"]
@@ -192,14 +186,12 @@ def _check_schema(schema: Any) -> dict[str, Any]:
     return checked
 
 
-
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
         raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} occurs twice in one object.")
     return found
-
 
 
 def check_config_labels(labels: Any) -> None:
@@ -212,7 +204,9 @@ def check_config_labels(labels: Any) -> None:
         same = False
     if not same:
         raise ValueError(
-            f"A config file cannot hold these labels as they are: {labels!r}. Write names with dots, colons or the like "
-            'in the form [{"name": "U.S. state", "query": "state of the USA"}], leave out "${", or set them at run time: '
+            f"A config file cannot hold these labels as they are: {labels!r}. "
+            "Write names with dots, colons or the like "
+            'in the form [{"name": "U.S. state", "query": "state of the USA"}], '
+            'leave out "${", or set them at run time: '
             'nlp.get_pipe("metaie").labels = ...'
         )

@@ -1,10 +1,25 @@
 """BIO tags and spans: decoding, overlap, scoring, and the functions that write to a doc."""
-from typing import TYPE_CHECKING, Iterable, NamedTuple, Sequence
+
+from typing import TYPE_CHECKING, Any, Iterable, NamedTuple, Sequence
 
 import numpy as np
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc, SpanGroup
+
+
+class Logits(NamedTuple):
+    """What the model says of one text for some of its labels.
+
+    text (int): number of the text. labels (Sequence): the U labels, as they were asked.
+    tokens (list[int]): the token indices of the W scored tokens; white space has none.
+    values (ndarray): logits of B and I against O = 0, float32 (W, U, 2).
+    """
+
+    text: int
+    labels: Sequence[Any]
+    tokens: list[int]
+    values: np.ndarray
 
 
 class Answer(NamedTuple):
@@ -18,7 +33,6 @@ class Answer(NamedTuple):
     end: int
     score: float
     rank: float | None = None
-
 
 
 def decode(
@@ -71,20 +85,23 @@ def decode(
         sure = np.clip(found[3], 1e-9, 1 - 1e-9)
         ranks = (np.log(sure) - np.log1p(-sure) - generality[found[0]]).tolist()
     columns = (part.tolist() for part in found)
-    return [Answer(labels[u], tokens[first], tokens[last] + 1, score, rank) for u, first, last, score, rank in zip(*columns, ranks)]
-
+    return [
+        Answer(labels[u], tokens[first], tokens[last] + 1, score, rank)
+        for u, first, last, score, rank in zip(*columns, ranks)
+    ]
 
 
 def flatten(answers: Iterable[Answer]) -> list[Answer]:
-    """The best-ranked answers that do not overlap; ties go to the better score, the longer, the earlier, the label's name."""
+    """The best-ranked answers that do not overlap; ties go to the better score, the longer, the earlier, the name."""
     kept, taken = [], set()
-    for answer in sorted(answers, key=lambda a: (-(a.score if a.rank is None else a.rank), -a.score, a.start - a.end, a.start, a.label)):
+    for answer in sorted(
+        answers, key=lambda a: (-(a.score if a.rank is None else a.rank), -a.score, a.start - a.end, a.start, a.label)
+    ):
         places = range(answer.start, answer.end)
         if taken.isdisjoint(places):
             taken.update(places)
             kept.append(answer)
     return sorted(kept, key=lambda a: (a.start, a.end))
-
 
 
 def write_group(doc: "Doc", key: str, answers: Iterable[Answer], asked: Sequence[str]) -> "SpanGroup":
@@ -99,7 +116,6 @@ def write_group(doc: "Doc", key: str, answers: Iterable[Answer], asked: Sequence
     scores = np.array([a.score for a in ordered], dtype="float32")
     doc.spans[key] = SpanGroup(doc, name=key, spans=spans, attrs={"scores": scores, "asked": list(asked)})
     return doc.spans[key]
-
 
 
 def write_ents(doc: "Doc", answers: Iterable[Answer]) -> None:

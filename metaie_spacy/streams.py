@@ -1,4 +1,5 @@
 """Streams of texts that bring labels of their own."""
+
 from typing import Any, Iterable, Iterator
 
 from spacy.language import Language
@@ -8,9 +9,7 @@ from .pipelines import active_pipe
 from .schema import parse_labels, plain
 
 
-def pipe_with_labels(
-    nlp: Language, pairs: Iterable[tuple], *, name: str = "metaie", **pipe_kwargs
-) -> Iterator[Any]:
+def pipe_with_labels(nlp: Language, pairs: Iterable[tuple], *, name: str = "metaie", **pipe_kwargs) -> Iterator[Any]:
     """Run a pipeline over texts that bring labels of their own; texts are batched across label sets.
 
     pairs (Iterable): text or Doc, and its labels in any form that `MetaIE.labels` takes; with
@@ -38,7 +37,6 @@ def pipe_with_labels(
             yield (doc, *context) if as_tuples else doc
 
     return nlp.pipe(docs(), **pipe_kwargs)
-
 
 
 def _unpack(pair: Any, size: int) -> tuple:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from metaie_spacy.curate.label_clusters import alike_labels, cluster_labels, names_a_type
 from metaie_spacy.curate.label_names import WordCases, label_rows, normal_label, rename_labels, spelling
-from metaie_spacy.curate.ledger import Ledger, Sourced
+from metaie_spacy.data.ledger import Ledger, Sourced
 
 
 @pytest.mark.parametrize(

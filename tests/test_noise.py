@@ -6,7 +6,7 @@ import torch
 from conftest import SENTENCES, annotated, wake
 from thinc.api import Adam, warmup_linear
 
-from metaie_spacy.curate.ledger import Ledger, Sourced
+from metaie_spacy.data.ledger import Ledger, Sourced
 from metaie_spacy.curate.noise import blank_query, drop_noise, label_ratios, tag_losses
 from metaie_spacy.pipelines import load_pipeline
 from metaie_spacy.train.batches import Batch

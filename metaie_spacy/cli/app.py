@@ -1,29 +1,24 @@
 """The command line: `python -m metaie_spacy`. Arguments and messages only."""
+
 import json
 import logging
 import sys
 from contextlib import ExitStack
 from enum import Enum
 from pathlib import Path
-from typing import Optional
 
 import typer
 from tqdm import tqdm
 
+from ..model.defaults import ENCODER, HEAD_SCALE
 from ..pipelines import active_pipe, load_pipeline
+from ..train.settings import DistillSettings, FewShotSettings
 from . import project
 from .options import asked, before_and_after, check_output, corpus_weight, fail
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-
-
-
 app.registered_commands += project.app.registered_commands
-
-
-
 DEFAULT_LABELS = "person, organization, location, date, event, product"
-
 
 
 class Format(str, Enum):
@@ -32,18 +27,23 @@ class Format(str, Enum):
     html = "html"
 
 
-
 @app.command()
 def extract(
-    source: Optional[str] = typer.Argument(None, help="A text, or a file (.txt: a text a line; .jsonl: objects with a \"text\"); nothing or '-': stdin"),
-    labels: Optional[str] = typer.Option(None, help=f'What to look for: "person, date of birth"; without it and --schema: "{DEFAULT_LABELS}"'),
-    schema: Optional[Path] = typer.Option(None, help='JSON file: {"labels": {"DOB": {"query": "date of birth", "threshold": 0.6}}, "flat": true}'),
+    source: str | None = typer.Argument(
+        None, help="A text, or a file (.txt: a text a line; .jsonl: objects with a \"text\"); nothing or '-': stdin"
+    ),
+    labels: str | None = typer.Option(
+        None, help=f'What to look for: "person, date of birth"; without it and --schema: "{DEFAULT_LABELS}"'
+    ),
+    schema: Path | None = typer.Option(
+        None, help='JSON file: {"labels": {"DOB": {"query": "date of birth", "threshold": 0.6}}, "flat": true}'
+    ),
     model: str = typer.Option("en_metaie_sm", help="A spaCy pipeline with a metaie component: package or path"),
-    threshold: Optional[float] = typer.Option(None, help="Between 0 and 1; higher gives fewer, surer spans"),
+    threshold: float | None = typer.Option(None, help="Between 0 and 1; higher gives fewer, surer spans"),
     gpu: int = typer.Option(-1, help="Number of the GPU to use; -1: the CPU"),
     format: Format = typer.Option(Format.table, help="table, jsonl, or html (displaCy's span view)"),
-    output: Optional[Path] = typer.Option(None, help="Write the result here instead of to stdout"),
-    errors: Optional[Path] = typer.Option(None, help="Keep bad input lines here, as they came"),
+    output: Path | None = typer.Option(None, help="Write the result here instead of to stdout"),
+    errors: Path | None = typer.Option(None, help="Keep bad input lines here, as they came"),
 ) -> None:
     """Extract labelled spans from a text, a file or stdin."""
     from ..data.texts import TextReader
@@ -59,7 +59,9 @@ def extract(
         kept = stack.enter_context(errors.open("wb")) if errors else None
         reader = stack.enter_context(TextReader(source, errors=kept))
         out = stack.enter_context(output.open("w", encoding="utf8")) if output else sys.stdout
-        bar = stack.enter_context(tqdm(total=reader.total, unit="text", desc="extract", mininterval=1, disable=reader.total == 1))
+        bar = stack.enter_context(
+            tqdm(total=reader.total, unit="text", desc="extract", mininterval=1, disable=reader.total == 1)
+        )
         found = pipe_texts(nlp, reader, bar)
         if format is Format.html:
             print(render_html(found, pipe.spans_key), file=out)
@@ -75,18 +77,19 @@ def extract(
         sys.stderr.write(f"{reader.bad} bad line(s) left out; {where}.\n")
 
 
-
 @app.command()
 def evaluate(
     model: str = typer.Argument(..., help="A spaCy pipeline with a metaie component: package or path"),
     data: Path = typer.Argument(..., help="Annotated rows (JSONL)"),
-    labels: Optional[str] = typer.Option(None, help="Ask these of every text; without it and --schema, each text's own and absent labels"),
-    schema: Optional[Path] = typer.Option(None, help="JSON file with labels, their queries and thresholds"),
-    threshold: Optional[float] = typer.Option(None, help="Between 0 and 1"),
+    labels: str | None = typer.Option(
+        None, help="Ask these of every text; without it and --schema, each text's own and absent labels"
+    ),
+    schema: Path | None = typer.Option(None, help="JSON file with labels, their queries and thresholds"),
+    threshold: float | None = typer.Option(None, help="Between 0 and 1"),
     gpu: int = typer.Option(-1, help="Number of the GPU to use; -1: the CPU"),
     limit: int = typer.Option(0, help="Only the first rows; 0: all"),
-    only: Optional[Path] = typer.Option(None, help="Only rows whose ids stand in this file, such as distill's dev.jsonl"),
-    output: Optional[Path] = typer.Option(None, help="Write all figures here (JSON)"),
+    only: Path | None = typer.Option(None, help="Only rows whose ids stand in this file, such as distill's dev.jsonl"),
+    output: Path | None = typer.Option(None, help="Write all figures here (JSON)"),
 ) -> None:
     """Score a pipeline on annotated rows: exact-match precision, recall and F."""
     from ..measure.evaluate import evaluate as run
@@ -101,8 +104,10 @@ def evaluate(
     result = run(nlp, data, labels=pipe.label_data if settings else None, limit=limit, only=only, progress=True)
     if output:
         output.write_text(json.dumps(result, indent=1), encoding="utf8")
-    print(f"P {result['p']:.3f}  R {result['r']:.3f}  F {result['f']:.3f}  ({result['spans']} gold spans, {result['texts']} texts)")
-
+    print(
+        f"P {result['p']:.3f}  R {result['r']:.3f}  F {result['f']:.3f}  "
+        f"({result['spans']} gold spans, {result['texts']} texts)"
+    )
 
 
 @app.command()
@@ -110,23 +115,36 @@ def fewshot(
     examples: Path = typer.Argument(..., help="A few annotated rows (JSONL); annotate each text completely"),
     output: Path = typer.Argument(..., help="Takes the adapted pipeline"),
     model: str = typer.Option("en_metaie_sm", help="The pipeline to start from: package or path"),
-    labels: Optional[str] = typer.Option(None, help="The label set; without it and --schema, the labels of the examples"),
-    schema: Optional[Path] = typer.Option(None, help="JSON file with labels and their queries, flat and set_ents; thresholds have no effect"),
-    open_labels: bool = typer.Option(False, "--open", help="Ask each text only its own and its absent labels, such as questions that name an entity"),
-    dev: Optional[Path] = typer.Option(None, help="Annotated rows to score on; without it some examples are held out for an estimate"),
+    labels: str | None = typer.Option(None, help="The label set; without it and --schema, the labels of the examples"),
+    schema: Path | None = typer.Option(
+        None, help="JSON file with labels and their queries, flat and set_ents; thresholds have no effect"
+    ),
+    open_labels: bool = typer.Option(
+        False, "--open", help="Ask each text only its own and its absent labels, such as questions that name an entity"
+    ),
+    dev: Path | None = typer.Option(
+        None, help="Annotated rows to score on; without it some examples are held out for an estimate"
+    ),
     held_out: float = typer.Option(0.2, help="Share of the examples that is held out; 0: no estimate, half the time"),
-    steps: int = typer.Option(100, help="Training steps"),
-    lr: float = typer.Option(5e-5, help="Learning rate of the encoder; the head's is 8 times it"),
-    batch_size: int = typer.Option(8),
-    rehearsal: float = typer.Option(0.25, help="Rows of the corpus per example, so that other labels are not forgotten; 0: none"),
-    corpus: Optional[Path] = typer.Option(None, help="Annotated rows to rehearse, instead of those that come with this package"),
+    steps: int = typer.Option(FewShotSettings.steps, help="Training steps"),
+    lr: float = typer.Option(
+        FewShotSettings.lr, help=f"Learning rate of the encoder; the head's is {HEAD_SCALE:g} times it"
+    ),
+    batch_size: int = typer.Option(FewShotSettings.batch_size),
+    rehearsal: float = typer.Option(
+        FewShotSettings.rehearsal,
+        help="Rows of the corpus per example, so that other labels are not forgotten; 0: none",
+    ),
+    corpus: Path | None = typer.Option(
+        None, help="Annotated rows to rehearse, instead of those that come with this package"
+    ),
     seed: int = typer.Option(0),
     gpu: int = typer.Option(-1, help="Number of the GPU to use; -1: the CPU"),
 ) -> None:
     """Adapt a pipeline to a few annotated texts; prints the scores before and after on texts that it did not see."""
-    from ..fewshot import Settings, adapt_and_score
+    from ..fewshot import adapt_and_score
 
-    settings = Settings(steps=steps, lr=lr, batch_size=batch_size, rehearsal=rehearsal, seed=seed)
+    settings = FewShotSettings(steps=steps, lr=lr, batch_size=batch_size, rehearsal=rehearsal, seed=seed)
     wanted = asked(labels, schema, None)
     if wanted and open_labels:
         raise ValueError("--open asks each text its own labels: give neither --labels nor --schema with it.")
@@ -139,7 +157,7 @@ def fewshot(
             setattr(active_pipe(nlp, "metaie"), key, wanted[key])
     result = adapt_and_score(
         nlp, examples, closed, dev=dev, held_out=held_out, settings=settings, open_labels=open_labels, corpus=corpus
-    )  # fmt: skip
+    )
     nlp.to_disk(output)
     if result["after"] is None:
         print(f"Adapted to {result['examples']} examples; nothing was scored.")
@@ -148,40 +166,57 @@ def fewshot(
     print(f"The pipeline is in {output}: spacy.load({str(output)!r})")
 
 
-
 @app.command()
 def distill(
-    corpus: list[str] = typer.Argument(..., help="Annotation files (JSONL); 'file.jsonl:0.5' sees half of it an epoch, ':2' twice"),
+    corpus: list[str] = typer.Argument(
+        ..., help="Annotation files (JSONL); 'file.jsonl:0.5' sees half of it an epoch, ':2' twice"
+    ),
     output: Path = typer.Option(..., help="Takes the weights, the checkpoint and the log; the same call resumes"),
-    encoder: str = typer.Option("sentence-transformers/all-MiniLM-L6-v2", help="Hugging Face name or directory"),
-    architecture: str = typer.Option("LabelToSpan", help="LabelToSpan or CrossEncoder"),
-    text_sees_labels: Optional[bool] = typer.Option(None, help="Whether a text's states depend on the labels asked"),
-    init_from: str = typer.Option("", help="The model/ directory of an earlier run, to go on from its weights with a new schedule"),
+    encoder: str = typer.Option(ENCODER, help="Hugging Face name or directory"),
+    architecture: str = typer.Option(DistillSettings.architecture, help="LabelToSpan or CrossEncoder"),
+    text_sees_labels: bool | None = typer.Option(None, help="Whether a text's states depend on the labels asked"),
+    init_from: str = typer.Option(
+        "", help="The model/ directory of an earlier run, to go on from its weights with a new schedule"
+    ),
     lang: str = typer.Option("en", help="Language of the tokenizer"),
-    epochs: float = typer.Option(4.0, help="Passes over the corpus"),
+    epochs: float = typer.Option(DistillSettings.epochs, help="Passes over the corpus"),
     steps: int = typer.Option(0, help="Optimizer steps instead of epochs"),
-    batch_size: int = typer.Option(16),
-    lr: float = typer.Option(2e-4, help="Learning rate of the encoder; the head's is 8 times it"),
+    batch_size: int = typer.Option(DistillSettings.batch_size),
+    lr: float = typer.Option(
+        DistillSettings.lr, help=f"Learning rate of the encoder; the head's is {HEAD_SCALE:g} times it"
+    ),
     recase: float = typer.Option(0.0, help="Share of the texts that are seen in lower case or in capitals"),
-    dev: Optional[Path] = typer.Option(None, help="Annotation file to choose by; without it, a share of the corpus is held out"),
-    dev_share: float = typer.Option(0.1, help="Share of the texts that is held out"),
+    dev: Path | None = typer.Option(
+        None, help="Annotation file to choose by; without it, a share of the corpus is held out"
+    ),
+    dev_share: float = typer.Option(DistillSettings.dev_share, help="Share of the texts that is held out"),
     seed: int = typer.Option(0),
     mixed_precision: str = typer.Option("no", help="no, bf16 or fp16"),
 ) -> None:
     """Train an open-label model on annotation rows (needs the extra 'train')."""
     from ..data.items import blank_tokenizer
-    from ..train.distill import Settings
     from ..train.distill import distill as run
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("accelerate").setLevel(logging.WARNING)
-    settings = Settings(
-        encoder, architecture=architecture, init_from=init_from, text_sees_labels=text_sees_labels, epochs=epochs, steps=steps,
-        batch_size=batch_size, lr=lr, recase=recase, dev_share=dev_share, seed=seed, mixed_precision=mixed_precision,
-    )  # fmt: skip
-    result = run(dict(corpus_weight(entry) for entry in corpus), output, settings, tokenize=blank_tokenizer(lang), dev=dev)
+    settings = DistillSettings(
+        encoder,
+        architecture=architecture,
+        init_from=init_from,
+        text_sees_labels=text_sees_labels,
+        epochs=epochs,
+        steps=steps,
+        batch_size=batch_size,
+        lr=lr,
+        recase=recase,
+        dev_share=dev_share,
+        seed=seed,
+        mixed_precision=mixed_precision,
+    )
+    result = run(
+        dict(corpus_weight(entry) for entry in corpus), output, settings, tokenize=blank_tokenizer(lang), dev=dev
+    )
     print(json.dumps(result))
-
 
 
 @app.command()
@@ -190,7 +225,7 @@ def assemble(
     output: Path = typer.Argument(..., help="Takes the pipeline; then run: python -m spacy package"),
     lang: str = typer.Option("en", help="Language of the pipeline"),
     name: str = typer.Option("metaie_sm", help="Name of the package, without the language"),
-    meta: Optional[Path] = typer.Option(None, help="JSON that is merged into meta.json"),
+    meta: Path | None = typer.Option(None, help="JSON that is merged into meta.json"),
     include: list[Path] = typer.Option([], help="A file to put into the package, such as NOTICE; may be repeated"),
     save_dtype: str = typer.Option("float16", help="float16 or float32"),
 ) -> None:
@@ -198,7 +233,6 @@ def assemble(
     from ..release.assemble import assemble as run
 
     run(weights, output, lang=lang, name=name, meta=meta, include=include, save_dtype=save_dtype)
-
 
 
 @app.command()
@@ -212,13 +246,8 @@ def average(
     run(weights, output)
 
 
-
-
-
-
 def main() -> None:
     try:
         app()
     except (ValueError, ImportError) as error:
         fail(str(error))
-

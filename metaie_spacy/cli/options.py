@@ -1,7 +1,6 @@
 """What the commands share: options of several of them, checked, and what they print."""
-import json
+
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,10 @@ def corpus_weight(entry: str) -> tuple[str, float]:
         return entry, 1.0
 
 
-
 def check_output(path: Path) -> None:
     """RAISES (ValueError): the place of the result is taken by something that is no pipeline."""
     if path.exists() and not (path / "meta.json").exists() and (path.is_file() or any(path.iterdir())):
         raise ValueError(f"'{path}' exists and is no spaCy pipeline. Give another output directory.")
-
 
 
 def before_and_after(before: dict[str, Any], after: dict[str, Any]) -> str:
@@ -32,11 +29,16 @@ def before_and_after(before: dict[str, Any], after: dict[str, Any]) -> str:
     names = sorted({*before["per_label"], *after["per_label"]})
     nothing = {"p": 0.0, "r": 0.0, "f": 0.0, "spans": 0}
     pairs = [(name, before["per_label"].get(name, nothing), after["per_label"].get(name, nothing)) for name in names]
-    rows = [(name, new["spans"], *(f"{part[key]:.1%}" for part in (old, new) for key in "prf")) for name, old, new in [*pairs, ("all", before, after)]]
+    rows = [
+        (name, new["spans"], *(f"{part[key]:.1%}" for part in (old, new) for key in "prf"))
+        for name, old, new in [*pairs, ("all", before, after)]
+    ]
     header = ("label", "spans", "P before", "R", "F", "P after", "R", "F")
     text = table(rows, header=header, divider=True, aligns=("l", *"r" * 7))
-    return f"{text}\n{after['texts']} texts that were not trained on; F after: 95 % interval {after['f_low']:.1%} to {after['f_high']:.1%}"
-
+    return (
+        f"{text}\n{after['texts']} texts that were not trained on; F after: 95 % "
+        f"interval {after['f_low']:.1%} to {after['f_high']:.1%}"
+    )
 
 
 def asked(labels: str | None, schema: Path | None, default: str | None) -> dict[str, Any] | None:
@@ -52,11 +54,9 @@ def asked(labels: str | None, schema: Path | None, default: str | None) -> dict[
     return None if labels is None else {"labels": read_labels(labels)}
 
 
-
 def fail(message: str) -> None:
     sys.stderr.write(message + "\n")
     raise SystemExit(1)
-
 
 
 def read_config(path: Path, args: list[str]) -> dict[str, Any]:
@@ -69,9 +69,10 @@ def read_config(path: Path, args: list[str]) -> dict[str, Any]:
 
     overrides = parse_config_overrides(args)
     if not path.exists():
-        raise ValueError(f"There is no config '{path}'. Give one by --config; configs/teacher.cfg of the project is a template.")
+        raise ValueError(
+            f"There is no config '{path}'. Give one by --config; configs/teacher.cfg of the project is a template."
+        )
     return load_config(path, overrides=overrides)
-
 
 
 def resolve_teacher(settings: dict, output: Path) -> Any:
@@ -91,30 +92,7 @@ def resolve_teacher(settings: dict, output: Path) -> Any:
     except ConfigValidationError as error:
         # Without the values: a key that was pasted into the wrong place stays out of messages.
         names = ", ".join(str(e["loc"][-1]) for e in error.errors)
-        raise ValueError(f"The [teacher] block of the config has no setting of this name, or a value of the wrong kind: {names}. See configs/teacher.cfg.") from None
-
-
-
-def split_options(args: list[str], settings: type) -> tuple[list[str], dict[str, Any]]:
-    """Plain arguments, and `--near-duplicates 0.9` and the like as the fields of a dataclass of settings.
-
-    RAISES (ValueError): an option that it does not have, or one without a value.
-    """
-    known = {field.name: field.default for field in fields(settings) if field.name != "against"}
-    plain, options, rest = [], {}, iter(args)
-    for arg in rest:
-        if not arg.startswith("--"):
-            plain.append(arg)
-            continue
-        name, equals, value = arg[2:].replace("-", "_").partition("=")
-        value = arg.partition("=")[2] if equals else next(rest, None)
-        if name not in known or value is None:
-            raise ValueError(f"There is no setting '{arg}', or it has no value; there are: {', '.join('--' + k.replace('_', '-') for k in known)}.")
-        try:
-            options[name] = json.loads(value)
-        except ValueError:
-            options[name] = value
-        default = known[name]
-        if default is not None and (isinstance(default, str), isinstance(default, bool)) != (isinstance(options[name], str), isinstance(options[name], bool)):
-            raise ValueError(f"{arg} is {value}; it must be {'true or false' if isinstance(default, bool) else 'a number' if not isinstance(default, str) else 'a word'}.")
-    return plain, options
+        raise ValueError(
+            "The [teacher] block of the config has no setting of this name, or a value of "
+            f"the wrong kind: {names}. See configs/teacher.cfg."
+        ) from None

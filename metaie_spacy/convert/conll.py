@@ -1,4 +1,5 @@
 """Annotation rows from CoNLL columns."""
+
 import re
 from pathlib import Path
 from typing import Iterator
@@ -8,15 +9,11 @@ from spacy.training import biluo_tags_to_offsets, iob_to_biluo
 from spacy.vocab import Vocab
 
 from ..data.documents import text_id
-from ..data.jsonl import numbered_lines
-from .records import Options, Skipped, Tally, decoded, human_row
+from ..data.jsonl import decoded, numbered_lines
+from .records import Options, Skipped, Tally, human_row, usable
 
 TAG = re.compile(r"O|[BILUESM]-.+")
-
-
-
 AS_BILUO = {"E": "L", "S": "U", "M": "I"}  # BIOES and BMES call the same things by other letters
-
 
 
 def read_conll(path: Path, options: Options, tally: Tally) -> Iterator[dict]:
@@ -39,12 +36,10 @@ def read_conll(path: Path, options: Options, tally: Tally) -> Iterator[dict]:
     yield from _passages(document or [])
 
 
-
 def _passages(document: list[dict]) -> Iterator[dict]:
     name = text_id("\n".join(row["text"] for row in document))
     for i, row in enumerate(document):
         yield row | {"id": f"{name}#{i}"}
-
 
 
 def _blocks(path: Path) -> Iterator[list[tuple[int, bytes]]]:
@@ -69,12 +64,11 @@ def _blocks(path: Path) -> Iterator[list[tuple[int, bytes]]]:
         yield block
 
 
-
 def _sentence_row(block: list[tuple[int, bytes]], options: Options) -> dict:
     words, tags, wrong = [], [], []
     for number, line in block:
         try:
-            text = decoded(line.strip(b" \t\r\n"))
+            text = usable(decoded, line.strip(b" \t\r\n"))
         except Skipped as error:
             raise Skipped(error.reason, f"line {number} is {error.message}") from None
         columns = re.split(r"\t" if "\t" in text else r" +", text)
@@ -87,9 +81,14 @@ def _sentence_row(block: list[tuple[int, bytes]], options: Options) -> dict:
         words.append(columns[0])
         tags.append(AS_BILUO.get(columns[-1][0], columns[-1][0]) + columns[-1][1:])
     if wrong:
-        raise Skipped("malformed tag", f"tags that are neither O nor B-, I- and so on with a label: {', '.join(wrong)}.")
+        raise Skipped(
+            "malformed tag", f"tags that are neither O nor B-, I- and so on with a label: {', '.join(wrong)}."
+        )
     if not words:
         raise Skipped("comment")
     doc = Doc(Vocab(), words=words, spaces=[True] * (len(words) - 1) + [False])
-    spans = [{"start": start, "end": end, "label": label} for start, end, label in biluo_tags_to_offsets(doc, iob_to_biluo(tags))]
+    spans = [
+        {"start": start, "end": end, "label": label}
+        for start, end, label in biluo_tags_to_offsets(doc, iob_to_biluo(tags))
+    ]
     return human_row(doc.text, spans, source="conll", teacher=options.teacher)

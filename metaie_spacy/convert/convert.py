@@ -1,22 +1,19 @@
 """Data of other tools -> annotation rows, and rows -> Prodigy, Label Studio and spaCy."""
+
 import json
 import logging
 from pathlib import Path
 from typing import Callable, Iterable, Iterator
 
-from ..data.files import writing
-from ..data.jsonl import json_line, numbered_lines
+from ..data.jsonl import read_jsonl, write_jsonl
 from .conll import read_conll
 from .label_studio import read_label_studio, write_label_studio
 from .prodigy import read_prodigy, write_prodigy
-from .records import KEPT, Options, Skipped, Tally, load_object, with_absent
+from .records import KEPT, Options, Tally, with_absent
 from .rows_file import read_rows_file, write_rows_file
 from .spacy_files import read_docbin, write_docbin
 
 logger = logging.getLogger("metaie_spacy")
-
-
-
 READERS: dict[str, Callable[[Path, Options, Tally], Iterator[dict]]] = {
     "rows": read_rows_file,
     "spacy": read_docbin,
@@ -24,18 +21,12 @@ READERS: dict[str, Callable[[Path, Options, Tally], Iterator[dict]]] = {
     "prodigy": read_prodigy,
     "label-studio": read_label_studio,
 }
-
-
-
 WRITERS: dict[str, Callable[[Iterable[dict], Path, Options, Tally], None]] = {
     "rows": write_rows_file,
     "prodigy": write_prodigy,
     "label-studio": write_label_studio,
     "spacy": write_docbin,
 }
-
-
-
 SUFFIXES = {
     ".spacy": "spacy",
     ".conll": "conll",
@@ -44,7 +35,6 @@ SUFFIXES = {
     ".tsv": "conll",
     ".json": "label-studio",
 }
-
 
 
 def convert(
@@ -100,7 +90,6 @@ def convert(
     return tally.counts()
 
 
-
 def guess_source(path: Path) -> str:
     """The format of a file, from its suffix or, for .jsonl, its first row.
 
@@ -115,8 +104,10 @@ def guess_source(path: Path) -> str:
         return "prodigy"
     if "text" in row and "spans" in row:
         return "rows"
-    raise ValueError(f"The format of '{path}' cannot be told from its name and first row: pass from_format, one of {sorted(READERS)}.")
-
+    raise ValueError(
+        f"The format of '{path}' cannot be told from its name and first row: "
+        f"pass from_format, one of {sorted(READERS)}."
+    )
 
 
 def guess_target(path: Path, source_format: str) -> str:
@@ -132,7 +123,6 @@ def guess_target(path: Path, source_format: str) -> str:
     return target
 
 
-
 def check_lang(lang: str) -> None:
     """RAISES (ValueError): spaCy has no such language, or misses what it needs."""
     import spacy
@@ -143,22 +133,14 @@ def check_lang(lang: str) -> None:
         raise ValueError(f"There is no blank pipeline for lang = '{lang}': {error}") from None
 
 
-
 def _known(name: str, formats: dict, option: str) -> str | None:
     if name != "auto" and name not in formats:
         raise ValueError(f"{option} is '{name}'; give one of {['auto', *sorted(formats)]}.")
     return None if name == "auto" else name
 
 
-
 def _first_object(path: Path) -> dict:
-    for _, line in numbered_lines(path):
-        try:
-            return load_object(line)
-        except Skipped:
-            continue
-    return {}
-
+    return next((line.value for line in read_jsonl(path) if isinstance(line.value, dict)), {})
 
 
 def _counted(rows: Iterable[dict], tally: Tally) -> Iterator[dict]:
@@ -167,22 +149,24 @@ def _counted(rows: Iterable[dict], tally: Tally) -> Iterator[dict]:
         tally.written += 1
         yield row
     if not tally.written:
-        reasons = ", ".join(f"{reason}: {number}" for reason, number in tally.skipped.items()) or "it is empty"
-        first = f" The first: {tally.bad[0]['why']}" if tally.bad else ""
+        reasons = ", ".join(f"{reason}: {number}" for reason, number in tally.ledger.rows.items()) or "it is empty"
+        first = "".join(f" The first: {bad['why']}" for bad in tally.bad()[:1])
         raise ValueError(f"'{tally.source}' holds no usable row ({reasons}).{first} Is it in the format that was read?")
-
 
 
 def _report(tally: Tally, errors: Path | None) -> None:
     """Log what was left out, and write it to `errors`."""
-    for bad in tally.bad[:5]:
-        logger.warning("%s", bad["why"])
-    if tally.skipped or tally.lost:
+    bad, skipped, lost = tally.bad(), tally.ledger.rows, tally.ledger.spans
+    for fault in bad[:5]:
+        logger.warning("%s", fault["why"])
+    if skipped or lost:
         logger.warning(
             "%s: of %d rows, left out: %s; of %d spans: %s.",
-            tally.source, tally.read, json.dumps(tally.skipped), tally.seen, json.dumps(tally.lost),
-        )  # fmt: skip
+            tally.source,
+            tally.read,
+            json.dumps(skipped),
+            tally.seen,
+            json.dumps(lost),
+        )
     if errors is not None:
-        with writing(errors) as file:
-            for bad in tally.bad:
-                file.write(json_line(bad))
+        write_jsonl(errors, bad)

@@ -1,4 +1,5 @@
 """Annotation rows from and to Label Studio."""
+
 import json
 import re
 from pathlib import Path
@@ -12,8 +13,7 @@ from .records import Options, Skipped, Tally, human_row, keep, kept_in, restore
 NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
-
-class Answer(NamedTuple):
+class TaskAnswer(NamedTuple):
     """One annotation or prediction of a Label Studio task.
 
     result (list): its regions. maker (str): who made it. several (bool): others did the task too.
@@ -31,7 +31,6 @@ class Answer(NamedTuple):
         if self.is_human:
             return f"{given or 'human'}:{self.maker}" if self.several else given or "human"
         return given or (None if is_kept and not self.several else self.maker)
-
 
 
 def read_label_studio(path: Path, options: Options, tally: Tally) -> Iterator[dict]:
@@ -55,15 +54,18 @@ def read_label_studio(path: Path, options: Options, tally: Tally) -> Iterator[di
             yield from tally.take(place, task, _task_row, task, answer, options, tally, f"{path}, {place}")
 
 
-
 def _merged(tasks: list) -> Iterator[tuple[int, Any]]:
-    """Number and task, JSON-MIN in the form of the full export: one object there is one annotation, and not the task."""
+    """Number and task; JSON-MIN, where an object is one annotation, in the form of the full export."""
     merged: dict[Any, tuple[int, Any]] = {}
     for number, task in enumerate(tasks, 1):
         if not isinstance(task, dict) or "data" in task:
             merged[number, "full"] = number, task
             continue
-        lists = [value for name, value in task.items() if isinstance(value, list) and (name == "label" or _are_regions(value))]
+        lists = [
+            value
+            for name, value in task.items()
+            if isinstance(value, list) and (name == "label" or _are_regions(value))
+        ]
         result = [{"type": "labels", "value": region} for value in lists for region in value]
         annotation = {"result": result, "completed_by": task.get("annotator")}
         id = task.get("id")
@@ -75,13 +77,13 @@ def _merged(tasks: list) -> Iterator[tuple[int, Any]]:
     yield from merged.values()
 
 
-
 def _are_regions(value: list) -> bool:
-    return any(isinstance(item, dict) and ("start" in item or any(name.endswith("labels") for name in item)) for item in value)
+    return any(
+        isinstance(item, dict) and ("start" in item or any(name.endswith("labels") for name in item)) for item in value
+    )
 
 
-
-def _answers(task: Any) -> list[Answer]:
+def _answers(task: Any) -> list[TaskAnswer]:
     """The annotations of a task, or else its predictions."""
     if not isinstance(task, dict):
         return []
@@ -91,16 +93,20 @@ def _answers(task: Any) -> list[Answer]:
         is_human = name == "annotations"
         if found:
             return [
-                Answer(_listed(item.get("result")), _maker(item.get(made_by), is_human), several, is_human, bool(item.get("was_cancelled")))
+                TaskAnswer(
+                    _listed(item.get("result")),
+                    _maker(item.get(made_by), is_human),
+                    several,
+                    is_human,
+                    bool(item.get("was_cancelled")),
+                )
                 for item in found
             ]
     return []
 
 
-
 def _listed(value: Any) -> list:
     return value if isinstance(value, list) else []
-
 
 
 def _maker(value: Any, is_human: bool) -> str:
@@ -109,15 +115,14 @@ def _maker(value: Any, is_human: bool) -> str:
     return str(value) if value not in (None, "") else "unknown" if is_human else "model"
 
 
-
-def _task_row(task: Any, answer: Answer | None, options: Options, tally: Tally, where: str) -> dict:
+def _task_row(task: Any, answer: TaskAnswer | None, options: Options, tally: Tally, where: str) -> dict:
     if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
         raise Skipped("bad row", 'expected a task with an object "data".')
     if answer is None or answer.cancelled:
         raise Skipped("cancelled" if answer else "not annotated")
     data = task["data"]
-    text = _text(data)
-    spans = _spans(answer, text, tally, where)
+    text = _text_of(data)
+    spans = _regions_of(answer, text, tally, where)
     kept = kept_in(data.get("meta"))
     teacher = answer.teacher(options.teacher, bool(kept))
     if kept:
@@ -125,16 +130,14 @@ def _task_row(task: Any, answer: Answer | None, options: Options, tally: Tally, 
     return human_row(text, spans, source="label-studio", teacher=teacher, id=data.get("id", task.get("id")))
 
 
-
-def _text(data: dict) -> str:
+def _text_of(data: dict) -> str:
     texts = [data["text"]] if "text" in data else [value for value in data.values() if isinstance(value, str)]
     if len(texts) != 1 or not isinstance(texts[0], str):
         raise Skipped("bad row", f'no field "text" with the text, only {sorted(data)}.')
     return texts[0]
 
 
-
-def _spans(answer: Answer, text: str, tally: Tally, where: str) -> list[dict]:
+def _regions_of(answer: TaskAnswer, text: str, tally: Tally, where: str) -> list[dict]:
     """The labelled regions as spans, in characters whatever the export counts in.
 
     RAISES (Skipped): a region's offsets lead to other words than its own. (ValueError): it lies in HTML.
@@ -162,7 +165,6 @@ def _spans(answer: Answer, text: str, tally: Tally, where: str) -> list[dict]:
     return spans
 
 
-
 def _offsets(regions: list[dict], text: str) -> list[tuple[int, int]]:
     """Start and end character of regions that count characters or, as some versions do, UTF-16 code units.
 
@@ -170,7 +172,9 @@ def _offsets(regions: list[dict], text: str) -> list[tuple[int, int]]:
     """
     for region in regions:
         if not all(isinstance(region.get(name), int) for name in ("start", "end")):
-            raise Skipped("bad row", f'the region {json.dumps(region)[:200]} must have whole numbers "start" and "end".')
+            raise Skipped(
+                "bad row", f'the region {json.dumps(region)[:200]} must have whole numbers "start" and "end".'
+            )
     units = [i for i, char in enumerate(text) for _ in range(1 + (ord(char) > 0xFFFF))]
     rulers = [list(range(len(text))), units] if len(units) > len(text) else [units]
 
@@ -189,11 +193,10 @@ def _offsets(regions: list[dict], text: str) -> list[tuple[int, int]]:
         at, name = place(region, ruler), f"the region {region['start']}:{region['end']}"
         if at is None:
             raise Skipped("bad row", f"{name} lies outside its text of {len(text)} characters or is empty.")
-        if isinstance(region.get("text"), str) and not fits(region, ruler, _words):
+        if isinstance(region.get("text"), str) and not fits(region, ruler, _without_spacing):
             raise Skipped("bad offsets", f"{name} is {text[slice(*at)]!r}, not {region['text']!r}.")
         found.append(at)
     return found
-
 
 
 def _lines(text: str) -> str:
@@ -201,11 +204,9 @@ def _lines(text: str) -> str:
     return text.replace("\\n", "\n").replace("\r", "\n")
 
 
-
-def _words(text: str) -> str:
+def _without_spacing(text: str) -> str:
     """It may also repeat a region's words with less white space than it counts."""
     return " ".join(_lines(text).split())
-
 
 
 def write_label_studio(rows: Iterable[dict], output: Path, options: Options, tally: Tally) -> None:
@@ -221,7 +222,6 @@ def write_label_studio(rows: Iterable[dict], output: Path, options: Options, tal
             config.write(_label_config(sorted(labels)))
 
 
-
 def _task(row: dict, kept: dict) -> dict:
     result = [_region(span, row["text"], f"s{i}") for i, span in enumerate(row["spans"])]
     scores = [region["score"] for region in result if "score" in region]
@@ -231,7 +231,6 @@ def _task(row: dict, kept: dict) -> dict:
     return {"data": {"text": row["text"], "meta": kept}, "predictions": [prediction | {"result": result}]}
 
 
-
 def _region(span: dict, text: str, id: str) -> dict:
     start, end = span["start"], span["end"]
     value = {"start": start, "end": end, "text": text[start:end], "labels": [span["label"]]}
@@ -239,12 +238,13 @@ def _region(span: dict, text: str, id: str) -> dict:
     return {"id": id, "from_name": "label", "to_name": "text", "type": "labels", "value": value} | score
 
 
-
 def _label_config(labels: list[str]) -> bytes:
     """RAISES (ValueError): a label holds a character that no XML file can."""
     bad = [label for label in labels if NOT_IN_XML.search(label)]
     if bad:
-        raise ValueError(f"The label {bad[0]!r} holds a control character, which a labeling configuration cannot. Rename it.")
+        raise ValueError(
+            f"The label {bad[0]!r} holds a control character, which a labeling configuration cannot. Rename it."
+        )
     view = ElementTree.Element("View")
     group = ElementTree.SubElement(view, "Labels", name="label", toName="text")
     for label in labels:

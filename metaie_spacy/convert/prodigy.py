@@ -1,4 +1,5 @@
 """Annotation rows from and to Prodigy."""
+
 from pathlib import Path
 from typing import Callable, Iterable, Iterator
 
@@ -12,7 +13,6 @@ from .rows_file import read_lines
 def read_prodigy(path: Path, options: Options, tally: Tally) -> Iterator[dict]:
     """Rows of a Prodigy dataset: the accepted answers, and tasks that have no answer yet."""
     return read_lines(path, tally, lambda task: _prodigy_row(task, options.teacher))
-
 
 
 def _prodigy_row(task: dict, teacher: str | None) -> dict:
@@ -32,21 +32,25 @@ def _prodigy_row(task: dict, teacher: str | None) -> dict:
     return row | ({"meta": meta} if meta else {})
 
 
-
 def write_prodigy(rows: Iterable[dict], output: Path, options: Options, tally: Tally) -> None:
     """Tasks for `prodigy spans.manual`, with tokens that end wherever a span does."""
     tokenize = blank_tokenizer(options.lang)
     with writing(output) as file:
         for row in rows:
-            tokens = _tokens(row["text"], row["spans"], tokenize)
+            tokens = _tokens_around(row["text"], row["spans"], tokenize)
             first = {token["start"]: token["id"] for token in tokens}
             last = {token["end"]: token["id"] for token in tokens}
-            spans = [{**span, "token_start": first[span["start"]], "token_end": last[span["end"]]} for span in row["spans"]]
-            file.write(json_line({"text": row["text"], "tokens": tokens, "spans": spans, "meta": {"id": row["id"]}, KEPT: keep(row)}))
+            spans = [
+                {**span, "token_start": first[span["start"]], "token_end": last[span["end"]]} for span in row["spans"]
+            ]
+            file.write(
+                json_line(
+                    {"text": row["text"], "tokens": tokens, "spans": spans, "meta": {"id": row["id"]}, KEPT: keep(row)}
+                )
+            )
 
 
-
-def _tokens(text: str, spans: list[dict], tokenize: Callable[[str], list[tuple[int, int]]]) -> list[dict]:
+def _tokens_around(text: str, spans: list[dict], tokenize: Callable[[str], list[tuple[int, int]]]) -> list[dict]:
     """Prodigy's tokens: those of spaCy, cut at the ends of the spans, since Prodigy drops a span that does not align.
 
     The space behind a token is a token only if a span starts with it or ends after it.
@@ -63,5 +67,8 @@ def _tokens(text: str, spans: list[dict], tokenize: Callable[[str], list[tuple[i
             pieces.append((end, follows, False))
         elif follows > end:
             pieces[-1] = (*pieces[-1][:2], True)
-        tokens += [{"text": text[a:b], "start": a, "end": b, "id": len(tokens) + n, "ws": ws} for n, (a, b, ws) in enumerate(pieces)]
+        tokens += [
+            {"text": text[a:b], "start": a, "end": b, "id": len(tokens) + n, "ws": ws}
+            for n, (a, b, ws) in enumerate(pieces)
+        ]
     return tokens

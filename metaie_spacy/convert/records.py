@@ -1,18 +1,21 @@
 """A record of another tool's file as an annotation row, or the reason why it is none."""
+
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator, NamedTuple
 
 from ..data.documents import text_id
-from ..data.rows import check_row, longest_first, own_and_absent
+from ..data.jsonl import BadLine, parse_json
+from ..data.ledger import Ledger
+from ..data.rows import Row, check_row, labels_of, longest_first, own_and_absent, place, places
 
 KEPT = "metaie"  # where other tools' files carry what only rows know, and the default span group
-
-
-
-OF_AN_ANSWER = ("agreement", "dropped", "prompt_sha", "usage")  # say how a teacher answered: nothing about a human's row
-
+OF_AN_ANSWER = (
+    "agreement",
+    "dropped",
+    "prompt_sha",
+    "usage",
+)  # say how a teacher answered: nothing about a human's row
 
 
 class Options(NamedTuple):
@@ -23,7 +26,6 @@ class Options(NamedTuple):
     lang: str
 
 
-
 class Skipped(ValueError):
     """A record is left out. reason (str): what is counted. message (str): what is wrong; empty: nothing is."""
 
@@ -32,48 +34,50 @@ class Skipped(ValueError):
         self.reason, self.message = reason, message
 
 
-
 class Tally:
-    """What a conversion reads, and what it leaves out and why.
+    """What a conversion reads, writes and leaves out.
 
-    source (Path): the file that messages name.
-    read, written (int): rows. skipped (Counter): rows by reason. seen (int): spans of the rows that
-        stay. lost (Counter): those of them that are left out, by reason. bad (list[dict]): what is
-        wrong with which record, `{"why", "record"}`.
+    source (Path): the file that messages name. written (int): rows. seen (int): spans of the rows that stay.
+    ledger (Ledger): what is read and left out; a record that is left out without fault has no "detail".
     """
 
     def __init__(self, source: Path):
-        self.source, self.read, self.written, self.seen = source, 0, 0, 0
-        self.skipped: Counter[str] = Counter()
-        self.lost: Counter[str] = Counter()
-        self.bad: list[dict] = []
+        self.source, self.written, self.seen, self.ledger = source, 0, 0, Ledger()
 
-    def take(self, place: str, record: Any, make: Callable[..., dict], *args: Any) -> list[dict]:
+    @property
+    def read(self) -> int:
+        return self.ledger.read[str(self.source)]
+
+    def take(self, where: str, record: Any, make: Callable[..., dict], *args: Any) -> list[Row]:
         """The checked row that `make(*args)` makes of a record; none if the record is skipped.
 
-        place (str): where the record stands in the source. record (Any): what to keep of it if it is bad.
+        where (str): its place in the source. record (Any): what to keep of it if it is bad.
         """
-        self.read += 1
+        self.ledger.read[str(self.source)] += 1
         try:
             return [self._checked(make(*args))]
         except Skipped as error:
-            self.skipped[error.reason] += 1
-            if error.message:
-                record = record.decode("utf8", "backslashreplace").rstrip("\r\n") if isinstance(record, bytes) else record
-                self.bad.append({"why": f"{self.source}, {place}: {error.message}", "record": record})
+            self.ledger.drop_record(
+                str(self.source), where, record if error.message else None, error.reason, error.message or None
+            )
             return []
 
     def lose(self, reason: str, number: int) -> None:
         """Count spans that are left out of a row that stays."""
-        if number:
-            self.lost[reason] += number
+        self.ledger.lose_spans(reason, number)
+
+    def bad(self) -> list[dict]:
+        """What is wrong with which record, `{"why", "record"}`."""
+        faults = [entry for entry in self.ledger.entries if "detail" in entry]
+        return [{"why": f"{e['source_file']}, {e['line']}: {e['detail']}", "record": e["raw"]} for e in faults]
 
     def counts(self) -> dict:
         """The result of `convert`."""
-        spans = self.seen - sum(self.lost.values())
-        return {"read": self.read, "written": self.written, "skipped": dict(self.skipped), "spans": spans, "spans_skipped": dict(self.lost)}
+        skipped, lost = dict(self.ledger.rows), dict(self.ledger.spans)
+        spans = self.seen - sum(lost.values())
+        return {"read": self.read, "written": self.written, "skipped": skipped, "spans": spans, "spans_skipped": lost}
 
-    def _checked(self, row: dict) -> dict:
+    def _checked(self, row: dict) -> Row:
         """The row, without spans that overlap a longer one of their label.
 
         RAISES (Skipped): it breaks the contract, or no UTF-8 file can hold it.
@@ -85,28 +89,21 @@ class Tally:
             raise Skipped("bad row", "it holds half of a surrogate pair, which is no character.") from None
         except (ValueError, TypeError) as error:
             raise Skipped("bad row", str(error)) from None
-        kept = set(longest_first([_place(span) for span in row["spans"]]))
+        kept = set(longest_first(places(row)))
         spans = []
         for span in row["spans"]:
-            if _place(span) in kept:
-                kept.remove(_place(span))
+            if place(span) in kept:
+                kept.remove(place(span))
                 spans.append(span)
         self.seen += len(row["spans"])
         self.lose("overlap", len(row["spans"]) - len(spans))
         return row | {"spans": spans}
 
 
-
-def _place(span: dict) -> tuple[int, int, str]:
-    return span["start"], span["end"], span["label"]
-
-
-
 def human_row(text: Any, spans: list, *, source: str, teacher: str | None, id: Any = None) -> dict:
     """A row of data that no teacher of ours made; `with_absent` adds its absent labels. source (str): the format."""
     id = text_id(text) if id is None else str(id)
     return {"id": id, "text": text, "spans": spans, "source": source, "teacher": teacher or "human", "kind": "entity"}
-
 
 
 def with_absent(rows: Iterable[dict], closed: bool) -> Iterator[dict]:
@@ -118,20 +115,20 @@ def with_absent(rows: Iterable[dict], closed: bool) -> Iterator[dict]:
     labels: list[str] = []
     if closed:
         rows = list(rows)
-        labels = sorted({span["label"] for row in rows for span in row["spans"]})
+        labels = sorted({label for row in rows for label in labels_of(row)})
     for row in rows:
         if "absent" not in row:
-            found = {span["label"] for span in row["spans"]}
+            found = labels_of(row)
             absent = [label for label in labels if label not in found]
             row = {"id": row["id"], "text": row["text"], "spans": row["spans"], "absent": absent} | row
         yield row
 
 
-
 def keep(row: dict) -> dict:
     """What other tools have no place for: all of a row but text and spans, and the labels it was asked."""
-    return {name: value for name, value in row.items() if name not in ("text", "spans")} | {"asked": own_and_absent(row)}
-
+    return {name: value for name, value in row.items() if name not in ("text", "spans")} | {
+        "asked": own_and_absent(row)
+    }
 
 
 def kept_in(value: Any) -> dict:
@@ -140,19 +137,19 @@ def kept_in(value: Any) -> dict:
     return value if isinstance(asked, list) and isinstance(value.get("id"), str) else {}
 
 
-
 def restore(text: str, spans: list[dict], kept: dict, *, reviewed: bool, teacher: str | None) -> dict:
     """The row that `keep` was given, with the spans it has now.
 
     reviewed (bool): a human has answered; labels that were asked and have no span are absent now.
     """
-    row = {"id": kept["id"], "text": text, "spans": spans, "absent": []} | {name: value for name, value in kept.items() if name != "asked"}
+    row = {"id": kept["id"], "text": text, "spans": spans, "absent": []} | {
+        name: value for name, value in kept.items() if name != "asked"
+    }
     if reviewed:
         found = [span.get("label") for span in spans if isinstance(span, dict)]
         row = {name: value for name, value in row.items() if name not in OF_AN_ANSWER}
         row |= {"absent": [label for label in kept["asked"] if label not in found], "teacher": "human"}
     return row | ({"teacher": teacher} if teacher else {})
-
 
 
 def plain_span(span: Any, *, score: bool = True) -> Any:
@@ -161,23 +158,17 @@ def plain_span(span: Any, *, score: bool = True) -> Any:
     return {name: span[name] for name in names if name in span} if isinstance(span, dict) else span
 
 
-
-def decoded(line: bytes) -> str:
-    """RAISES (Skipped): the line is not UTF-8."""
-    try:
-        return line.decode("utf8")
-    except UnicodeDecodeError as error:
-        raise Skipped("not UTF-8", f"not UTF-8 ({error.reason} at byte {error.start}).") from None
-
-
-
 def load_object(line: bytes) -> dict:
     """RAISES (Skipped): the line is no JSON object in UTF-8."""
-    text = decoded(line)
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise Skipped("not JSON", f"not JSON ({error}).") from None
+    value = usable(parse_json, line)
     if not isinstance(value, dict):
         raise Skipped("bad row", f"expected an object, not {type(value).__name__}.")
     return value
+
+
+def usable(read: Callable[[bytes], Any], line: bytes) -> Any:
+    """What `read` makes of a line. RAISES (Skipped): the line cannot be read."""
+    try:
+        return read(line)
+    except BadLine as error:
+        raise Skipped(error.reason, f"{error}.") from None

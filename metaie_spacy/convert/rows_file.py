@@ -1,10 +1,10 @@
 """Annotation rows from and to JSONL, bad rows left out."""
+
 from pathlib import Path
 from typing import Callable, Iterable, Iterator
 
 from ..data.documents import text_id
-from ..data.files import writing
-from ..data.jsonl import json_line, numbered_lines
+from ..data.jsonl import numbered_lines, write_jsonl
 from .records import Options, Tally, load_object
 
 
@@ -19,9 +19,8 @@ def read_lines(path: Path, tally: Tally, make: Callable[[dict], dict]) -> Iterat
             yield from tally.take(f"line {number}", line, parse, line)
 
 
-
 def read_rows_file(path: Path, options: Options, tally: Tally) -> Iterator[dict]:
-    """Annotation rows; a bad one is skipped, unlike in `corpus.read_rows`."""
+    """Annotation rows; a bad one is skipped, unlike in `rows.read_rows`."""
 
     def make(row: dict) -> dict:
         id = row["id"] if row.get("id") is not None else text_id(row.get("text"))
@@ -30,8 +29,5 @@ def read_rows_file(path: Path, options: Options, tally: Tally) -> Iterator[dict]
     return read_lines(path, tally, make)
 
 
-
 def write_rows_file(rows: Iterable[dict], output: Path, options: Options, tally: Tally) -> None:
-    with writing(output) as file:
-        for row in rows:
-            file.write(json_line(row))
+    write_jsonl(output, rows)

@@ -1,4 +1,5 @@
 """Annotation rows from and to spaCy's DocBin."""
+
 import json
 import zlib
 from collections import Counter
@@ -30,7 +31,6 @@ def read_docbin(path: Path, options: Options, tally: Tally) -> Iterator[dict]:
         yield from tally.take(f"doc {number}", doc.text, _doc_row, doc, key, options)
 
 
-
 def _chosen_key(docs: list[Doc], path: Path, wanted: str | None) -> str:
     found = Counter()
     for doc in docs:
@@ -38,28 +38,34 @@ def _chosen_key(docs: list[Doc], path: Path, wanted: str | None) -> str:
         found["ents"] += len(doc.ents)
     keys = sorted(key for key, number in found.items() if number) or sorted(found.keys() - {"ents"}) or ["ents"]
     if wanted is not None and wanted not in found:
-        raise ValueError(f"No doc of '{path}' has spans under '{wanted}', only under {keys}. Pass one of them as spans_key.")
+        raise ValueError(
+            f"No doc of '{path}' has spans under '{wanted}', only under {keys}. Pass one of them as spans_key."
+        )
     if wanted is None and len(keys) > 1:
         raise ValueError(f"'{path}' has spans under {keys} ('ents' is doc.ents). Pass one of them as spans_key.")
     return wanted if wanted is not None else keys[0]
 
 
-
 def _doc_row(doc: Doc, key: str, options: Options) -> dict:
     group = doc.spans[key] if key in doc.spans else None
     if group is None and (key != "ents" or not doc.has_annotation("ENT_IOB")):
-        raise Skipped("not annotated", f"the doc has no annotation under '{key}'; set it to an empty list if there are no spans.")
+        raise Skipped(
+            "not annotated", f"the doc has no annotation under '{key}'; set it to an empty list if there are no spans."
+        )
     attrs = group.attrs if group is not None else {}
-    spans = [{"start": s.start_char, "end": s.end_char, "label": s.label_} for s in (doc.ents if group is None else group)]
+    spans = [
+        {"start": s.start_char, "end": s.end_char, "label": s.label_} for s in (doc.ents if group is None else group)
+    ]
     scores = attrs.get("scores")
     if scores is not None and len(scores) == len(spans):
         spans = [span | {"score": round(float(score), 4)} for span, score in zip(spans, scores)]
     if kept := kept_in(json.loads(attrs.get(KEPT, "null"))):
         return restore(doc.text, spans, kept, reviewed=False, teacher=options.teacher)
-    row = human_row(doc.text, spans, source="spacy", teacher=options.teacher or ("model" if scores is not None else None))
+    row = human_row(
+        doc.text, spans, source="spacy", teacher=options.teacher or ("model" if scores is not None else None)
+    )
     found = {span["label"] for span in spans}
     return row | ({"absent": [label for label in attrs["asked"] if label not in found]} if "asked" in attrs else {})
-
 
 
 def write_docbin(rows: Iterable[dict], output: Path, options: Options, tally: Tally) -> None:

@@ -1,13 +1,13 @@
 """Rows that share words with texts that must stay unseen, such as a benchmark's."""
-import json
+
 from pathlib import Path
 from typing import Iterable, Iterator, Sequence
 
+from ..data.jsonl import read_jsonl
+from ..data.ledger import Ledger, Sourced
 from .duplicates import words_of
-from .ledger import Ledger, Sourced
 
 GRAM = 8  # words in a row that two texts share by copying only
-
 
 
 def drop_contaminated(items: Iterable[Sourced], against: Sequence[str | Path], ledger: Ledger) -> list[Sourced]:
@@ -38,11 +38,9 @@ def drop_contaminated(items: Iterable[Sourced], against: Sequence[str | Path], l
     return kept
 
 
-
 def runs_of(words: Sequence[str]) -> list[str]:
     """All runs of eight words."""
     return [" ".join(words[i : i + GRAM]) for i in range(len(words) - GRAM + 1)]
-
 
 
 def read_words(path: Path) -> Iterator[tuple[list[str], bool]]:
@@ -52,23 +50,26 @@ def read_words(path: Path) -> Iterator[tuple[list[str], bool]]:
     """
     if not path.is_file():
         raise ValueError(f"There is no file '{path}' to check the rows against.")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"'{path}' is not UTF-8 ({error.reason} at byte {error.start}). Convert it, then check against it.") from None
     if path.suffix not in (".jsonl", ".ndjson"):
+        lines = _read_text(path).split("\n")
         yield words_of("\n".join(lines)), False
         yield from ((words_of(line), True) for line in lines)
         return
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            text = json.loads(line)["text"]
-        except (ValueError, TypeError, KeyError):
-            text = None
+    for line in read_jsonl(path):
+        text = line.value.get("text") if isinstance(line.value, dict) else None
         if not isinstance(text, str):
+            why = f"{line.error}. " if line.error else ""
             raise ValueError(
-                f"{path}, line {number}: expected an object with a string \"text\". Plain text needs another ending than {path.suffix}."
+                f'{path}, line {line.number}: {why}Expected an object with a string "text". '
+                f"Plain text needs another ending than {path.suffix}."
             )
         yield words_of(text), True
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"'{path}' is not UTF-8 ({error.reason} at byte {error.start}). Convert it, then check against it."
+        ) from None

@@ -1,23 +1,19 @@
 """Texts that are there twice: by id, word for word, or nearly so."""
+
 import re
 from typing import TYPE_CHECKING, Iterable, Sequence
 
-from .ledger import Ledger, Sourced
+from ..data.ledger import Ledger, Sourced
 
 if TYPE_CHECKING:
     from datasketch import MinHash
 
 
 SHINGLE = 5  # words
-
-
-
-NUM_PERM = 128  # hash functions of a MinHash: its estimate of a likeness of 0.8 is off by 0.035 (one standard deviation)
-
-
-
+NUM_PERM = (
+    128  # hash functions of a MinHash: its estimate of a likeness of 0.8 is off by 0.035 (one standard deviation)
+)
 WORD = re.compile(r"\w+")
-
 
 
 def words_of(text: str) -> list[str]:
@@ -25,11 +21,9 @@ def words_of(text: str) -> list[str]:
     return WORD.findall(text.casefold())
 
 
-
 def collapsed(text: str) -> str:
     """The form under which two texts count as the same."""
     return " ".join(text.casefold().split())
-
 
 
 def drop_repeated_ids(items: Iterable[Sourced], ledger: Ledger) -> list[Sourced]:
@@ -50,7 +44,6 @@ def drop_repeated_ids(items: Iterable[Sourced], ledger: Ledger) -> list[Sourced]
     return kept
 
 
-
 def drop_repeated_texts(items: Iterable[Sourced], ledger: Ledger) -> list[Sourced]:
     """The first of texts that differ in case and white space at most."""
     first: dict[str, str] = {}
@@ -63,7 +56,6 @@ def drop_repeated_texts(items: Iterable[Sourced], ledger: Ledger) -> list[Source
             first[key] = item.row["id"]
             kept.append(item)
     return kept
-
 
 
 class NearTexts:
@@ -111,18 +103,15 @@ class NearTexts:
         self.texts.append(text)
 
 
-
 def shingles_of(text: str) -> set[str]:
     """All runs of five words; of a shorter text, all its words as one."""
     words = words_of(text)
     return {" ".join(words[i : i + SHINGLE]) for i in range(max(1, len(words) - SHINGLE + 1))} if words else set()
 
 
-
 def similarity(a: set, b: set) -> float:
     """Jaccard similarity of two sets that are not both empty."""
     return len(a & b) / len(a | b)
-
 
 
 def drop_near_texts(items: Sequence[Sourced], threshold: float, ledger: Ledger) -> list[Sourced]:

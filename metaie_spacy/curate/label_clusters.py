@@ -1,4 +1,5 @@
 """Labels that mean the same, found by the vectors that a model gives them."""
+
 from collections import Counter
 from typing import TYPE_CHECKING, Mapping, Sequence
 
@@ -11,11 +12,7 @@ if TYPE_CHECKING:
 
 
 MAX_WORDS = 4
-
-
-
 BLOCK = 512
-
 
 
 def names_a_type(label: str) -> bool:
@@ -25,7 +22,6 @@ def names_a_type(label: str) -> bool:
     neighbours, however close their vectors are.
     """
     return label == label.lower() and not any(c.isdigit() for c in label) and len(label.split()) <= MAX_WORDS
-
 
 
 def cluster_labels(rows: Mapping[str, int], vectors: np.ndarray, threshold: float) -> dict[str, str]:
@@ -55,7 +51,6 @@ def cluster_labels(rows: Mapping[str, int], vectors: np.ndarray, threshold: floa
     return joined
 
 
-
 def label_vectors(labels: Sequence[str], nlp: "Language") -> np.ndarray:
     """The mean of each label's states in the encoder, centred, as unit vectors, float32 (U, hidden).
 
@@ -75,11 +70,12 @@ def label_vectors(labels: Sequence[str], nlp: "Language") -> np.ndarray:
     with torch.inference_mode():
         for start in range(0, len(labels), BLOCK):
             packed = shim.pieces.labels(labels[start : start + BLOCK])
-            parts.append(label_means(shim.module, type(packed)(*(t.to(shim.device) for t in packed))).float().cpu().numpy())
+            parts.append(
+                label_means(shim.module, type(packed)(*(t.to(shim.device) for t in packed))).float().cpu().numpy()
+            )
     vectors = np.concatenate(parts)
     vectors -= vectors.mean(0)
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-
 
 
 def alike_labels(rows: Counter[str], nlp: "Language", threshold: float) -> dict[str, str]:

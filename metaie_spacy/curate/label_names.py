@@ -1,46 +1,24 @@
 """One wording for labels that differ in their spelling only."""
+
 import re
 import unicodedata
 from collections import Counter
 from typing import Iterable, Mapping, Sequence
 
-from ..data.rows import longest_first
-from .ledger import Ledger, Sourced
+from ..data.ledger import Ledger, Sourced
+from ..data.rows import labels_of, longest_first, place
 
 WORD = re.compile(r"[^\W\d_]+")
-
-
-
 HUMPS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
-
-
-
-CAMEL = re.compile(r"[a-z]{2,}([A-Z][a-z]*|[0-9]+)+|([A-Z][a-z]+){2,}")  # dateOfBirth, DateOfBirth; not iPhone, mRNA, PhD
-
-
-
+CAMEL = re.compile(
+    r"[a-z]{2,}([A-Z][a-z]*|[0-9]+)+|([A-Z][a-z]+){2,}"
+)  # dateOfBirth, DateOfBirth; not iPhone, mRNA, PhD
 TITLE = re.compile(r"\b[A-Z]\w+ (?:of|for|and) (?:the )?[A-Z]\w+")
-
-
-
 ABBREVIATION = re.compile(r"(\w\.){2,}$")
-
-
-
 QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’", "«": "»", "„": "“"}
-
-
-
 ENDING = ".,:;!…"  # a question mark stays: it tells a question from a name
-
-
-
 ACRONYMS = frozenset({"US", "USA", "UK", "EU", "UN", "ID", "TV", "DNA", "RNA"})  # some are words too, in lower case
-
-
-
 SMALL = frozenset("a an and at by for from in of on or the to with".split())
-
 
 
 class WordCases:
@@ -87,7 +65,6 @@ class WordCases:
         return self.upper[word.lower()] > self.lower[word.lower()]
 
 
-
 def normal_label(label: str, cases: WordCases | None = None) -> str:
     """A label in the spelling that this package trains and asks with.
 
@@ -99,14 +76,13 @@ def normal_label(label: str, cases: WordCases | None = None) -> str:
     RETURNS (str): never empty; a label of punctuation alone stays.
     """
     name = " ".join(unicodedata.normalize("NFKC", label).replace("_", " ").split())
-    bare = _bare(name)
+    bare = _without_quotes(name)
     for step in (_split_humps, _unshout, _lower_first):
         bare = step(bare, cases or WordCases()) if bare else bare
     return bare or name or label
 
 
-
-def _bare(name: str) -> str:
+def _without_quotes(name: str) -> str:
     """Without the quotes around it and the punctuation after it."""
     before = None
     while before != name:
@@ -118,13 +94,11 @@ def _bare(name: str) -> str:
     return name
 
 
-
 def _split_humps(name: str, cases: WordCases) -> str:
     if not CAMEL.fullmatch(name):
         return name
     words = HUMPS.findall(name)
     return " ".join(word if len(word) > 1 and word.isupper() else word.lower() for word in words)
-
 
 
 def _unshout(name: str, cases: WordCases) -> str:
@@ -142,7 +116,6 @@ def _unshout(name: str, cases: WordCases) -> str:
     return " ".join(small)
 
 
-
 def _lower_first(name: str, cases: WordCases) -> str:
     words = name.split()
     first, follower = words[0], words[1] if len(words) > 1 else ""
@@ -152,7 +125,9 @@ def _lower_first(name: str, cases: WordCases) -> str:
     if len(core.group()) == 1:  # "A person", but "C compiler", "X-ray", "I"
         return name[0].lower() + name[1:] if first == "A" and follower.islower() else name
     title = TITLE.match(name)
-    if (title and title.group() in cases.titles) or (cases.is_name(core.group()) and (follower or cases.title[first.lower()])):
+    if (title and title.group() in cases.titles) or (
+        cases.is_name(core.group()) and (follower or cases.title[first.lower()])
+    ):
         return name
     if follower[:1].isupper() and not (follower.isupper() or any(c.isupper() for c in follower[1:])):
         # Either a Title Case Label or the name of something.
@@ -164,24 +139,23 @@ def _lower_first(name: str, cases: WordCases) -> str:
     return name[0].lower() + name[1:]
 
 
-
 def label_rows(items: Iterable[Sourced]) -> Counter[str]:
     """Label -> number of rows that have spans of it, the most frequent first, then by name."""
-    counts = Counter(label for item in items for label in {span["label"] for span in item.row["spans"]})
+    counts = Counter(label for item in items for label in labels_of(item.row))
     return Counter(dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))))
-
 
 
 def spelling(items: Sequence[Sourced]) -> dict[str, str]:
     """Every label of the rows -> its normal form; the rows' own words tell what is a name."""
-    found = {span["label"] for item in items for span in item.row["spans"]}
+    found = {label for item in items for label in labels_of(item.row)}
     absent = {label for item in items for label in item.row.get("absent", [])}  # generated: no guide to spelling
     cases = WordCases((item.row["text"] for item in items), found)
     return {label: normal_label(label, cases) for label in sorted(found | absent)}
 
 
-
-def rename_labels(items: Iterable[Sourced], names: Mapping[str, str], ledger: Ledger) -> tuple[list[Sourced], Counter[str]]:
+def rename_labels(
+    items: Iterable[Sourced], names: Mapping[str, str], ledger: Ledger
+) -> tuple[list[Sourced], Counter[str]]:
     """The rows under other labels, with spans and absent labels that the contract allows.
 
     Spans that became equal are one; of overlapping spans of one label the longest stays, the others
@@ -195,8 +169,8 @@ def rename_labels(items: Iterable[Sourced], names: Mapping[str, str], ledger: Le
         spans = {}
         for span in item.row["spans"]:
             new = {**span, "label": names.get(span["label"], span["label"])}
-            counts["equal_spans"] += (key := (new["start"], new["end"], new["label"])) in spans
-            spans.setdefault(key, new)
+            counts["equal_spans"] += place(new) in spans
+            spans.setdefault(place(new), new)
         kept = longest_first(list(spans))
         for key in sorted(spans.keys() - set(kept)):
             ledger.drop_span(item, spans[key], "overlap", "with a longer span of its label")

@@ -1,9 +1,11 @@
 """Several teachers' rows of one text, made one."""
+
 from itertools import combinations
 from typing import Iterable, Sequence
 
+from ..data.ledger import Ledger, Sourced
+from ..data.rows import place
 from ..measure.scores import PRF
-from .ledger import Ledger, Sourced
 
 
 def merge_teachers(items: Iterable[Sourced], ledger: Ledger) -> list[Sourced]:
@@ -29,7 +31,10 @@ def merge_teachers(items: Iterable[Sourced], ledger: Ledger) -> list[Sourced]:
     merged = []
     for group in order:
         if any(is_reviewed(item.row) for item in group):
-            group, others = [item for item in group if is_reviewed(item.row)], [item for item in group if not is_reviewed(item.row)]
+            group, others = (
+                [item for item in group if is_reviewed(item.row)],
+                [item for item in group if not is_reviewed(item.row)],
+            )
             for item in others:
                 ledger.drop_row(item, "reviewed since", group[0].row["id"])
         for item in group[1:]:
@@ -39,25 +44,27 @@ def merge_teachers(items: Iterable[Sourced], ledger: Ledger) -> list[Sourced]:
     return merged
 
 
-
 def is_reviewed(row: dict) -> bool:
     """Whether people annotated the row, or `correct` changed it."""
     return row.get("teacher", "").startswith("human") or "corrected" in row
 
 
-
 def merge_rows(rows: Sequence[dict]) -> dict:
     """Rows of one text as one; see `merge_teachers`."""
-    spans = {(span["start"], span["end"], span["label"]): span for row in reversed(rows) for span in row["spans"]}
+    spans = {place(span): span for row in reversed(rows) for span in row["spans"]}
     found = {label for _, _, label in spans}
     absent = dict.fromkeys(label for row in rows for label in row.get("absent", []) if label not in found)
     names = dict.fromkeys(name for row in rows for name in row.get("teacher", "").split("+") if name)
     notes = [note for row in rows for note in row.get("dropped", [])]
-    result = {**rows[0], "spans": [spans[key] for key in sorted(spans)], "absent": list(absent), "teacher": "+".join(names)}
+    result = {
+        **rows[0],
+        "spans": [spans[key] for key in sorted(spans)],
+        "absent": list(absent),
+        "teacher": "+".join(names),
+    }
     own = [row["agreement"] for row in rows if row.get("agreement") is not None]
     result["agreement"] = round(min([teachers_agreement(rows), *own]), 4)
     return result | ({"dropped": notes} if notes else {})
-
 
 
 def teachers_agreement(rows: Sequence[dict]) -> float:

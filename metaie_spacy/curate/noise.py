@@ -1,11 +1,13 @@
 """Labels that do not explain their spans: how much better a model does with the label than without."""
+
 from typing import TYPE_CHECKING, Iterator, Sequence
 
 import numpy as np
 from tqdm import tqdm
 
+from ..data.ledger import Ledger, Sourced
+from ..model.defaults import O_WEIGHT
 from ..pipelines import metaie_of
-from .ledger import Ledger, Sourced
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -15,18 +17,12 @@ if TYPE_CHECKING:
 
 
 WORD_FOR_NOTHING = "thing"  # where a tokenizer has no mask
-
-
-
-O_WEIGHT = 0.25  # as in training
-
-
-
 PART = 512  # rows whose logits are held at a time
 
 
-
-def drop_noise(items: Sequence[Sourced], nlp: "Language", bound: float, ledger: Ledger, *, progress: bool = False) -> list[Sourced]:
+def drop_noise(
+    items: Sequence[Sourced], nlp: "Language", bound: float, ledger: Ledger, *, progress: bool = False
+) -> list[Sourced]:
     """The rows without the labels whose ratio (see `label_ratios`) is over a bound.
 
     Spans of such a label go to the ledger as "noise", the label is noted in the row's `dropped`;
@@ -46,10 +42,11 @@ def drop_noise(items: Sequence[Sourced], nlp: "Language", bound: float, ledger: 
         for span in item.row["spans"]:
             if span["label"] in noisy:
                 ledger.drop_span(item, span, "noise", noisy[span["label"]])
-                notes.append({"label": span["label"], "span": item.row["text"][span["start"] : span["end"]], "why": "noise"})
+                notes.append(
+                    {"label": span["label"], "span": item.row["text"][span["start"] : span["end"]], "why": "noise"}
+                )
         kept.append(item._replace(row={**item.row, "spans": spans, "dropped": notes}) if noisy else item)
     return kept
-
 
 
 def label_ratios(rows: Sequence[dict], nlp: "Language", *, progress: bool = False) -> Iterator[dict[str, float]]:
@@ -73,7 +70,6 @@ def label_ratios(rows: Sequence[dict], nlp: "Language", *, progress: bool = Fals
     bar.close()
 
 
-
 def _ratios(rows: Sequence[dict], nlp: "Language") -> list[dict[str, float]]:
     from ..model.predict import score_texts
 
@@ -82,17 +78,19 @@ def _ratios(rows: Sequence[dict], nlp: "Language") -> list[dict[str, float]]:
         raise ValueError("A SharedTransformer cannot rate labels; give a pipeline with LabelToSpan or CrossEncoder.")
     docs = [nlp.make_doc(row["text"]) for row in rows]
     texts = [[token.text for token in doc] for doc in docs]
-    own = [tuple(label for label in dict.fromkeys(s["label"] for s in row["spans"]) if _askable(label, pipe)) for row in rows]
+    own = [
+        tuple(label for label in dict.fromkeys(s["label"] for s in row["spans"]) if _askable(label, pipe))
+        for row in rows
+    ]
     nothing = blank_query(pipe)
     # Asked alone: beside the label it would profit from it, as texts see all labels that are asked together.
-    blank = {i: logits for i, _, _, logits in score_texts(pipe.model, texts, [(nothing,)] * len(rows))}
+    blank = {found.text: found.values for found in score_texts(pipe.model, texts, [(nothing,)] * len(rows))}
     ratios: list[dict[str, float]] = [{} for _ in rows]
     for i, labels, tokens, logits in score_texts(pipe.model, texts, own):
         tags = np.stack([_tags(docs[i], rows[i]["spans"], label, tokens) for label in labels], axis=1)
         losses = tag_losses(logits, tags) / np.maximum(tag_losses(blank[i].repeat(len(labels), 1), tags), 1e-6)
         ratios[i] |= {label: float(ratio) for label, ratio, found in zip(labels, losses, tags.any(0)) if found}
     return ratios
-
 
 
 def tag_losses(logits: np.ndarray, tags: np.ndarray) -> np.ndarray:
@@ -109,7 +107,6 @@ def tag_losses(logits: np.ndarray, tags: np.ndarray) -> np.ndarray:
     return (losses * weights).sum(0) / weights.sum(0)
 
 
-
 def _tags(doc: "Doc", spans: Sequence[dict], label: str, tokens: Sequence[int]) -> np.ndarray:
     """O, B and I of one label on the scored tokens, (W,)."""
     place = {token: i for i, token in enumerate(tokens)}
@@ -122,13 +119,11 @@ def _tags(doc: "Doc", spans: Sequence[dict], label: str, tokens: Sequence[int]) 
     return tags
 
 
-
 def blank_query(pipe: "MetaIE") -> str:
     """A label that says nothing: the mask token, where the tokenizer reads it as one piece."""
     pieces = pipe.model.shims[0].pieces
     mask = pieces.tokenizer.mask_token
     return mask if mask and pieces.label(mask)[1:] == (pieces.tokenizer.mask_token_id,) else WORD_FOR_NOTHING
-
 
 
 def _askable(label: str, pipe: "MetaIE") -> bool:

@@ -1,14 +1,9 @@
 """The report of `curate` for people."""
+
 from typing import Mapping, Sequence
 
 MOST_FREQUENT = 25
-
-
-
 EXAMPLES = 50
-
-
-
 REASONS = {
     "not JSON": "the line is no JSON",
     "cut line": "the last line of a file, without its end",
@@ -31,7 +26,6 @@ REASONS = {
 }
 
 
-
 def markdown(report: dict, rows: Mapping[str, int]) -> str:
     """Tables of rows, spans, files, splits and labels.
 
@@ -40,14 +34,20 @@ def markdown(report: dict, rows: Mapping[str, int]) -> str:
     counts, spans, labels = report["rows"], report["spans"], report["labels"]
     dropped = sum(counts["dropped"].values())
     summary = (
-        f"Of {counts['in']:,} rows, {counts['out']:,} are kept and {dropped:,} dropped; {spans['out']:,} of {spans['in']:,} "
+        f"Of {counts['in']:,} rows, {counts['out']:,} are kept and {dropped:,} "
+        f"dropped; {spans['out']:,} of {spans['in']:,} "
         "spans that could be read are kept."
     )
     wordings = (
-        f"{labels['in']:,} labels, {labels['after_spelling']:,} after normalising their spelling, {labels['out']:,} in the end. "
-        f"{labels['respelled']:,} wordings (absent ones included) were respelled, {labels['clustered']:,} labels joined to another."
+        f"{labels['in']:,} labels, {labels['after_spelling']:,} after normalising "
+        f"their spelling, {labels['out']:,} in the end. "
+        f"{labels['respelled']:,} wordings (absent ones included) were respelled, "
+        f"{labels['clustered']:,} labels joined to another."
     )
-    lost = [(why, n, "the label does not explain it" if why == "noise" else REASONS[why]) for why, n in spans["dropped"].items()]
+    lost = [
+        (why, n, "the label does not explain it" if why == "noise" else REASONS[why])
+        for why, n in spans["dropped"].items()
+    ]
     parts = [
         "# Curated annotations",
         summary,
@@ -56,8 +56,13 @@ def markdown(report: dict, rows: Mapping[str, int]) -> str:
         "## Spans dropped from rows that are kept",
         table(("why", "spans", "what"), lost),
         "## Splits",
-        table(("split", "rows", "documents", "spans", "labels"), [(name, *n.values()) for name, n in report["splits"].items()]),
-        "{documents:,} documents in {groups:,} groups have rows much alike; each group is on one side.".format(**report["linked"]),
+        table(
+            ("split", "rows", "documents", "spans", "labels"),
+            [(name, *n.values()) for name, n in report["splits"].items()],
+        ),
+        "{documents:,} documents in {groups:,} groups have rows much alike; each group is on one side.".format(
+            **report["linked"]
+        ),
         "## Files",
         table(("file", "rows", "dropped"), [(path, *figures.values()) for path, figures in report["files"].items()]),
         "## Teachers",
@@ -75,14 +80,12 @@ def markdown(report: dict, rows: Mapping[str, int]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-
 def table(header: Sequence[str], rows: Sequence[Sequence]) -> str:
     """A Markdown table; "none" where it would be empty."""
     if not rows:
         return "none"
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(_cell(value) for value in line) + " |" for line in lines)
-
 
 
 def _cell(value) -> str:

@@ -1,14 +1,14 @@
 """Train, dev and test by document."""
+
 import hashlib
 from collections import Counter
 from typing import Sequence
 
 from ..data.documents import document_of
+from ..data.ledger import Sourced
 from .duplicates import NearTexts
-from .ledger import Sourced
 
 SPLITS = ("train", "dev", "test")
-
 
 
 def split_rows(
@@ -36,17 +36,15 @@ def split_rows(
     return splits, sorted((n for n in sizes.values() if n > 1), reverse=True)
 
 
-
 def side_of(document: str, dev_share: float, test_share: float, seed: int) -> int:
     """0: train, 1: dev, 2: test.
 
-    The hash is not that of `corpus.split_dev`: training holds its own dev texts out of the train
+    The hash is not that of `items.split_dev`: training holds its own dev texts out of the train
     side, where with the same hash it would find none.
     """
-    digest = hashlib.sha256(f"curate:{seed}:{document}".encode("utf8")).digest()
+    digest = hashlib.sha256(f"curate:{seed}:{document}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
     return 1 if place < dev_share else 2 if place < dev_share + test_share else 0
-
 
 
 def link_documents(items: Sequence[Sourced], threshold: float) -> dict[str, str]:

@@ -1,4 +1,5 @@
 """`metaie-spacy.Corpus.v1`: annotation rows, or spaCy's own files, as training examples."""
+
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Iterator
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger("metaie_spacy")
-
 
 
 def make_corpus(
@@ -43,7 +43,11 @@ def make_corpus(
         from spacy.util import filter_spans
 
         is_binary = Path(path).suffix == ".spacy"
-        source = _binary_examples(nlp, Path(path), spans_key, from_key or spans_key) if is_binary else _row_examples(nlp, path, spans_key)
+        source = (
+            _binary_examples(nlp, Path(path), spans_key, from_key or spans_key)
+            if is_binary
+            else _row_examples(nlp, path, spans_key)
+        )
         for number, (eg, absent) in enumerate(source):
             if limit and number >= limit:
                 break
@@ -56,7 +60,6 @@ def make_corpus(
             yield eg
 
     return read
-
 
 
 def _row_examples(nlp: "Language", path: str | Path, spans_key: str) -> Iterator[tuple["Example", list[str]]]:
@@ -76,8 +79,9 @@ def _row_examples(nlp: "Language", path: str | Path, spans_key: str) -> Iterator
         logger.warning("%s: %d spans do not align with the tokens and are left out.", path, misaligned)
 
 
-
-def _binary_examples(nlp: "Language", path: Path, spans_key: str, from_key: str) -> Iterator[tuple["Example", list[str]]]:
+def _binary_examples(
+    nlp: "Language", path: Path, spans_key: str, from_key: str
+) -> Iterator[tuple["Example", list[str]]]:
     """Examples of a `.spacy` file; a label that the file has and a doc has not is no absent label of it."""
     from spacy.tokens import SpanGroup
     from spacy.training import Corpus
@@ -87,9 +91,18 @@ def _binary_examples(nlp: "Language", path: Path, spans_key: str, from_key: str)
     found, others = 0, set()
     for eg in Corpus(path)(nlp):
         doc = eg.reference
-        spans = doc.ents if from_key == "ents" and "ents" not in doc.spans else doc.spans[from_key] if from_key in doc.spans else []
+        spans = (
+            doc.ents
+            if from_key == "ents" and "ents" not in doc.spans
+            else doc.spans[from_key]
+            if from_key in doc.spans
+            else []
+        )
         found, others = found + len(spans), others | set(doc.spans) | ({"ents"} if doc.ents else set())
         doc.spans[spans_key] = SpanGroup(doc, name=spans_key, spans=list(spans))
         yield eg, []
     if not found:
-        raise ValueError(f"No doc of '{path}' has a span under '{from_key}', only under {sorted(others - {spans_key}) or 'nothing'}. Set from_key of the reader.")
+        raise ValueError(
+            f"No doc of '{path}' has a span under '{from_key}', only under "
+            f"{sorted(others - {spans_key}) or 'nothing'}. Set from_key of the reader."
+        )

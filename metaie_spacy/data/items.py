@@ -1,10 +1,11 @@
 """Annotation rows and spaCy examples on tokens: what training is given."""
+
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Iterable, NamedTuple
 
-from .documents import is_dev
-from .rows import longest_first, read_rows
+from .documents import document_of, is_dev
+from .rows import Place, Row, longest_first, place, read_rows
 
 if TYPE_CHECKING:
     from spacy.training import Example
@@ -17,16 +18,16 @@ class Item(NamedTuple):
     """One annotated text on tokens.
 
     id (str): the row's id. words (list[str]): its tokens.
-    spans (list[tuple[int, int, str]]): first token, end token (exclusive), label; spans of one
-        label do not overlap.
+    spans (list[Place]): first token, end token (exclusive), label; spans of one label do not overlap.
     absent (list[str]): labels that were asked and have no answer in the text.
+    document (str | None): what the text is a passage of; None: as its id says.
     """
 
     id: str
     words: list[str]
-    spans: list[tuple[int, int, str]]
+    spans: list[Place]
     absent: list[str]
-
+    document: str | None = None
 
 
 def read_items(path: str | Path, tokenize: Callable[[str], list[tuple[int, int]]]) -> list[Item]:
@@ -40,8 +41,7 @@ def read_items(path: str | Path, tokenize: Callable[[str], list[tuple[int, int]]
     return rows_to_items(read_rows(path), tokenize, str(path))
 
 
-
-def rows_to_items(rows: Iterable[dict], tokenize: Callable[[str], list[tuple[int, int]]], source: str) -> list[Item]:
+def rows_to_items(rows: Iterable[Row], tokenize: Callable[[str], list[tuple[int, int]]], source: str) -> list[Item]:
     """`read_items` on rows that were read already. source (str): names them in the log."""
     items, misaligned, overlapping, total = [], 0, 0, 0
     for row in rows:
@@ -51,22 +51,25 @@ def rows_to_items(rows: Iterable[dict], tokenize: Callable[[str], list[tuple[int
         spans = []
         for span in row["spans"]:
             total += 1
-            start, end = starts.get(span["start"]), ends.get(span["end"])
-            if start is None or end is None:
-                misaligned += 1
+            start, end, label = place(span)
+            if start in starts and end in ends:
+                spans.append((starts[start], ends[end], label))
             else:
-                spans.append((start, end, span["label"]))
+                misaligned += 1
         kept = longest_first(spans)
         overlapping += len(spans) - len(kept)
         words = [row["text"][start:end] for start, end in offsets]
-        items.append(Item(row["id"], words, kept, list(row.get("absent", []))))
+        items.append(Item(row["id"], words, kept, list(row.get("absent", [])), document_of(row)))
     if misaligned or overlapping:
         logger.warning(
             "%s: of %d spans, %d do not align with the tokens and %d overlap a longer span of their label; "
-            "they are not trained on.", source, total, misaligned, overlapping,
-        )  # fmt: skip
+            "they are not trained on.",
+            source,
+            total,
+            misaligned,
+            overlapping,
+        )
     return items
-
 
 
 def example_item(eg: "Example", spans_key: str) -> Item:
@@ -79,7 +82,6 @@ def example_item(eg: "Example", spans_key: str) -> Item:
     with_spans = {label for _, _, label in spans}
     absent = [label for label in eg.reference._.metaie_labels or [] if label not in with_spans]
     return Item("", [token.text for token in eg.predicted], longest_first(spans), absent)
-
 
 
 def survey(examples: Iterable["Example"], spans_key: str) -> tuple[list[Item], list[str], bool]:
@@ -108,7 +110,6 @@ def survey(examples: Iterable["Example"], spans_key: str) -> tuple[list[Item], l
     return items, sorted(found), is_open
 
 
-
 def blank_tokenizer(lang: str = "en") -> Callable[[str], list[tuple[int, int]]]:
     """spaCy's tokenizer of a language as a function from text to character offsets."""
     import spacy
@@ -121,11 +122,11 @@ def blank_tokenizer(lang: str = "en") -> Callable[[str], list[tuple[int, int]]]:
     return tokenize
 
 
-
 def split_dev(items: list[Item], share: float, seed: int) -> tuple[list[Item], list[Item]]:
-    """Split by document: items with the same id, or the same first id part before '#', stay together.
+    """Split by document, see `documents.document_of`.
 
-    RETURNS (tuple): train items, dev items. The same ids give the same split in any order.
+    RETURNS (tuple): train items, dev items. The same documents give the same split in any order.
     """
-    held = [is_dev(item.id, share, seed) for item in items]
+    documents = [document_of({"id": item.id}) if item.document is None else item.document for item in items]
+    held = [is_dev(document, share, seed) for document in documents]
     return [item for item, out in zip(items, held) if not out], [item for item, out in zip(items, held) if out]

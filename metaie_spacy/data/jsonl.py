@@ -1,20 +1,49 @@
-"""JSON lines: reading and writing them."""
+"""JSON lines: the one reader of them, and writing them."""
+
 import codecs
 import json
+import math
 from pathlib import Path
-from typing import Any, Iterable, Iterator
+from typing import Any, Iterable, Iterator, NamedTuple
+
+from .files import writing
+
+UNREADABLE = ("not JSON", "cut line", "not UTF-8", "half a character")  # why a line holds no value
 
 
-def jsonl(rows: Iterable[dict]) -> str:
-    """One line of JSON a row, in the order of their fields."""
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+class BadLine(ValueError):
+    """A line that holds no value. reason (str): one of UNREADABLE. detail (str): what exactly is wrong."""
+
+    def __init__(self, reason: str, detail: str):
+        super().__init__(f"{reason} ({detail})")
+        self.reason, self.detail = reason, detail
 
 
+class Line(NamedTuple):
+    """A line that is not blank.
 
-def json_line(value: Any) -> bytes:
-    """One line; half of a surrogate pair, which a bad record may hold, is written as its JSON escape."""
-    return json.dumps(value, ensure_ascii=False).encode("utf8", "backslashreplace") + b"\n"
+    number (int): counted from 1. raw (bytes): as it came, without its end and a byte order mark.
+    value (Any): what it holds; None if it holds none. error (BadLine | None): why it holds none.
+    """
 
+    number: int
+    raw: bytes
+    value: Any
+    error: BadLine | None
+
+
+def read_jsonl(path: str | Path) -> Iterator[Line]:
+    """The lines of a JSONL file, one by one; one that cannot be read comes with the reason.
+
+    RAISES (OSError): the file cannot be opened.
+    """
+    for number, line in numbered_lines(Path(path)):
+        raw = line.rstrip(b"\r\n")
+        if raw.strip():
+            try:
+                yield Line(number, raw, parse_json(raw, is_whole=line.endswith(b"\n")), None)
+            except BadLine as error:
+                yield Line(number, raw, None, error)
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -24,13 +53,67 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
             yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
 
 
+def parse_json(raw: bytes, *, is_whole: bool = True) -> Any:
+    """The value of a line.
 
-def write_rows(path: Path, rows: Any) -> int:
-    """Rows as JSONL, all or nothing. RETURNS (int): how many."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new, n = path.with_name(path.name + ".new"), 0
-    with new.open("w", encoding="utf8") as file:
-        for n, row in enumerate(rows, 1):
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    new.replace(path)
-    return n
+    is_whole (bool): whether the line has its end; what cannot be read is cut rather than wrong if it has not.
+    RAISES (BadLine): it holds none that a UTF-8 file of JSON can hold.
+    """
+    text = decoded(raw)
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    except json.JSONDecodeError as error:
+        raise BadLine("not JSON" if is_whole else "cut line", f"{error.msg} at column {error.colno}") from None
+    except (ValueError, RecursionError) as error:
+        raise BadLine(
+            "not JSON", "it is nested too deep" if isinstance(error, RecursionError) else str(error)
+        ) from None
+    if b"\\ud" in raw.lower() and not _is_writable(value):
+        raise BadLine("half a character", "it holds half of a surrogate pair, which is no character")
+    return value
+
+
+def decoded(raw: bytes) -> str:
+    """A line as text. RAISES (BadLine): it is not UTF-8."""
+    try:
+        return raw.decode("utf8")
+    except UnicodeDecodeError as error:
+        raise BadLine("not UTF-8", f"{error.reason} at byte {error.start}") from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(number: str) -> float:
+    if math.isinf(value := float(number)):
+        raise ValueError(f"{number} is too large")
+    return value
+
+
+def _is_writable(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def json_line(value: Any) -> bytes:
+    """One line; half of a surrogate pair, which a bad record may hold, is written as its JSON escape."""
+    return json.dumps(value, ensure_ascii=False).encode("utf8", "backslashreplace") + b"\n"
+
+
+def jsonl(rows: Iterable[dict]) -> str:
+    """Rows as the text of a file, in the order of their fields."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def write_jsonl(path: str | Path, rows: Iterable[dict]) -> int:
+    """Rows as a file, all or nothing. RETURNS (int): how many."""
+    written = 0
+    with writing(path) as file:
+        for row in rows:
+            file.write(json_line(row))
+            written += 1
+    return written

@@ -1,6 +1,8 @@
 """Long texts cut into passages."""
-import hashlib
+
 from typing import Any, Callable, Iterable, Iterator
+
+from .documents import text_id
 
 
 def passages(rows: Iterable[tuple[int, dict]], cut: Callable[[str], list[tuple[int, int]]]) -> Iterator[dict]:
@@ -16,7 +18,7 @@ def passages(rows: Iterable[tuple[int, dict]], cut: Callable[[str], list[tuple[i
     """
     for _, row in rows:
         text = row["text"]
-        id = str(row["id"]) if row.get("id") not in (None, "") else hashlib.sha1(text.encode("utf8")).hexdigest()[:12]
+        id = str(row["id"]) if row.get("id") not in (None, "") else text_id(text)
         kept = {name: row[name] for name in ("meta", "source") if row.get(name)}
         places = cut(text)
         if len(places) == 1:
@@ -26,7 +28,6 @@ def passages(rows: Iterable[tuple[int, dict]], cut: Callable[[str], list[tuple[i
         meta = meta if isinstance(meta, dict) else {"meta": meta}
         for i, (start, end) in enumerate(places):
             yield {"id": f"{id}#{i}", "text": text[start:end], **kept, "meta": {**meta, "start": start}}
-
 
 
 def passage_cutter(max_words: int, *, lang: str = "en") -> Callable[[str], list[tuple[int, int]]]:
@@ -52,7 +53,7 @@ def passage_cutter(max_words: int, *, lang: str = "en") -> Callable[[str], list[
             return []
         if not max_words:
             return [_stripped(text, 0, len(text))]
-        sentences = [part for sent in nlp(text).sents for part in _pieces(sent, max_words)]
+        sentences = [part for sent in nlp(text).sents for part in _parts_of(sent, max_words)]
         groups: list[list] = []
         for start, end, words in sentences:
             if groups and groups[-1][2] + words <= max_words:
@@ -64,13 +65,11 @@ def passage_cutter(max_words: int, *, lang: str = "en") -> Callable[[str], list[
     return cut
 
 
-
-def _pieces(sent: Any, max_words: int) -> Iterator[tuple[int, int, int]]:
+def _parts_of(sent: Any, max_words: int) -> Iterator[tuple[int, int, int]]:
     """A sentence, or its parts of at most `max_words` tokens: start and end character, tokens."""
     for i in range(0, len(sent), max_words):
         part = sent[i : i + max_words]
         yield part.start_char, part.end_char, len(part)
-
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:

@@ -1,52 +1,131 @@
 """Annotation rows: what one is, and reading files of them."""
-import json
+
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Collection, Iterable, Iterator, TypedDict
+
+from .jsonl import read_jsonl
+
+Place = tuple[int, int, str]  # start, end (exclusive), label: of characters or of tokens
 
 
-def read_rows(path: str | Path) -> Iterator[dict]:
+class _Marked(TypedDict):
+    start: int
+    end: int
+    label: str
+
+
+class Span(_Marked, total=False):
+    """A labelled passage of a row's text, in characters, end exclusive; a model's also has a score."""
+
+    score: float
+
+
+class _Annotated(TypedDict):
+    id: str
+    text: str
+    spans: list[Span]
+
+
+class Row(_Annotated, total=False):
+    """One annotated text.
+
+    absent: labels that were asked and have no answer in the text. source: where the text is from.
+    teacher: who annotated it. kind: of the annotation, such as "open" or "entity". prompt_sha: of the teacher's
+    prompt. agreement: of several teachers or samples, 0 to 1. dropped: answers that could not be used,
+    `{"label", "span", "why"}`. corrected: what `correct` changed. usage: tokens that the answer cost.
+    meta: anything else; "doc" names the document that the text is a passage of.
+    """
+
+    absent: list[str]
+    source: str
+    teacher: str
+    kind: str
+    prompt_sha: str
+    agreement: float
+    dropped: list[dict]
+    corrected: list[dict]
+    usage: dict
+    meta: dict
+
+
+def place(span: Span) -> Place:
+    """Start, end and label of a span."""
+    return span["start"], span["end"], span["label"]
+
+
+def places(row: Row, names: Collection[str] | None = None) -> list[Place]:
+    """Start, end and label of a row's spans, in their order. names: only spans of these labels; None: all."""
+    return [place(span) for span in row["spans"] if names is None or span["label"] in names]
+
+
+def spans_at(found: Iterable[Place]) -> list[Span]:
+    """Places as the spans of a row."""
+    return [{"start": start, "end": end, "label": label} for start, end, label in found]
+
+
+def labels_of(row: Row) -> set[str]:
+    """The labels that a row has spans of."""
+    return {span["label"] for span in row["spans"]}
+
+
+def own_and_absent(row: Row) -> list[str]:
+    """The labels that a row answers: those of its spans, then those noted as absent, each once."""
+    return list(dict.fromkeys([span["label"] for span in row["spans"]] + list(row.get("absent", []))))
+
+
+def longest_first(found: Iterable[Place]) -> list[Place]:
+    """The places without those that overlap a longer (then earlier) one of their own label, in order."""
+    kept, taken = [], set()
+    for start, end, label in sorted(set(found), key=lambda s: (s[0] - s[1], s)):
+        cells = {(i, label) for i in range(start, end)}
+        if not cells & taken:
+            taken |= cells
+            kept.append((start, end, label))
+    return sorted(kept)
+
+
+def read_rows(path: str | Path) -> Iterator[Row]:
     """Annotation rows of a JSONL file, checked one by one.
 
     path (str | Path): rows `{"id"?, "text", "spans": [{"start", "end", "label"}], "absent"?}`,
         offsets in characters, end exclusive.
-    YIELDS (dict): the rows.
+    YIELDS (Row): the rows; one without an id has the number of its line.
     RAISES (ValueError): a line is no such row; the message says which line and what is wrong.
     """
     path = Path(path)
     if not path.exists():
         raise ValueError(f"There is no corpus file '{path}'.")
-    with path.open(encoding="utf-8-sig") as file:  # Windows tools begin a file with a mark
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                try:
-                    row = json.loads(line)
-                    check_row(row)
-                except (ValueError, TypeError) as error:
-                    raise ValueError(f"{path}, line {number}: {error}") from None
-                row.setdefault("id", str(number))
-                yield row
+    for line in read_jsonl(path):
+        try:
+            if line.error:
+                raise line.error
+            check_row(line.value)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path}, line {line.number}: {error}") from None
+        line.value.setdefault("id", str(line.number))
+        yield line.value
 
 
+def read_chosen(path: str | Path, only: str | Path | None) -> list[Row]:
+    """The rows of a file, or those of them whose ids stand in the JSONL file `only`.
 
-def read_chosen(path: str | Path, only: str | Path | None) -> list[dict]:
-    """The rows of a file, or those of them whose ids stand in the JSONL file `only`. RAISES (ValueError): as `read_rows`."""
-    import srsly
-
+    RAISES (ValueError): as `read_rows`, and for a line of `only` that has no id.
+    """
     rows = list(read_rows(path))
     if only is None:
         return rows
-    chosen = {row["id"] for row in srsly.read_jsonl(only)}
+    chosen = set(_ids(Path(only)))
     return [row for row in rows if row["id"] in chosen]
 
 
+def _ids(path: Path) -> Iterator[Any]:
+    for line in read_jsonl(path):
+        if not isinstance(line.value, dict) or "id" not in line.value:
+            raise ValueError(f"{path}, line {line.number}: {line.error or 'expected an object with an id'}.")
+        yield line.value["id"]
 
-def own_and_absent(row: dict) -> list[str]:
-    """The labels that a row answers: those of its spans, then those noted as absent, each once."""
-    return list(dict.fromkeys([span["label"] for span in row["spans"]] + list(row.get("absent", []))))
 
-
-
-def check_row(row: dict) -> None:
+def check_row(row: Any) -> None:
     """RAISES (ValueError): the row breaks the annotation contract."""
     if not isinstance(row, dict) or not isinstance(row.get("text"), str):
         raise ValueError('expected an object with a string "text".')
@@ -65,15 +144,3 @@ def check_row(row: dict) -> None:
     absent = row.get("absent", [])
     if not isinstance(absent, list) or not all(isinstance(label, str) and label.strip() for label in absent):
         raise ValueError('"absent" must be a list of non-empty strings.')
-
-
-
-def longest_first(spans: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
-    """The spans without those that overlap a longer (then earlier) one of their own label."""
-    kept, taken = [], set()
-    for start, end, label in sorted(set(spans), key=lambda s: (s[0] - s[1], s)):
-        places = {(i, label) for i in range(start, end)}
-        if not places & taken:
-            taken |= places
-            kept.append((start, end, label))
-    return sorted(kept)

@@ -1,11 +1,14 @@
 """Texts of any source: lines, JSONL, Parquet, stdin."""
+
+import codecs
 import json
 import sys
 from pathlib import Path
 from typing import Any, BinaryIO, Iterator
 
-JSONL = (".jsonl", ".ndjson")
+from .jsonl import decoded, parse_json
 
+JSONL = (".jsonl", ".ndjson")
 
 
 class TextReader:
@@ -62,24 +65,13 @@ class TextReader:
             self.errors.write(line.rstrip(b"\r\n") + b"\n")
 
     def _parse(self, line: bytes) -> dict[str, Any]:
-        try:
-            text = line.decode("utf8").removeprefix("\ufeff").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"not UTF-8 ({error.reason} at byte {error.start})") from None
-        if not self.is_jsonl and not text.lstrip().startswith('{"'):
-            return {"text": text}
-        try:
-            row = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from None
+        raw = line.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n")
+        if not self.is_jsonl and not raw.lstrip().startswith(b'{"'):
+            return {"text": decoded(raw)}
+        row = parse_json(raw)
         if not isinstance(row, dict) or not isinstance(row.get("text"), str):
             raise ValueError('expected an object with a string "text"')
-        try:
-            json.dumps(row, ensure_ascii=False).encode("utf8")
-        except UnicodeEncodeError:
-            raise ValueError("it holds half of a surrogate pair, which is no character") from None
         return row
-
 
 
 def parquet_lines(path: Path) -> tuple[int, Iterator[bytes]]:
@@ -108,7 +100,6 @@ def parquet_lines(path: Path) -> tuple[int, Iterator[bytes]]:
     return file.metadata.num_rows, lines()
 
 
-
 def _flat(text: str) -> str:
     """A text argument on one line.
 
@@ -119,7 +110,6 @@ def _flat(text: str) -> str:
     except UnicodeEncodeError:
         raise ValueError("The text is not UTF-8.") from None
     return " ".join(text.splitlines()) if "\n" in text or "\r" in text else text
-
 
 
 def _as_file(source: str | None) -> Path | None:

@@ -1,46 +1,35 @@
 """Pipeline and annotated file -> scores that are probabilities, and the threshold that goes with them."""
+
 import random
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any, Iterator, NamedTuple, Sequence
+from typing import Any, Collection, Iterator, NamedTuple, Sequence
 
 import numpy as np
 from spacy.language import Language
 from spacy.util import minibatch
 from tqdm import tqdm
 
-from ..data.rows import own_and_absent, read_chosen
+from ..data.documents import document_of
+from ..data.rows import own_and_absent, places, read_chosen
 from ..pipelines import active_pipe
 from ..schema import Label, move_threshold, parse_labels, plain
 from ..spans import Answer, decode, flatten
 from .scores import PRF
 
 BINS = 15
-
-
-
 MIN_SPANS = 50  # predicted, in each half
-
-
-
 MIN_GOLD = 30  # of a label that may get a threshold of its own
-
-
-
 CANDIDATES = 1 / (1 + np.exp(-np.arange(-2.5, 1.01, 0.25)))  # boundaries that are tried, evenly spaced as logits
-
-
-
 LEAST = np.arange(1, 100) / 100  # least scores that are tried
-
-
-
 SURE = 2.0  # standard errors by which another threshold must be better
 
 
-
 class Part(NamedTuple):
-    """Logits of one text for some labels, as `decode` takes them: names (U,), tokens (W,), float32 (W, U, 2), generality (U,)."""
+    """Logits of one text for some labels, as `decode` takes them.
+
+    names (U,), tokens (W,), logits float32 (W, U, 2), generality (U,).
+    """
 
     names: list[str]
     tokens: list[int]
@@ -48,9 +37,8 @@ class Part(NamedTuple):
     generality: np.ndarray
 
 
-
 class Scored(NamedTuple):
-    """One text: the document it belongs to, its gold spans (start, end, label) and its tokens in characters, its logits."""
+    """One text: its document, its gold spans and its tokens in characters, its logits."""
 
     document: str
     gold: set[tuple[int, int, str]]
@@ -58,13 +46,11 @@ class Scored(NamedTuple):
     parts: list[Part]
 
 
-
 class Scale(NamedTuple):
     """What logits go through: `logit / temperature + bias`."""
 
     temperature: float = 1.0
     bias: float = 0.0
-
 
 
 class Rules(NamedTuple):
@@ -82,7 +68,6 @@ class Rules(NamedTuple):
         return Rules(move_threshold(self.threshold, *scale), move_threshold(self.tag, *scale), labels, self.flat)
 
 
-
 class Cells(NamedTuple):
     """What the scores of N predicted spans of M tokens in all stand on.
 
@@ -93,7 +78,6 @@ class Cells(NamedTuple):
     logits: np.ndarray
     sizes: np.ndarray
     correct: np.ndarray
-
 
 
 def calibrate(
@@ -140,10 +124,15 @@ def calibrate(
         closed = plain(label._replace(threshold=new.labels.get(label.name)) for label in closed)
     pipe.calibrate(*scale, new.threshold, new.tag, labels=closed)
     return {
-        **scale._asdict(), "threshold": new.threshold, "tag_threshold": new.tag, "labels": new.labels, "texts": len(texts), "seed": seed,
-        "before": measure(held_out, old, Scale()), "after": measure(held_out, new, scale),
-    }  # fmt: skip
-
+        **scale._asdict(),
+        "threshold": new.threshold,
+        "tag_threshold": new.tag,
+        "labels": new.labels,
+        "texts": len(texts),
+        "seed": seed,
+        "before": measure(held_out, old, Scale()),
+        "after": measure(held_out, new, scale),
+    }
 
 
 def score_rows(
@@ -164,18 +153,23 @@ def score_rows(
             for i, asked, tokens, logits in pipe.score_labels([doc for doc, _ in batch], wanted):
                 kept = np.flatnonzero(logits.max((0, 2)) > floor)
                 kept_labels = [asked[u] for u in kept]
-                parts[i].append(Part([label.name for label in kept_labels], tokens, logits[:, kept], pipe.generality(kept_labels, len(wanted[i]))))
+                parts[i].append(
+                    Part(
+                        [label.name for label in kept_labels],
+                        tokens,
+                        logits[:, kept],
+                        pipe.generality(kept_labels, len(wanted[i])),
+                    )
+                )
             for (doc, row), own in zip(batch, parts):
-                gold = {(s["start"], s["end"], s["label"]) for s in row["spans"] if names is None or s["label"] in names}
-                yield Scored(str(row["id"]).split("#")[0], gold, [(token.idx, token.idx + len(token)) for token in doc], own)
+                offsets = [(token.idx, token.idx + len(token)) for token in doc]
+                yield Scored(document_of(row), set(places(row, names)), offsets, own)
             bar.update(len(batch))
-
 
 
 def own_labels(row: dict) -> tuple[Label, ...]:
     """The labels of a row's spans, and those noted as absent."""
     return parse_labels(own_and_absent(row))
-
 
 
 def split_documents(texts: Sequence[Scored], seed: int) -> tuple[list[Scored], list[Scored]]:
@@ -186,7 +180,6 @@ def split_documents(texts: Sequence[Scored], seed: int) -> tuple[list[Scored], l
     return [text for text in texts if text.document in first], [text for text in texts if text.document not in first]
 
 
-
 def predict(texts: Sequence[Scored], rules: Rules, scale: Scale = Scale()) -> Iterator[tuple[int, Answer, bool]]:
     """Text index, span, and whether the span is exactly right."""
     factor, bias = np.float32(1 / scale.temperature), np.float32(scale.bias)
@@ -194,10 +187,16 @@ def predict(texts: Sequence[Scored], rules: Rules, scale: Scale = Scale()) -> It
         found: list[Answer] = []
         for names, tokens, logits, gives_way in text.parts:
             thresholds = np.array([rules.labels.get(name, rules.threshold) for name in names])
-            found += decode(logits * factor + bias, names, np.minimum(thresholds, rules.tag), tokens, least=thresholds, generality=gives_way)
+            found += decode(
+                logits * factor + bias,
+                names,
+                np.minimum(thresholds, rules.tag),
+                tokens,
+                least=thresholds,
+                generality=gives_way,
+            )
         for answer in flatten(found) if rules.flat else found:
             yield i, answer, (text.offsets[answer.start][0], text.offsets[answer.end - 1][1], answer.label) in text.gold
-
 
 
 def check_enough(fitted: Sequence[Scored], held_out: Sequence[Scored], rules: Rules, path: str | Path) -> None:
@@ -205,11 +204,12 @@ def check_enough(fitted: Sequence[Scored], held_out: Sequence[Scored], rules: Ru
     counts = [sum(1 for _ in predict(half, rules)) for half in (fitted, held_out)]
     if min(counts) < MIN_SPANS:
         raise ValueError(
-            f"{path}: {counts[0]} spans were predicted in one half of the {len(fitted) + len(held_out)} texts and {counts[1]} in the "
-            f"other, at threshold {rules.threshold:.2f}; calibration needs at least {MIN_SPANS} in each. Give more annotated "
+            f"{path}: {counts[0]} spans were predicted in one half of the "
+            f"{len(fitted) + len(held_out)} texts and {counts[1]} in the "
+            f"other, at threshold {rules.threshold:.2f}; calibration needs at "
+            f"least {MIN_SPANS} in each. Give more annotated "
             "texts, or set a lower threshold."
         )
-
 
 
 def settle(texts: Sequence[Scored], old: Rules, names: Sequence[str]) -> tuple[Rules, Scale]:
@@ -241,41 +241,48 @@ def settle(texts: Sequence[Scored], old: Rules, names: Sequence[str]) -> tuple[R
     return rules, scale
 
 
-
 def count_right(
     texts: Sequence[Scored], rules: Rules, scale: Scale, cuts: Sequence[float], often: Sequence[str], old: Rules
 ) -> np.ndarray:
     """Correct, predicted and gold spans of labels without a threshold of their own, if spans below a cut are dropped.
 
-    RETURNS (ndarray): per cut, text and label, int32 (C, N, K + 1, 3); all but the K labels of `often` share the last column.
+    RETURNS (ndarray): per cut, text and label, int32 (C, N, K + 1, 3); all but the K labels of `often` share the last
+        column.
     """
     column = {name: k for k, name in enumerate(often)}
     counts = np.zeros((len(cuts), len(texts), len(often) + 1, 3), dtype="int32")
     for i, text in enumerate(texts):
         for _, _, label in text.gold:
             counts[:, i, column.get(label, -1), 2] += label not in old.labels
-    found: dict[int, list[tuple[Answer, bool]]] = defaultdict(list)
+    found: dict[int, dict[Answer, bool]] = defaultdict(dict)
     for i, answer, correct in predict(texts, rules._replace(flat=False), scale):
-        found[i].append((answer, correct))
-    for i, pairs in found.items():
-        for answer, correct in pairs if not rules.flat else ():
+        found[i][answer] = correct
+    for i, answers in found.items():
+        for kept_by, answer in survivors(list(answers), cuts, old.labels, flat=rules.flat):
             if answer.label not in old.labels:
-                counts[: np.searchsorted(cuts, answer.score, side="right"), i, column.get(answer.label, -1), :2] += correct, 1
-        # Which of overlapping spans stays depends on which are dropped before.
-        right = dict(pairs)
-        for c, cut in enumerate(cuts) if rules.flat else ():
-            for answer in flatten(answer for answer, _ in pairs if answer.label in old.labels or answer.score >= cut):
-                if answer.label not in old.labels:
-                    counts[c, i, column.get(answer.label, -1), :2] += right[answer], 1
+                counts[kept_by, i, column.get(answer.label, -1), :2] += answers[answer], 1
     return counts
 
+
+def survivors(
+    answers: Sequence[Answer], cuts: Sequence[float], own: Collection[str], *, flat: bool
+) -> Iterator[tuple[slice, Answer]]:
+    """The answers of a text that stay, each with the cuts, in rising order, that let it stay.
+
+    own (Collection[str]): labels with a threshold of their own, which no cut touches.
+    """
+    if not flat:
+        yield from ((slice(0, int(np.searchsorted(cuts, answer.score, side="right"))), answer) for answer in answers)
+        return
+    for c, cut in enumerate(cuts):  # which of overlapping spans stays depends on which are dropped before
+        for answer in flatten(answer for answer in answers if answer.label in own or answer.score >= cut):
+            yield slice(c, c + 1), answer
 
 
 def fscores(counts: np.ndarray) -> np.ndarray:
     """F of every choice, (C,), from correct, predicted and gold spans per choice and text, (C, N, 3)."""
     correct, predicted, gold = counts.sum(1).T
     return 2 * correct / np.maximum(1, predicted + gold)
-
 
 
 def clearly_best(counts: np.ndarray, now: int) -> int:
@@ -290,7 +297,6 @@ def clearly_best(counts: np.ndarray, now: int) -> int:
     return best if lead.sum() > SURE * np.sqrt((lead**2).sum()) else now
 
 
-
 def cells_of(texts: Sequence[Scored], rules: Rules) -> Cells:
     """The logits behind every predicted span."""
     by_name = [{name: (part, u) for part in text.parts for u, name in enumerate(part.names)} for text in texts]
@@ -301,7 +307,6 @@ def cells_of(texts: Sequence[Scored], rules: Rules) -> Cells:
         cells.append(np.sort(part.logits[first:last, u].astype("float64"), axis=-1)[:, ::-1])
         correct.append(is_correct)
     return Cells(np.concatenate([np.zeros((0, 2)), *cells]), np.array([len(rows) for rows in cells]), np.array(correct))
-
 
 
 def fit_scale(cells: Cells) -> Scale:
@@ -328,7 +333,6 @@ def fit_scale(cells: Cells) -> Scale:
     return Scale(float(np.exp(-at[0])), float(at[1]))
 
 
-
 def log_loss(cells: Cells, targets: np.ndarray, at: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     """Mean loss of a scale (log of 1 / temperature, bias), its gradient (2,) and its information (2, 2)."""
     starts = cells.sizes.cumsum() - cells.sizes
@@ -348,7 +352,6 @@ def log_loss(cells: Cells, targets: np.ndarray, at: np.ndarray) -> tuple[float, 
     return float(loss), gradient, (slopes * weights[:, None]).T @ slopes + np.diag(prior)
 
 
-
 def measure(texts: Sequence[Scored], rules: Rules, scale: Scale) -> dict:
     """Exact-match scores of the predicted spans, and how far their scores are from probabilities."""
     found = [(answer.score, correct) for _, answer, correct in predict(texts, rules, scale)]
@@ -357,15 +360,22 @@ def measure(texts: Sequence[Scored], rules: Rules, scale: Scale) -> dict:
     counts = PRF(right, len(found) - right, sum(len(text.gold) for text in texts) - right)
     bins = reliability(scores, correct)
     return {
-        "threshold": rules.threshold, "p": counts.precision, "r": counts.recall, "f": counts.fscore, "spans": len(found),
+        "threshold": rules.threshold,
+        "p": counts.precision,
+        "r": counts.recall,
+        "f": counts.fscore,
+        "spans": len(found),
         "ece": sum(b["spans"] * abs(b["score"] - b["correct"]) for b in bins) / len(found),
-        "brier": float(((scores - correct) ** 2).mean()), "bins": bins,
-    }  # fmt: skip
-
+        "brier": float(((scores - correct) ** 2).mean()),
+        "bins": bins,
+    }
 
 
 def reliability(scores: np.ndarray, correct: np.ndarray) -> list[dict]:
     """Bins of equal mass, by rising score: number of spans, mean score, share of correct ones."""
     order = np.argsort(scores, kind="stable")
     parts = [part for part in np.array_split(order, BINS) if len(part)]
-    return [{"spans": len(part), "score": float(scores[part].mean()), "correct": float(correct[part].mean())} for part in parts]
+    return [
+        {"spans": len(part), "score": float(scores[part].mean()), "correct": float(correct[part].mean())}
+        for part in parts
+    ]

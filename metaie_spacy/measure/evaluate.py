@@ -1,4 +1,5 @@
 """Pipeline and annotated file -> scores of open labels."""
+
 import time
 from pathlib import Path
 from typing import Sequence
@@ -6,7 +7,7 @@ from typing import Sequence
 from spacy.language import Language
 from tqdm import tqdm
 
-from ..data.rows import own_and_absent, read_chosen
+from ..data.rows import own_and_absent, places, read_chosen
 from ..pipelines import active_pipe
 from ..schema import parse_labels
 from ..streams import pipe_with_labels
@@ -40,9 +41,13 @@ def evaluate(
     return {key: value for key, value in result.items() if key != "counts"}
 
 
-
 def evaluate_rows(
-    nlp: Language, rows: Sequence[dict], *, labels: Sequence[str] | dict | None = None, name: str = "metaie", progress: bool = False
+    nlp: Language,
+    rows: Sequence[dict],
+    *,
+    labels: Sequence[str] | dict | None = None,
+    name: str = "metaie",
+    progress: bool = False,
 ) -> dict:
     """`evaluate` on rows that were read already, with the counts of every text.
 
@@ -53,7 +58,7 @@ def evaluate_rows(
     """
     key = active_pipe(nlp, name).spans_key
     names = None if labels is None else {label.name for label in parse_labels(labels)}
-    gold = [{(s["start"], s["end"], s["label"]) for s in row["spans"] if names is None or s["label"] in names} for row in rows]
+    gold = [set(places(row, names)) for row in rows]
     pairs = [(row["text"], own_and_absent(row) if labels is None else labels) for row in rows]
     began = time.perf_counter()
     docs = pipe_with_labels(nlp, pairs, name=name)

@@ -1,4 +1,5 @@
 """Exact-match scores: counts, rates, intervals, and spaCy's scorer."""
+
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Callable, Iterable, NamedTuple, Sequence
 
@@ -36,8 +37,13 @@ def scores_of(gold: Sequence[set], found: Sequence[set]) -> dict:
     """
     counts = [list(exact_matches([g], [p])) for g, p in zip(gold, found)]
     low, high = f_interval(counts)
-    return {**rates(exact_matches(gold, found)), "f_low": low, "f_high": high, "per_label": per_label(gold, found), "counts": counts}
-
+    return {
+        **rates(exact_matches(gold, found)),
+        "f_low": low,
+        "f_high": high,
+        "per_label": per_label(gold, found),
+        "counts": counts,
+    }
 
 
 def f_interval(counts: Sequence[Sequence[int]], *, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
@@ -50,9 +56,11 @@ def f_interval(counts: Sequence[Sequence[int]], *, draws: int = 1000, seed: int 
     return float(low), float(high)
 
 
-
 def bootstrap_sums(counts: Sequence[Sequence[int]], *, draws: int = 1000, seed: int = 0) -> np.ndarray:
-    """Counts summed over texts that are drawn with replacement; the same seed draws the same texts. RETURNS: (draws, 3)"""
+    """Counts summed over texts that are drawn with replacement; the same seed draws the same texts.
+
+    RETURNS (ndarray): int64 (draws, 3).
+    """
     table = np.asarray(counts, dtype="int64").reshape(-1, 3)
     rng = np.random.default_rng(seed)
     if not len(table):
@@ -63,12 +71,10 @@ def bootstrap_sums(counts: Sequence[Sequence[int]], *, draws: int = 1000, seed: 
     return np.concatenate([rng.multinomial(len(table), share, size=size) @ table for size in sizes])
 
 
-
 def rates(counts: PRF) -> dict:
     """Precision, recall and F as numbers from 0 to 1, with the numbers of gold, found and right spans."""
     numbers = {"spans": counts.tp + counts.fn, "found": counts.tp + counts.fp, "tp": counts.tp}
     return {"p": counts.precision, "r": counts.recall, "f": counts.fscore, **numbers}
-
 
 
 def per_label(gold: Iterable[set], found: Iterable[set]) -> dict[str, dict]:
@@ -81,15 +87,10 @@ def per_label(gold: Iterable[set], found: Iterable[set]) -> dict[str, dict]:
     return {label: rates(PRF(*numbers)) for label, numbers in sorted(counts.items())}
 
 
-
-
 def exact_matches(gold: Iterable[set], predicted: Iterable[set]) -> PRF:
     """Micro counts over texts of sets of (start, end, label)."""
     pairs = list(zip(gold, predicted))
-    return PRF(
-        sum(len(g & p) for g, p in pairs), sum(len(p - g) for g, p in pairs), sum(len(g - p) for g, p in pairs)
-    )
-
+    return PRF(sum(len(g & p) for g, p in pairs), sum(len(p - g) for g, p in pairs), sum(len(g - p) for g, p in pairs))
 
 
 def metaie_score(examples: Iterable["Example"], *, spans_key: str, **kwargs) -> dict[str, Any]:
@@ -104,7 +105,6 @@ def metaie_score(examples: Iterable["Example"], *, spans_key: str, **kwargs) -> 
         **kwargs,
     }
     return Scorer.score_spans(examples, **kwargs)
-
 
 
 def make_metaie_scorer() -> Callable:

@@ -1,23 +1,38 @@
-"""Architectures: the torch modules as thinc models."""
-from typing import Callable
+"""Architectures: the torch modules as thinc models.
+
+Each has these attrs, by which the component asks and trains it, whatever it reads:
+score (Callable): model, docs, queries of each doc -> `spans.Logits`.
+training_input (Callable): model, docs, their items, a function that makes a batch of items -> the batch, and its
+    texts in the form that the model's forward pass takes.
+prepare (Callable): model, some docs -> None: learn what is learned from texts before weights are loaded.
+one_step (bool): the docs of a batch go through together, as another component has computed their vectors together.
+"""
+
+from typing import Any, Callable, Sequence
 
 import numpy as np
+from spacy.tokens import Doc
 from thinc.api import ArgsKwargs, Model, torch2xp, xp2torch
 
+from ..data.items import Item
+from .defaults import DROPOUT, HEAD_INNER, HEAD_WIDTH, LABEL_BUDGET, LABEL_CACHE, OVERLAP, TOKEN_BUDGET, WINDOW
 from .dtypes import COMPUTE_DTYPES
 from .modules import CrossEncoder, LabelToSpan
+from .packed import Texts
+from .predict import score_docs
 from .shim import MetaIEShim
+from .windows import cut_items
 
 
 def build_label_to_span(
     name: str,
     text_sees_labels: bool | None = None,
-    dropout: float = 0.1,
-    window: int = 96,
-    overlap: int = 32,
-    token_budget: int = 1024,
-    label_budget: int = 256,
-    label_cache: int = 256,
+    dropout: float = DROPOUT,
+    window: int = WINDOW,
+    overlap: int = OVERLAP,
+    token_budget: int = TOKEN_BUDGET,
+    label_budget: int = LABEL_BUDGET,
+    label_cache: int = LABEL_CACHE,
     save_dtype: str = "float32",
     compute_dtype: str = "auto",
 ) -> Model:
@@ -25,7 +40,7 @@ def build_label_to_span(
 
     name (str): Hugging Face name or directory of the encoder that training starts from.
     text_sees_labels (bool | None): whether a text's states depend on the labels asked. None: as the weights
-        that are loaded; a training from the encoder's own weights takes `encoder.TEXT_SEES_LABELS`.
+        that are loaded; a training from the encoder's own weights takes `defaults.TEXT_SEES_LABELS`.
     dropout (float): of the hidden states and heads, while training.
     window (int): most pieces of one pass over a text; longer texts are read in overlapping windows.
         Best near the length of the training passages: what lies beyond was not learned.
@@ -36,22 +51,33 @@ def build_label_to_span(
     label_cache (int): most MiB of encoded labels that are kept between calls; a label takes some 50
         KiB, so that 256 hold about 5,000.
     save_dtype (str): "float16" or "float32", the type of saved weights.
-    compute_dtype (str): what predictions are computed in: "float32"; "bfloat16"; "auto", that is,
-        bfloat16 where a short measurement finds it faster; or "int8" (CPU only).
+    compute_dtype (str): what predictions are computed in: "float32"; "auto", which is the same; "bfloat16", faster on
+        hardware that has units for it, where scores move a little with the texts that share a batch; or "int8"
+        (CPU only).
     RETURNS (Model): (Texts, labels, asked) -> logits (W, U, 2).
     """
-    options = {"text_sees_labels": text_sees_labels, "head_inner": 512, "head_width": 256, "dropout": dropout}
-    limits = {"window": window, "overlap": overlap, "token_budget": token_budget, "label_budget": label_budget, "label_cache": label_cache}
+    options = {
+        "text_sees_labels": text_sees_labels,
+        "head_inner": HEAD_INNER,
+        "head_width": HEAD_WIDTH,
+        "dropout": dropout,
+    }
+    limits = {
+        "window": window,
+        "overlap": overlap,
+        "token_budget": token_budget,
+        "label_budget": label_budget,
+        "label_cache": label_cache,
+    }
     return _build(LabelToSpan, name, options, limits, save_dtype, compute_dtype)
-
 
 
 def build_cross_encoder(
     name: str,
-    dropout: float = 0.1,
-    window: int = 96,
-    overlap: int = 32,
-    token_budget: int = 1024,
+    dropout: float = DROPOUT,
+    window: int = WINDOW,
+    overlap: int = OVERLAP,
+    token_budget: int = TOKEN_BUDGET,
     save_dtype: str = "float32",
     compute_dtype: str = "auto",
 ) -> Model:
@@ -59,10 +85,15 @@ def build_cross_encoder(
 
     Arguments as in `LabelToSpan.v1`.
     """
-    options = {"head_inner": 512, "dropout": dropout}
-    limits = {"window": window, "overlap": overlap, "token_budget": token_budget, "label_budget": window, "label_cache": 0}
+    options = {"head_inner": HEAD_INNER, "dropout": dropout}
+    limits = {
+        "window": window,
+        "overlap": overlap,
+        "token_budget": token_budget,
+        "label_budget": window,
+        "label_cache": 0,
+    }
     return _build(CrossEncoder, name, options, limits, save_dtype, compute_dtype)
-
 
 
 def _build(module_cls: type, name: str, options: dict, limits: dict, save_dtype: str, compute_dtype: str) -> Model:
@@ -71,14 +102,16 @@ def _build(module_cls: type, name: str, options: dict, limits: dict, save_dtype:
     if compute_dtype not in COMPUTE_DTYPES:
         raise ValueError(f"compute_dtype is '{compute_dtype}'; use one of {', '.join(COMPUTE_DTYPES)}.")
     if not 0 <= limits["overlap"] < limits["window"] // 2:
-        raise ValueError(f"overlap ({limits['overlap']}) must be at least 0 and less than half of window ({limits['window']}).")
+        raise ValueError(
+            f"overlap ({limits['overlap']}) must be at least 0 and less than half of window ({limits['window']})."
+        )
     return Model(
         "metaie",
         forward,
         init=init,
+        attrs={"score": score_docs, "training_input": training_input, "prepare": prepare, "one_step": False},
         shims=[MetaIEShim(module_cls, name, options, limits, save_dtype=save_dtype, compute_dtype=compute_dtype)],
     )
-
 
 
 def init(model: Model, X=None, Y=None) -> None:
@@ -86,6 +119,16 @@ def init(model: Model, X=None, Y=None) -> None:
     if not model.shims[0].loaded:
         model.shims[0].load_encoder()
 
+
+def prepare(model: Model, docs: Sequence[Doc]) -> None:
+    """Nothing: the encoder's config has all sizes."""
+
+
+def training_input(model: Model, docs: Sequence[Doc], items: Sequence[Item], make_batch: Callable) -> tuple[Any, Texts]:
+    """The batch of items, longer ones cut into windows, and its packed texts."""
+    shim = model.shims[0]
+    batch = make_batch(cut_items(items, shim.pieces, shim.module.text_room)).to(shim.device)
+    return batch, batch.texts
 
 
 def forward(model: Model, inputs: tuple, is_train: bool) -> tuple[np.ndarray, Callable]:

@@ -1,7 +1,6 @@
 """Number formats for prediction: bfloat16 or int8 in the encoder's linear layers, float32 everywhere else."""
+
 import copy
-import functools
-import time
 import warnings
 
 import torch
@@ -9,11 +8,6 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 COMPUTE_DTYPES = ("auto", "float32", "bfloat16", "int8")
-
-
-
-WORTHWHILE = 1.2  # bfloat16 must be faster by this factor; without hardware for it, it is many times slower
-
 
 
 class Bfloat16Linear(nn.Module):
@@ -32,38 +26,16 @@ class Bfloat16Linear(nn.Module):
         return linear(x.bfloat16(), self.weight, self.bias)
 
 
-
 def resolve_dtype(wanted: str, device: torch.device) -> str:
     """The format that predictions are computed in.
 
-    wanted (str): one of COMPUTE_DTYPES; "auto" takes bfloat16 where it is faster than float32,
-        which a CPU is asked by one short measurement per process.
+    wanted (str): one of COMPUTE_DTYPES; "auto" is float32, the only one in which an answer does not depend on the texts
+        that share a batch with it.
     RAISES (ValueError): int8 is asked for on a device that is no CPU.
     """
     if wanted == "int8" and device.type != "cpu":
-        raise ValueError(f"compute_dtype = \"int8\" runs on CPUs only, and the model is on '{device}'. Use \"auto\".")
-    if wanted != "auto":
-        return wanted
-    if device.type == "cuda":
-        return "bfloat16" if torch.cuda.get_device_capability(device)[0] >= 8 else "float32"
-    return "bfloat16" if device.type == "cpu" and cpu_gains_from_bfloat16() else "float32"
-
-
-
-@functools.cache
-def cpu_gains_from_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 matrices clearly faster than float32 ones (some milliseconds)."""
-    sizes = (128, 384), (384, 384)
-    matrices = {dtype: [torch.ones(size, dtype=dtype) for size in sizes] for dtype in (torch.float32, torch.bfloat16)}
-    best = dict.fromkeys(matrices, float("inf"))
-    with torch.inference_mode():
-        for _ in range(6):  # interleaved; the first round also sets the kernels up
-            for dtype, (a, b) in matrices.items():
-                start = time.perf_counter()
-                torch.mm(a, b)
-                best[dtype] = min(best[dtype], time.perf_counter() - start)
-    return best[torch.float32] > WORTHWHILE * best[torch.bfloat16]
-
+        raise ValueError(f'compute_dtype = "int8" runs on CPUs only, and the model is on \'{device}\'. Use "auto".')
+    return "float32" if wanted == "auto" else wanted
 
 
 def converted(module: nn.Module, dtype: str) -> nn.Module:
@@ -83,7 +55,6 @@ def converted(module: nn.Module, dtype: str) -> nn.Module:
             if isinstance(child, nn.Linear):
                 setattr(parent, name, Bfloat16Linear(child))
     return twin
-
 
 
 def quantize(blocks: nn.Module) -> None:

@@ -4,6 +4,7 @@ Needs torch and transformers only. Sequences travel PACKED: the pieces of all se
 stand in one (N,) tensor beside their lengths, so that linear layers, nine tenths of the work, never
 touch padding; only attention unfolds them into rows of equal length.
 """
+
 import json
 from pathlib import Path
 
@@ -12,19 +13,12 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, PretrainedConfig
 
+from .defaults import TEXT_SEES_LABELS
 from .packed import Labels, Unfolded
 from .pieces import N_SHAPES
 
 FAMILIES = ("bert", "electra", "roberta", "xlm-roberta", "camembert")
-
-
-
 POSITION_OFFSET = ("roberta", "xlm-roberta", "camembert")  # their position 0 is padding_idx + 1
-
-
-
-TEXT_SEES_LABELS = False  # of what is trained from an encoder's own weights, unless it is set (docs/benchmark.md compares)
-
 
 
 class PackedEncoder(nn.Module):
@@ -34,6 +28,8 @@ class PackedEncoder(nn.Module):
         that a saved config alone rebuilds the module.
     RAISES (ValueError): the encoder's family is not supported.
     """
+
+    shares_labels: bool  # whether an encoded label serves all texts, so that it is worth keeping
 
     def __init__(self, config: PretrainedConfig):
         super().__init__()
@@ -79,6 +75,11 @@ class PackedEncoder(nn.Module):
             cls_id = model.config.metaie["cls_id"]
             model.marker.copy_(model.encoder.get_input_embeddings().weight[cls_id])
         return model
+
+    @classmethod
+    def passes(cls, n_labels: int) -> int:
+        """How many passes a text takes for so many labels."""
+        return 1
 
     @property
     def window(self) -> int:
@@ -147,7 +148,6 @@ class PackedEncoder(nn.Module):
         return x
 
 
-
 class Prefix:
     """The label pieces that each text attends to.
 
@@ -164,7 +164,6 @@ class Prefix:
         return [torch.cat([both[:, :, i].to(own.dtype), own], 1) for i, own in enumerate((keys, values))]
 
 
-
 def check_family(config: PretrainedConfig) -> None:
     """RAISES (ValueError): label-prefix attention is not known to be right for this encoder."""
     positions = getattr(config, "position_embedding_type", "absolute")
@@ -173,7 +172,6 @@ def check_family(config: PretrainedConfig) -> None:
             f"Encoders of type '{config.model_type}' (positions: {positions}) are not supported: "
             f"use one of {', '.join(FAMILIES)} with absolute positions."
         )
-
 
 
 def saved_config(path: Path) -> PretrainedConfig:
@@ -186,11 +184,12 @@ def saved_config(path: Path) -> PretrainedConfig:
     if not isinstance(values, dict) or not isinstance(values.get("metaie"), dict):
         raise ValueError(f"'{path / 'config.json'}' does not describe a metaie model.")
     if values.get("model_type") not in FAMILIES:
-        raise ValueError(f"The saved encoder is of type {values.get('model_type')!r}; supported are {', '.join(FAMILIES)}.")
+        raise ValueError(
+            f"The saved encoder is of type {values.get('model_type')!r}; supported are {', '.join(FAMILIES)}."
+        )
     for key in ("auto_map", "attn_implementation", "_attn_implementation", "quantization_config", "custom_pipelines"):
         values.pop(key, None)
     return CONFIG_MAPPING[values["model_type"]].from_dict(values)
-
 
 
 def label_means(model: PackedEncoder, labels: Labels) -> Tensor:

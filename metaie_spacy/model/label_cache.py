@@ -1,4 +1,5 @@
 """Encoded labels, kept while they are asked."""
+
 from collections import OrderedDict
 from typing import Callable, Sequence
 
@@ -46,7 +47,6 @@ class LabelCache:
             self.size -= nbytes(self._states.popitem(last=False)[1])
         self._last = (names, result)
         return result
-
 
 
 def nbytes(tensors: Sequence[torch.Tensor]) -> int:

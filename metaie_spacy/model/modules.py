@@ -1,4 +1,5 @@
 """The three ways to match texts and labels, as torch modules (torch and transformers only)."""
+
 import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
@@ -15,6 +16,8 @@ class LabelToSpan(PackedEncoder):
     pass (gradients flow through keys and values); prediction takes them from a cache.
     The task is MetaIE's (arXiv 2404.00457); encoding a label once is ours.
     """
+
+    shares_labels = True
 
     def __init__(self, config: PretrainedConfig):
         super().__init__(config)
@@ -61,7 +64,6 @@ class LabelToSpan(PackedEncoder):
         return logits / self.options["head_width"] ** 0.5 + self.bias
 
 
-
 class SharedTransformer(LabelToSpan):
     """Labels against token vectors that come from elsewhere; of the encoder's own, only labels are encoded.
 
@@ -75,21 +77,27 @@ class SharedTransformer(LabelToSpan):
         """
         if texts.vectors.shape[-1] != self.token_width:
             raise ValueError(
-                f"The token vectors are {texts.vectors.shape[-1]} wide, but this component was trained on {self.token_width}. "
+                f"The token vectors are {texts.vectors.shape[-1]} wide, but this "
+                f"component was trained on {self.token_width}. "
                 "Use the tok2vec that it was trained with, or train it again."
             )
         states = self.encode_labels(labels) if isinstance(labels, Labels) else labels
         return self.match(texts.vectors[texts.rows], states)
 
 
-
 class CrossEncoder(PackedEncoder):
     """The paper's form (arXiv 2404.00457): one pass `[CLS] label [SEP] text [SEP]` per pair."""
+
+    shares_labels = False
 
     def __init__(self, config: PretrainedConfig):
         super().__init__(config)
         self.token_head = mlp(config.hidden_size, self.options["head_inner"], 2, self.options["dropout"])
         self.bias = nn.Parameter(torch.full((2,), -3.0))
+
+    @classmethod
+    def passes(cls, n_labels: int) -> int:
+        return n_labels
 
     # Label and text share the encoder's window: half of it is for each.
     @property
@@ -136,7 +144,6 @@ class CrossEncoder(PackedEncoder):
         return logits.index_put((token, u[pair]), (self.token_head(states) + self.bias).to(x.dtype))
 
 
-
 def rescale(module: LabelToSpan | CrossEncoder, temperature: float, bias: float) -> None:
     """Make every logit `logit / temperature + bias`, by way of the head's weights."""
     last = module.token_head[-1]
@@ -145,7 +152,6 @@ def rescale(module: LabelToSpan | CrossEncoder, temperature: float, bias: float)
         last.weight.data = last.weight.data / temperature
         last.bias.data = last.bias.data / temperature
         module.bias.data = module.bias.data / temperature + bias
-
 
 
 def label_pieces(lengths: Tensor, asked: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -161,7 +167,6 @@ def label_pieces(lengths: Tensor, asked: Tensor | None) -> tuple[Tensor, Tensor]
     width = max(1, int(seen.sum(1).max()))
     order = (~seen).to(torch.int8).argsort(dim=1, stable=True)[:, :width]
     return order, seen.gather(1, order)
-
 
 
 def mlp(n_in: int, inner: int, n_out: int, dropout: float) -> nn.Sequential:

@@ -1,4 +1,5 @@
 """Packed batches: what encoders take (torch only)."""
+
 from typing import NamedTuple
 
 import torch
@@ -22,7 +23,6 @@ class Texts(NamedTuple):
     words: Tensor
 
 
-
 class Labels(NamedTuple):
     """A packed batch of U labels with N pieces: `[marker] pieces` each.
 
@@ -32,7 +32,6 @@ class Labels(NamedTuple):
 
     ids: Tensor
     lengths: Tensor
-
 
 
 class LabelStates(NamedTuple):
@@ -47,7 +46,6 @@ class LabelStates(NamedTuple):
     vectors: Tensor
     kv: Tensor
     lengths: Tensor
-
 
 
 class Unfolded:
@@ -73,7 +71,6 @@ class Unfolded:
     def pack(self, padded: Tensor) -> Tensor:
         """(S, width, D) -> (N, D)."""
         return padded.reshape(-1, padded.shape[-1])[self.index]
-
 
 
 class TokenVectors(NamedTuple):

@@ -1,27 +1,15 @@
 """Words to pieces: the ids, shapes and packed batches that the encoders take (torch and transformers only)."""
+
 import json
 import logging
 from pathlib import Path
 from typing import Sequence
 
 MAX_PIECES = 16  # of one token; what is beyond is counted and reported
-
-
-
 N_SHAPES = 9  # see `word_shape`; 0 stands for special pieces
-
-
-
 CACHED_WORDS = 50_000
-
-
-
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-
-
-
 logger = logging.getLogger("metaie_spacy")
-
 
 
 class WordPieces:
@@ -59,9 +47,13 @@ class WordPieces:
             before, self.cut_words = self.cut_words, self.cut_words + len(too_long)
             if len(str(before)) < len(str(self.cut_words)) or not before:  # the 1st, the 10th, the 100th ...
                 logger.warning(
-                    "%d different token(s) so far have more than %d pieces and are read by their first %d, such as '%s...'.",
-                    self.cut_words, MAX_PIECES, MAX_PIECES, too_long[0][:40],
-                )  # fmt: skip
+                    "%d different token(s) so far have more than %d pieces and are "
+                    "read by their first %d, such as '%s...'.",
+                    self.cut_words,
+                    MAX_PIECES,
+                    MAX_PIECES,
+                    too_long[0][:40],
+                )
         return [tuple(ids[:MAX_PIECES]) for ids in encoded]
 
     def label(self, label: str) -> tuple[int, ...]:
@@ -110,18 +102,18 @@ class WordPieces:
         return Labels(ids, torch.tensor([len(p) for p in pieces], dtype=torch.int64))
 
 
-
 def special_ids(tokenizer) -> tuple[int, int]:
     """The ids that open and close a sequence.
 
     RAISES (ValueError): the tokenizer has none, or splits whole texts only.
     """
     if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
-        raise ValueError(f"{type(tokenizer).__name__} has no CLS and SEP tokens; use the tokenizer of a BERT-like encoder.")
+        raise ValueError(
+            f"{type(tokenizer).__name__} has no CLS and SEP tokens; use the tokenizer of a BERT-like encoder."
+        )
     if not tokenizer.is_fast:
         raise ValueError(f"{type(tokenizer).__name__} is a slow tokenizer; install 'tokenizers' for its fast form.")
     return tokenizer.cls_token_id, tokenizer.sep_token_id
-
 
 
 def load_tokenizer(name: str):
@@ -135,7 +127,6 @@ def load_tokenizer(name: str):
     family = AutoConfig.from_pretrained(name, trust_remote_code=False).model_type
     kwargs = {"add_prefix_space": True} if family == "roberta" else {}
     return AutoTokenizer.from_pretrained(name, use_fast=True, trust_remote_code=False, **kwargs)
-
 
 
 def saved_tokenizer(path: Path):
@@ -155,7 +146,6 @@ def saved_tokenizer(path: Path):
         return PreTrainedTokenizerFast(tokenizer_file=str(path / "tokenizer.json"), **texts)
     except Exception as error:  # the tokenizers library raises plain Exception
         raise ValueError(f"'{path / 'tokenizer.json'}' holds no tokenizer: {error}") from error
-
 
 
 def word_shape(word: str) -> int:

@@ -1,22 +1,28 @@
 """`SharedTransformer.v1`: token vectors of any `tok2vec`, which other components may use too."""
-from typing import Callable, Iterator, Sequence
+
+from typing import Any, Callable, Iterator, Sequence
 
 import numpy as np
+import torch
 from spacy.tokens import Doc
 from thinc.api import ArgsKwargs, Model, torch2xp, xp2torch
 from thinc.types import Floats2d
 
+from ..data.items import Item
+from ..spans import Logits
+from .defaults import DROPOUT, HEAD_INNER, HEAD_WIDTH, LABEL_CACHE
 from .modules import SharedTransformer
 from .packed import TokenVectors
+from .predict import label_chunks
 from .shim import MetaIEShim
 
 
 def build_shared_transformer(
     tok2vec: Model[list[Doc], list[Floats2d]],
     label_encoder: str,
-    dropout: float = 0.1,
+    dropout: float = DROPOUT,
     label_budget: int = 4096,
-    label_cache: int = 256,
+    label_cache: int = LABEL_CACHE,
     save_dtype: str = "float32",
 ) -> Model:
     """`metaie-spacy.SharedTransformer.v1`: labels matched against the vectors of any `tok2vec`.
@@ -31,13 +37,17 @@ def build_shared_transformer(
     The others as in `LabelToSpan.v1`.
     RETURNS (Model): (docs or token vectors, labels, asked) -> logits (W, U, 2).
     """
-    options = {"text_sees_labels": False, "head_inner": 512, "head_width": 256, "dropout": dropout}
+    options = {"text_sees_labels": False, "head_inner": HEAD_INNER, "head_width": HEAD_WIDTH, "dropout": dropout}
     shim = MetaIEShim(
-        SharedTransformer, label_encoder, options, {"label_budget": label_budget, "label_cache": label_cache}, save_dtype=save_dtype,
+        SharedTransformer,
+        label_encoder,
+        options,
+        {"label_budget": label_budget, "label_cache": label_cache},
+        save_dtype=save_dtype,
         compute_dtype="float32",
-    )  # fmt: skip
-    return Model("metaie", forward, init=init, layers=[tok2vec], refs={"tok2vec": tok2vec}, shims=[shim])
-
+    )
+    attrs = {"score": score_shared, "training_input": training_input, "prepare": set_width, "one_step": True}
+    return Model("metaie", forward, init=init, layers=[tok2vec], refs={"tok2vec": tok2vec}, attrs=attrs, shims=[shim])
 
 
 def init(model: Model, X: list[Doc] | None = None, Y=None) -> None:
@@ -48,8 +58,13 @@ def init(model: Model, X: list[Doc] | None = None, Y=None) -> None:
         shim.load_encoder()
 
 
+def training_input(model: Model, docs: Sequence[Doc], items: Sequence[Item], make_batch: Callable) -> tuple[Any, tuple]:
+    """The batch of items, and the docs with the places of its scored tokens."""
+    batch = make_batch(items).to(model.shims[0].device)
+    return batch, (docs, batch.rows)
 
-def set_width(model: Model, docs: list[Doc] | None) -> None:
+
+def set_width(model: Model, docs: Sequence[Doc] | None) -> None:
     """Learn how wide the token vectors are, from a sample of docs."""
     tok2vec = model.get_ref("tok2vec")
     docs = [doc for doc in docs or [] if len(doc)] or None
@@ -58,14 +73,15 @@ def set_width(model: Model, docs: list[Doc] | None) -> None:
     model.shims[0].options["token_width"] = int(width)
 
 
-
 def forward(model: Model, inputs: tuple, is_train: bool) -> tuple[np.ndarray, Callable]:
     """((docs, rows), labels, asked) -> logits; `rows` are the scored ones among the tokens of all docs."""
     (docs, rows), labels, asked = inputs
     vectors, backprop_vectors = model.get_ref("tok2vec")(docs, is_train)
     shim = model.shims[0]
     flat = xp2torch(model.ops.flatten(vectors), requires_grad=is_train, device=shim.device)
-    output, torch_backprop = shim(ArgsKwargs(args=(TokenVectors(flat, rows.to(shim.device)), labels, asked), kwargs={}), is_train)
+    output, torch_backprop = shim(
+        ArgsKwargs(args=(TokenVectors(flat, rows.to(shim.device)), labels, asked), kwargs={}), is_train
+    )
 
     def backprop(d_logits) -> list[Doc]:
         grads = xp2torch(d_logits, device=output.device)
@@ -75,17 +91,10 @@ def forward(model: Model, inputs: tuple, is_train: bool) -> tuple[np.ndarray, Ca
     return torch2xp(output), backprop
 
 
-
-def score_shared(
-    model: Model, docs: Sequence[Doc], chunks: Sequence[Sequence[tuple[str, ...]]]
-) -> Iterator[tuple[int, tuple[str, ...], list[int], np.ndarray]]:
-    """As `model.score_docs`, with one pass of the tok2vec for all labels.
-
-    chunks (Sequence): per doc its labels, cut by the label budget.
-    """
-    import torch
-
+def score_shared(model: Model, docs: Sequence[Doc], queries: Sequence[tuple[str, ...]]) -> Iterator[Logits]:
+    """As `predict.score_docs`, with one pass of the tok2vec for all labels."""
     shim = model.shims[0]
+    chunks = label_chunks(queries, shim.pieces, shim.limits["label_budget"], shim.module.window)
     vectors = model.get_ref("tok2vec").predict(docs)
     for i, doc in enumerate(docs):
         pieces = shim.pieces([token.text for token in doc])
@@ -95,4 +104,4 @@ def score_shared(
         texts = TokenVectors(xp2torch(vectors[i], device=shim.device), torch.tensor(kept))
         for chunk in chunks[i]:
             logits = torch2xp(shim.predict(ArgsKwargs(args=(texts, list(chunk), None), kwargs={})))
-            yield i, chunk, kept, logits if isinstance(logits, np.ndarray) else logits.get()
+            yield Logits(i, chunk, kept, logits if isinstance(logits, np.ndarray) else logits.get())

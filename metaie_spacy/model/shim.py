@@ -1,4 +1,5 @@
 """Our thinc shim around the torch module: loading, saving, predicting, optimizing."""
+
 import ctypes
 import functools
 import json
@@ -6,18 +7,20 @@ import multiprocessing
 import os
 import tempfile
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Callable, Iterator, Sequence
+from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 import srsly
 import torch
 from spacy_transformers.data_classes import HFObjects
 from spacy_transformers.layers.hf_shim import HFShim
 from thinc.api import ArgsKwargs, Optimizer, get_torch_default_device, torch2xp, xp2torch
+from transformers import PretrainedConfig
 from transformers.modeling_utils import no_init_weights
 
 from ..schema import check_threshold
+from .defaults import HEAD_SCALE
 from .dtypes import converted, resolve_dtype
 from .encoder import PackedEncoder, saved_config
 from .label_cache import LabelCache
@@ -25,12 +28,8 @@ from .modules import rescale
 from .packed import Labels, LabelStates
 from .pieces import WordPieces, load_tokenizer, saved_tokenizer
 
+TOKEN_HEAD = "token_head."  # begins the names of its tensors
 TRIM_EVERY = 2**13  # pieces read between two returns of freed memory: some 2 seconds of 2 CPU cores
-
-
-
-HEAD_SCALE = 8.0  # the head's learning rate, in multiples of the encoder's
-
 
 
 class MetaIEShim(HFShim):
@@ -81,7 +80,8 @@ class MetaIEShim(HFShim):
         """RAISES (ValueError): nothing is loaded yet."""
         if self._model is None:
             raise ValueError(
-                "The metaie model has no weights yet. Set 'weights' to a package or directory, or call nlp.initialize()."
+                "The metaie model has no weights yet. Set 'weights' to a package "
+                "or directory, or call nlp.initialize()."
             )
         return self._model
 
@@ -116,7 +116,8 @@ class MetaIEShim(HFShim):
         if is_pipe_worker():
             if self.loaded and self.device.type == "cuda":
                 raise ValueError(
-                    "nlp.pipe(..., n_process=2) cannot share a model on a GPU: CUDA does not survive the fork, and copies "
+                    "nlp.pipe(..., n_process=2) cannot share a model on a GPU: CUDA "
+                    "does not survive the fork, and copies "
                     "would fill its memory. Use n_process=1 and a larger token_budget in [components.metaie.model]."
                 )
             torch.set_num_threads(1)  # the workers share the cores
@@ -127,13 +128,15 @@ class MetaIEShim(HFShim):
 
     @property
     def threshold(self) -> float:
-        """What the weights were calibrated to, 0.5 if they were not. RAISES (ValueError): it is no number from 0 to 1."""
+        """What the weights were calibrated to, 0.5 if they were not. RAISES (ValueError): it is not from 0 to 1."""
         return check_threshold(self.module.config.metaie.get("threshold", 0.5), "the threshold that the weights carry")
 
     @property
     def tag_threshold(self) -> float:
         """At which tokens are tagged before spans are dropped by their scores. RAISES (ValueError): as `threshold`."""
-        return check_threshold(self.module.config.metaie.get("tag_threshold", 0.5), "the tag_threshold that the weights carry")
+        return check_threshold(
+            self.module.config.metaie.get("tag_threshold", 0.5), "the tag_threshold that the weights carry"
+        )
 
     @property
     def label_counts(self) -> dict[str, int]:
@@ -151,7 +154,10 @@ class MetaIEShim(HFShim):
         with self.lock:
             rescale(self.module, temperature, bias)
             options["threshold"], options["tag_threshold"] = threshold, tag_threshold
-            options["calibration"] = {"temperature": before["temperature"] * temperature, "bias": before["bias"] / temperature + bias}
+            options["calibration"] = {
+                "temperature": before["temperature"] * temperature,
+                "bias": before["bias"] / temperature + bias,
+            }
             self.forget()
 
     def uncalibrate(self) -> None:
@@ -191,42 +197,54 @@ class MetaIEShim(HFShim):
 
     def _restore(self, path: Path, weights: bytes, source: str, *, labels_only: bool = False) -> None:
         """Fill the module. Only data is read, no pickle and no code: the source need not be trusted."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load
+        saved = read_saved(path, weights, source)
+        if labels_only and saved.config.metaie.get("architecture") == "LabelToSpan":
+            saved = self._labels_of(saved)
+        self._check_fit(saved)
+        saved.config.metaie["dropout"] = self.options["dropout"]
+        self.set_module(
+            self._filled(saved, fresh_token_head=labels_only and not _has_token_head(saved.state)), saved.tokenizer
+        )
 
-        try:
-            config = saved_config(path)
-            tokenizer = saved_tokenizer(path)
-            state = {key: value.float() for key, value in load(weights).items()}
-        except (OSError, SafetensorError, json.JSONDecodeError, KeyError) as error:
-            raise ValueError(f"The metaie model in {source} is damaged: {str(error).splitlines()[0]}") from error
-        saved, wanted = config.metaie, {"architecture": self.model_cls.__name__, **self.options}
-        if labels_only and saved.get("architecture") == "LabelToSpan":
-            _drop_calibration(saved, state)
-            saved.update(wanted)
-            state = {key: value for key, value in state.items() if not key.startswith("token_head.")}
+    def _labels_of(self, saved: "Saved") -> "Saved":
+        """The label encoder of a LabelToSpan, as this model's own: uncalibrated, and without the head for tokens."""
+        state = {key: value for key, value in saved.state.items() if not key.startswith(TOKEN_HEAD)}
+        _drop_calibration(saved.config.metaie, state)
+        saved.config.metaie.update(self._wanted())
+        return saved._replace(state=state)
+
+    def _wanted(self) -> dict[str, Any]:
+        return {"architecture": self.model_cls.__name__, **self.options}
+
+    def _check_fit(self, saved: "Saved") -> None:
+        """RAISES (ValueError): the weights are of another architecture than the config asks for."""
+        found, wanted = saved.config.metaie, self._wanted()
         for key in ("architecture", "text_sees_labels"):
-            if wanted.get(key) not in (None, saved.get(key)):  # None: as the weights; a CrossEncoder has no text_sees_labels
+            # None: as the weights; a CrossEncoder has no text_sees_labels
+            if wanted.get(key) not in (None, found.get(key)):
                 raise ValueError(
-                    f"The weights in {source} have {key} = {saved.get(key)}, but the config asks for {wanted[key]}. "
+                    f"The weights in {saved.source} have {key} = {found.get(key)}, "
+                    f"but the config asks for {wanted[key]}. "
                     "Change [components.metaie.model] or 'weights', or train the component first."
                 )
-        saved["dropout"] = self.options["dropout"]
-        is_partial = labels_only and not any(key.startswith("token_head.") for key in state)
-        if is_partial:
-            module = self.model_cls.from_config(config)  # with a fresh head for tokens
-        else:
-            with no_init_weights():  # half of the time of loading; every weight is replaced
-                module = self.model_cls.from_config(config)
+
+    def _filled(self, saved: "Saved", *, fresh_token_head: bool) -> PackedEncoder:
+        """A module with the saved weights.
+
+        fresh_token_head (bool): the head for tokens is not among them and starts anew.
+        RAISES (ValueError): the weights do not fit the module.
+        """
+        # Without an initialization loading takes half of the time; every weight is replaced.
+        with nullcontext() if fresh_token_head else no_init_weights():
+            module = self.model_cls.from_config(saved.config)
         try:
-            result = module.load_state_dict(state, strict=not is_partial, assign=True)
+            result = module.load_state_dict(saved.state, strict=not fresh_token_head, assign=True)
         except RuntimeError as error:
-            raise ValueError(_misfit(source, config, str(error))) from error
-        lacking = [key for key in result.missing_keys if not key.startswith("token_head.")]
+            raise ValueError(_misfit(saved, str(error))) from error
+        lacking = [key for key in result.missing_keys if not key.startswith(TOKEN_HEAD)]
         if lacking or result.unexpected_keys:
-            raise ValueError(_misfit(source, config, f"missing {lacking}, unexpected {result.unexpected_keys}"))
-        module.requires_grad_()
-        self.set_module(module, tokenizer)
+            raise ValueError(_misfit(saved, f"missing {lacking}, unexpected {result.unexpected_keys}"))
+        return module.requires_grad_()
 
     def to_bytes(self) -> bytes:
         from safetensors.torch import save
@@ -273,9 +291,7 @@ class MetaIEShim(HFShim):
 
     def encode_labels(self, labels: Sequence[str]) -> LabelStates | Labels:
         """States of the labels, in their order, from the cache where it has them."""
-        if hasattr(self.module, "label_head"):
-            return self.labels.get(labels, self._encode)
-        return self._pack(labels)  # a CrossEncoder has nothing to keep
+        return self.labels.get(labels, self._encode) if self.module.shares_labels else self._pack(labels)
 
     def _pack(self, labels: Sequence[str]) -> Labels:
         return Labels(*(t.to(self.device) for t in self.pieces.labels(labels)))
@@ -319,14 +335,12 @@ class MetaIEShim(HFShim):
             self.forget()
 
 
-
 @functools.cache
 def _malloc_trim() -> Callable[[int], int] | None:
     try:
         return ctypes.CDLL(None).malloc_trim
     except (OSError, AttributeError, TypeError):  # not glibc
         return None
-
 
 
 def return_freed_memory() -> None:
@@ -340,27 +354,55 @@ def return_freed_memory() -> None:
         trim(0)
 
 
-
 def is_pipe_worker() -> bool:
     """Whether this process is a worker of `nlp.pipe(n_process=...)`."""
     target = getattr(multiprocessing.current_process(), "_target", None)
     return getattr(target, "__module__", None) == "spacy.language"
 
 
+class Saved(NamedTuple):
+    """Weights as they were saved: config, tokenizer, float32 tensors by name. source (str): names them in messages."""
 
-def _drop_calibration(saved: dict, state: dict) -> None:
+    config: PretrainedConfig
+    tokenizer: Any
+    state: dict[str, torch.Tensor]
+    source: str
+
+
+def read_saved(path: Path, weights: bytes, source: str) -> Saved:
+    """Weights with the config and the tokenizer in a directory.
+
+    weights (bytes): safetensors.
+    RAISES (ValueError): they are damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        state = {key: value.float() for key, value in load(weights).items()}
+        return Saved(saved_config(path), saved_tokenizer(path), state, source)
+    except (OSError, SafetensorError, json.JSONDecodeError, KeyError) as error:
+        raise ValueError(f"The metaie model in {source} is damaged: {str(error).splitlines()[0]}") from error
+
+
+def _has_token_head(state: dict) -> bool:
+    return any(key.startswith(TOKEN_HEAD) for key in state)
+
+
+def _drop_calibration(options: dict, state: dict) -> None:
     """Drop a calibration from weights whose token head is not taken over."""
-    saved.pop("threshold", None), saved.pop("tag_threshold", None)
-    done = saved.pop("calibration", None)
+    for key in ("threshold", "tag_threshold"):
+        options.pop(key, None)
+    done = options.pop("calibration", None)
     if done:
         state["bias"] = (state["bias"] - done["bias"]) * done["temperature"]
 
 
-
-def _misfit(source: str, config: Any, reason: str) -> str:
+def _misfit(saved: Saved, reason: str) -> str:
     from transformers import __version__
 
     return (
-        f"The weights in {source} were saved with transformers {config.transformers_version} and do not fit "
+        f"The weights in {saved.source} were saved with transformers "
+        f"{saved.config.transformers_version} and do not fit "
         f"the model that transformers {__version__} builds: {reason[:300]}"
     )

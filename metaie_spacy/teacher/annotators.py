@@ -1,11 +1,12 @@
 """Who annotates a text: a large language model with a prompt, or rules."""
+
 import hashlib
 import json
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from ..data.rows import longest_first
+from ..data.rows import Place, Span, longest_first, place, spans_at
 from .client import Teacher
 from .prompts import read_prompt
 from .reply.parse import SCHEMA, read_answer
@@ -26,9 +27,12 @@ class Annotation(NamedTuple):
     agreement: float | None = None
 
 
-
 class Annotator(Protocol):
-    """name, prompt_sha (str): what rows say of their origin. in_flight (int): calls at a time. kind (str): of the rows."""
+    """Who annotates texts, called from several threads.
+
+    name, prompt_sha (str): what rows say of their origin. in_flight (int): calls at a time. kind (str): of the rows.
+    start: a run begins. stop: it ends early, calls that wait may give up. status: what it cost so far, in words.
+    """
 
     name: str
     prompt_sha: str
@@ -37,6 +41,11 @@ class Annotator(Protocol):
 
     def __call__(self, text: str) -> Annotation: ...
 
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def status(self) -> str: ...
 
 
 class PromptAnnotator:
@@ -54,7 +63,9 @@ class PromptAnnotator:
         if samples < 1:
             raise ValueError(f"samples is {samples}; ask at least once.")
         if samples > 1 and teacher.temperature <= 0:
-            raise ValueError("Samples differ only at a temperature above 0: set the teacher's temperature, such as 0.7.")
+            raise ValueError(
+                "Samples differ only at a temperature above 0: set the teacher's temperature, such as 0.7."
+            )
         self.teacher, self.samples, self.name = teacher, samples, name or teacher.model
         self.template, self.prompt_sha = read_prompt(prompt, text="", form="json")
         self.in_flight = teacher.in_flight
@@ -65,7 +76,9 @@ class PromptAnnotator:
 
         found, usage = [], Counter()
         for sample in range(self.samples):
-            answer, cost = self.teacher.ask(render, lambda content: read_answer(content, text), schema=SCHEMA, sample=sample)
+            answer, cost = self.teacher.ask(
+                render, lambda content: read_answer(content, text), schema=SCHEMA, sample=sample
+            )
             found.append(answer)
             usage.update(cost)
         usage = {name: int(n) for name, n in usage.items()}
@@ -73,6 +86,14 @@ class PromptAnnotator:
             return Annotation(*found[0], usage)
         return agreed(found, text)._replace(usage=usage)
 
+    def start(self) -> None:
+        self.teacher.stopping.clear()
+
+    def stop(self) -> None:
+        self.teacher.stopping.set()
+
+    def status(self) -> str:
+        return self.teacher.meter.line()
 
 
 class RulesAnnotator:
@@ -108,11 +129,18 @@ class RulesAnnotator:
     def __call__(self, text: str) -> Annotation:
         doc = self.nlp(text)
         kept = longest_first([(span.start, span.end, span.label_) for span in doc.spans["rules"]])
-        places = [(doc[start].idx, doc[start:end].end_char, label) for start, end, label in kept]
-        found = {label for _, _, label in places}
-        spans = [{"start": start, "end": end, "label": label} for start, end, label in places]
+        found = {label for _, _, label in kept}
+        spans = spans_at((doc[start].idx, doc[start:end].end_char, label) for start, end, label in kept)
         return Annotation(spans, [label for label in self.labels if label not in found], [], {})
 
+    def start(self) -> None:
+        """Nothing: rules are ready at once."""
+
+    def stop(self) -> None:
+        """Nothing: no call waits."""
+
+    def status(self) -> str:
+        return ""
 
 
 def agreed(found: list[tuple[list[dict], list[str], list[dict]]], text: str) -> Annotation:
@@ -120,22 +148,28 @@ def agreed(found: list[tuple[list[dict], list[str], list[dict]]], text: str) -> 
 
     Labels are compared without case; what the minority says goes to `dropped`.
     """
-    votes = Counter(key for spans, _, _ in found for key in {(s["start"], s["end"], s["label"].casefold()) for s in spans})
-    wording = {(s["start"], s["end"], s["label"].casefold()): s["label"] for spans, _, _ in reversed(found) for s in spans}
+    votes = Counter(key for spans, _, _ in found for key in {_caseless(span) for span in spans})
+    wording = {_caseless(span): span["label"] for spans, _, _ in reversed(found) for span in spans}
     kept = sorted(key for key, n in votes.items() if 2 * n > len(found))
     kept = longest_first([(start, end, wording[start, end, label]) for start, end, label in kept])
     chosen = {(start, end, label.casefold()) for start, end, label in kept}
-    spans = [{"start": start, "end": end, "label": label} for start, end, label in kept]
+    spans = spans_at(kept)
     dropped = [row for _, _, part in found[:1] for row in part]
     for start, end, label in sorted(votes.keys() - chosen):
         why = f"{votes[start, end, label]} of {len(found)} samples"
         dropped.append({"label": wording[start, end, label], "span": text[start:end], "why": why})
     with_spans = {label.casefold() for _, _, label in votes}
-    silent = Counter(label for _, absent, _ in found for label in dict.fromkeys(absent) if label.casefold() not in with_spans)
+    silent = Counter(
+        label for _, absent, _ in found for label in dict.fromkeys(absent) if label.casefold() not in with_spans
+    )
     absent = [label for label, n in silent.items() if 2 * n > len(found)]
     agreement = sum(votes.values()) / (len(found) * len(votes)) if votes else 1.0
     return Annotation(spans, absent, dropped, {}, round(agreement, 4))
 
+
+def _caseless(span: Span) -> Place:
+    start, end, label = place(span)
+    return start, end, label.casefold()
 
 
 def _read_pattern(line: str, place: str) -> dict:
@@ -143,6 +177,12 @@ def _read_pattern(line: str, place: str) -> dict:
         rule = json.loads(line)
     except json.JSONDecodeError as error:
         raise ValueError(f"{place}: not JSON ({error.msg} at column {error.colno}).") from None
-    if not isinstance(rule, dict) or not isinstance(rule.get("label"), str) or not isinstance(rule.get("pattern"), (str, list)):
-        raise ValueError(f'{place}: expected {{"label": ..., "pattern": ...}} with a string or a list of token patterns.')
+    if (
+        not isinstance(rule, dict)
+        or not isinstance(rule.get("label"), str)
+        or not isinstance(rule.get("pattern"), (str, list))
+    ):
+        raise ValueError(
+            f'{place}: expected {{"label": ..., "pattern": ...}} with a string or a list of token patterns.'
+        )
     return rule

@@ -3,6 +3,7 @@
 Errors: `TeacherError` ends a run (no key, no server, no such model, no quota); `QuestionError` ends one question (its
 text is too long, its answers cannot be read); `BudgetSpent` ends a run in good order.
 """
+
 import inspect
 import json
 import logging
@@ -17,46 +18,27 @@ from .server_errors import error_message, is_about_schema, is_about_text, is_unr
 from .store import AnswerStore, Meter, Reply, answer_key
 
 logger = logging.getLogger("metaie_spacy")
-
-
-
 T = TypeVar("T")
-
-
-
 Messages = list[dict[str, str]]
-
-
-
 FORMS = ("auto", "json", "lines")
-
-
-
 LIMITS = ("max_tokens", "max_completion_tokens")
-
-
-
 DEAD_AFTER = 5  # refusals, or questions in a row that no retry could save: the endpoint is gone
-
 
 
 class TeacherError(ValueError):
     """Nothing more can be asked; the message says what to change."""
 
 
-
 class QuestionError(ValueError):
     """This question has no usable answer; others may have one."""
-
 
 
 class BudgetSpent(ValueError):
     """The next request could cost more than the budget has left."""
 
 
-
 class Teacher:
-    """`metaie-spacy.Teacher.v1`: asks an LLM; safe to use from several threads. Nothing is sent before the first question.
+    """`metaie-spacy.Teacher.v1`: asks an LLM, also from several threads. Nothing is sent before the first question.
 
     model (str): the model's name at the endpoint.
     base_url (str | None): the endpoint, such as "http://localhost:11434/v1"; None: OpenAI's.
@@ -104,9 +86,14 @@ class Teacher:
         if form not in FORMS:
             raise ValueError(f"The teacher's form is '{form}'; use one of {', '.join(FORMS)}.")
         if budget_money is not None and not (price_in or price_out):
-            raise ValueError("budget_money needs prices: set the teacher's price_in and price_out (money per million tokens).")
+            raise ValueError(
+                "budget_money needs prices: set the teacher's price_in and price_out (money per million tokens)."
+            )
         if "n" in (options or {}):
-            raise ValueError("The teacher's options cannot hold 'n': use samples of [annotate], which are counted and cached one by one.")
+            raise ValueError(
+                "The teacher's options cannot hold 'n': use samples of [annotate], "
+                "which are counted and cached one by one."
+            )
         if min(in_flight, attempts) < 1 or retries < 0:
             raise ValueError("The teacher's in_flight and attempts must be at least 1, its retries at least 0.")
         self.model, self.base_url, self.api_key_env = model, base_url, api_key_env
@@ -124,7 +111,12 @@ class Teacher:
         self._answered, self._dead, self._refused, self._resume_at = self.meter.answers > 0, 0, 0, 0.0
 
     def ask(
-        self, render: Callable[[str], Messages], read: Callable[[str], T], *, schema: dict | None = None, sample: int = 0
+        self,
+        render: Callable[[str], Messages],
+        read: Callable[[str], T],
+        *,
+        schema: dict | None = None,
+        sample: int = 0,
     ) -> tuple[T, dict]:
         """One question, asked again while its answer cannot be read.
 
@@ -171,7 +163,9 @@ class Teacher:
             return self._one_reply(request)
         except _SchemaRefused as error:
             if not self.may_fall_back or "response_format" not in request:
-                raise TeacherError(f"{self._where()} refuses a JSON schema ({error}). Set the teacher's form to 'lines' or 'auto'.") from None
+                raise TeacherError(
+                    f"{self._where()} refuses a JSON schema ({error}). Set the teacher's form to 'lines' or 'auto'."
+                ) from None
             if self.form == "json":
                 logger.warning("%s refuses a JSON schema; asking for lines instead.", self._where())
             self.form = "lines"
@@ -181,13 +175,18 @@ class Teacher:
         """Everything that shapes an answer. A later attempt is another question to a sampling model."""
         form = self.form
         request = {
-            "model": self.model, "messages": render(form), "max_tokens": self.max_tokens,
+            "model": self.model,
+            "messages": render(form),
+            "max_tokens": self.max_tokens,
             "temperature": self.temperature if attempt == 0 else max(self.temperature, 0.3),
-        }  # fmt: skip
+        }
         if sample or attempt:
             request["seed"] = 1000 * sample + attempt
         if form == "json" and schema:
-            request["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
+            request["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "strict": True, "schema": schema},
+            }
         request = {name: value for name, value in (request | self.options).items() if value is not None}
         return request | {name: 2 * request[name] for name in LIMITS if is_cut and name in request}
 
@@ -197,11 +196,17 @@ class Teacher:
         known = self.store.get(key)
         if known is not None:
             return known
-        estimate = len(json.dumps([request["messages"], request.get("response_format")], ensure_ascii=False).encode("utf8")) // 2
+        estimate = (
+            len(json.dumps([request["messages"], request.get("response_format")], ensure_ascii=False).encode("utf8"))
+            // 2
+        )
         longest = next((request[name] for name in LIMITS if name in request), self.max_tokens)
         with self.meter.reserve(estimate, longest, self.stopping) as fits:
             if not fits:
-                raise BudgetSpent(f"the budget is spent ({self.meter.line()}). Raise budget_tokens or budget_money; the same call goes on")
+                raise BudgetSpent(
+                    f"the budget is spent ({self.meter.line()}). Raise budget_tokens "
+                    "or budget_money; the same call goes on"
+                )
             reply = self._send(request)
             if not reply.prompt_tokens + reply.completion_tokens:  # a server that does not count
                 reply = reply._replace(prompt_tokens=estimate, completion_tokens=len(reply.content.encode("utf8")) // 2)
@@ -214,10 +219,12 @@ class Teacher:
         import tenacity
 
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(passes), wait=self._wait, reraise=True,
+            retry=tenacity.retry_if_exception(passes),
+            wait=self._wait,
+            reraise=True,
             stop=tenacity.stop_any(self._gives_up, tenacity.stop_when_event_set(self.stopping)),
             sleep=self.stopping.wait,
-        )  # fmt: skip
+        )
         try:
             reply = retrying(self._post, request)
         except (TeacherError, QuestionError, _SchemaRefused):
@@ -235,7 +242,9 @@ class Teacher:
         client = self._openai().chat.completions
         known = _known_fields(client)
         own = {name: value for name, value in request.items() if name not in known}
-        raw = client.with_raw_response.create(**{name: value for name, value in request.items() if name in known}, extra_body=own or None)
+        raw = client.with_raw_response.create(
+            **{name: value for name, value in request.items() if name in known}, extra_body=own or None
+        )
         return read_body(raw.http_response.content)
 
     def _openai(self) -> Any:
@@ -248,12 +257,17 @@ class Teacher:
                 try:
                     import openai
                 except ImportError:
-                    raise TeacherError("Asking a teacher needs the openai client: pip install 'metaie-spacy[project]'.") from None
+                    raise TeacherError(
+                        "Asking a teacher needs the openai client: pip install 'metaie-spacy[project]'."
+                    ) from None
                 self._key = _read_key(self.api_key_env)
                 self._client = openai.OpenAI(
-                    api_key=self._key or "none", base_url=self.base_url, timeout=self.timeout, max_retries=0,
+                    api_key=self._key or "none",
+                    base_url=self.base_url,
+                    timeout=self.timeout,
+                    max_retries=0,
                     http_client=self.http_client,
-                )  # fmt: skip
+                )
             return self._client
 
     def _wait(self, state: Any) -> float:
@@ -281,7 +295,7 @@ class Teacher:
         import openai
 
         status, text = getattr(error, "status_code", None), self.redact(error_message(error))[:500]
-        if status == 401 or status == 403 and not self._answered:
+        if status == 401 or (status == 403 and not self._answered):
             return TeacherError(f"{self._where()} refuses the key in {self.api_key_env or 'no variable'}: {text}")
         if status == 404:
             return TeacherError(f"{self._where()} has no model '{self.model}', or no such address: {text}")
@@ -296,11 +310,19 @@ class Teacher:
         if self.stopping.is_set():
             return QuestionError("the run was stopped")
         if status == 429:
-            return TeacherError(f"{self._where()} has refused requests for {self.patience:.0f} s: {text}. Start again later: nothing is lost.")
+            return TeacherError(
+                f"{self._where()} has refused requests for {self.patience:.0f} s: "
+                f"{text}. Start again later: nothing is lost."
+            )
         if isinstance(error, openai.APITimeoutError) and self._dead < DEAD_AFTER:
-            return QuestionError(f"no answer within {self.timeout:g} s, {self.retries + 1} times. Raise the teacher's timeout, or lower its max_tokens")
+            return QuestionError(
+                f"no answer within {self.timeout:g} s, {self.retries + 1} times. Raise "
+                "the teacher's timeout, or lower its max_tokens"
+            )
         if not self._answered or self._dead >= DEAD_AFTER:
-            return TeacherError(f"{self._where()} does not answer: {text}. Check base_url, or wait and start again: nothing is lost.")
+            return TeacherError(
+                f"{self._where()} does not answer: {text}. Check base_url, or wait and start again: nothing is lost."
+            )
         return QuestionError(f"no answer after {self.retries} retries: {text}")
 
     def _refusal(self, status: int, text: str, *, is_of_text: bool) -> Exception:
@@ -308,20 +330,24 @@ class Teacher:
         with self._lock:
             self._refused += not is_of_text
         if not is_of_text and (not self._answered or self._refused >= DEAD_AFTER):
-            return TeacherError(f"{self._where()} refuses the request ({status}): {text}. Check the teacher's model and options.")
+            return TeacherError(
+                f"{self._where()} refuses the request ({status}): {text}. Check the teacher's model and options."
+            )
         return QuestionError(f"refused ({status}): {text}")
 
     def _where(self) -> str:
         """The endpoint without a password or a key that its URL may hold."""
         if not self.base_url:
             return "the default endpoint"
-        return self.base_url.split("?")[0].partition("//")[0] + "//" + self.base_url.split("?")[0].partition("//")[2].rpartition("@")[2]
-
+        return (
+            self.base_url.split("?")[0].partition("//")[0]
+            + "//"
+            + self.base_url.split("?")[0].partition("//")[2].rpartition("@")[2]
+        )
 
 
 class _SchemaRefused(Exception):
     """The endpoint does not take `response_format`."""
-
 
 
 def _known_fields(client: Any) -> frozenset[str]:
@@ -329,16 +355,24 @@ def _known_fields(client: Any) -> frozenset[str]:
     return frozenset(inspect.signature(client.create).parameters)
 
 
-
 def _read_key(name: str | None) -> str | None:
     """RAISES (TeacherError): the variable is not set, or its name looks like a key itself."""
     if name is None:
         return None
     if not re.fullmatch(r"[A-Z][A-Z0-9_]{0,60}", name):
-        raise TeacherError("The teacher's api_key_env must be the NAME of an environment variable, such as OPENAI_API_KEY, not the key.")
+        raise TeacherError(
+            "The teacher's api_key_env must be the NAME of an environment "
+            "variable, such as OPENAI_API_KEY, not the key."
+        )
     key = os.environ.get(name, "").strip()
     if not key and "_" not in name:
-        raise TeacherError("The environment variable that the teacher's api_key_env names is not set. It must be a NAME such as OPENAI_API_KEY, not the key.")
+        raise TeacherError(
+            "The environment variable that the teacher's api_key_env names is not set. It "
+            "must be a NAME such as OPENAI_API_KEY, not the key."
+        )
     if not key:
-        raise TeacherError(f"The environment variable {name} is not set. Put the key there, or set api_key_env to null if there is none.")
+        raise TeacherError(
+            f"The environment variable {name} is not set. Put the key there, "
+            "or set api_key_env to null if there is none."
+        )
     return key

@@ -1,4 +1,5 @@
 """Prompt templates."""
+
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,5 @@
 """Feedback rounds: which texts the teacher should see next, and annotations that a student corrects."""
+
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -8,18 +9,22 @@ from typing import Any, Callable, Iterable, Iterator, Sequence
 from spacy.language import Language
 from tqdm import tqdm
 
-from ..data.rows import own_and_absent, read_rows
+from ..data.documents import document_of
+from ..data.rows import Place, own_and_absent, places, read_rows, spans_at
 from ..measure.scores import exact_matches
 from ..streams import pipe_with_labels
 from .client import QuestionError, Teacher
 from .prompts import read_prompt
 
-Span = tuple[int, int, str]
-
-
 
 def most_disputed(
-    rows: Iterable[dict], first: Language, second: Language, labels: Sequence[str] | dict, count: int, *, name: str = "metaie"
+    rows: Iterable[dict],
+    first: Language,
+    second: Language,
+    labels: Sequence[str] | dict,
+    count: int,
+    *,
+    name: str = "metaie",
 ) -> list[dict]:
     """The texts on which two generations of a student disagree most (EAGLE, arXiv 2306.15766).
 
@@ -30,10 +35,11 @@ def most_disputed(
     """
     rows = list(rows)
     pairs = [(row["text"], labels) for row in rows]
-    one, other = (_found(nlp, pairs, name, note) for nlp, note in ((first, "first student"), (second, "second student")))
+    one, other = (
+        _found(nlp, pairs, name, note) for nlp, note in ((first, "first student"), (second, "second student"))
+    )
     disputes = [_distance({s[:3] for s in a}, {s[:3] for s in b}) for a, b in zip(one, other)]
     return _ranked(rows, disputes, "disagreement", count)
-
 
 
 def most_failed(rows: Iterable[dict], nlp: Language, count: int, *, name: str = "metaie") -> list[dict]:
@@ -44,9 +50,8 @@ def most_failed(rows: Iterable[dict], nlp: Language, count: int, *, name: str = 
     """
     rows = [row for row in rows if row["spans"] or row.get("absent")]
     found = _found(nlp, [(row["text"], own_and_absent(row)) for row in rows], name, "student")
-    gold = [{(s["start"], s["end"], s["label"]) for s in row["spans"]} for row in rows]
+    gold = [set(places(row)) for row in rows]
     return _ranked(rows, [_distance(g, {s[:3] for s in p}) for g, p in zip(gold, found)], "failure", count)
-
 
 
 def write_similar(seeds: Iterable[dict], teacher: Teacher, prompt: str | Path, *, n: int = 2) -> Iterator[dict]:
@@ -65,12 +70,22 @@ def write_similar(seeds: Iterable[dict], teacher: Teacher, prompt: str | Path, *
     for row, texts in _ask_all(teacher, ask, list(seeds), "similar"):
         stem = row["id"] if "#" in row["id"] else row["id"] + "#"
         for i, text in enumerate((texts or [])[:n]):
-            yield {"id": f"{stem}s{i}", "text": text, "meta": {"like": row["id"], "prompt_sha": sha}, "source": f"teacher:{teacher.model}"}
-
+            yield {
+                "id": f"{stem}s{i}",
+                "text": text,
+                "meta": {"like": row["id"], "prompt_sha": sha},
+                "source": f"teacher:{teacher.model}",
+            }
 
 
 def correct(
-    rows: Iterable[dict], nlp: Language, teacher: Teacher, prompt: str | Path, *, min_score: float = 0.5, name: str = "metaie"
+    rows: Iterable[dict],
+    nlp: Language,
+    teacher: Teacher,
+    prompt: str | Path,
+    *,
+    min_score: float = 0.5,
+    name: str = "metaie",
 ) -> Iterator[dict]:
     """Rows in which a student's proposals that the re-asked teacher confirms replace the annotation
     (CLEAR, arXiv 2403.12776).
@@ -87,17 +102,21 @@ def correct(
     found = _found(nlp, [(row["text"], own_and_absent(row)) for row in rows], name, "student")
     cases = [(row, _candidates(row, [s[:3] for s in spans if s[3] >= min_score])) for row, spans in zip(rows, found)]
 
-    def ask(case: tuple[dict, list[Span]]) -> set[int]:
+    def ask(case: tuple[dict, list[Place]]) -> set[int]:
         row, candidates = case
-        shown = [{"id": i, "label": label, "span": row["text"][start:end]} for i, (start, end, label) in enumerate(candidates, 1)]
+        shown = [
+            {"id": i, "label": label, "span": row["text"][start:end]}
+            for i, (start, end, label) in enumerate(candidates, 1)
+        ]
         message = template.render(text=row["text"], candidates=shown)
         return teacher.ask(lambda form: [{"role": "user", "content": message}], read_confirmed)[0]
 
-    answers = {id(row): confirmed for (row, _), confirmed in _ask_all(teacher, ask, [c for c in cases if c[1]], "correct")}
+    answers = {
+        id(row): confirmed for (row, _), confirmed in _ask_all(teacher, ask, [c for c in cases if c[1]], "correct")
+    }
     for row, candidates in cases:
         confirmed = answers.get(id(row)) or set()
         yield _corrected(row, candidates, {candidates[i - 1] for i in confirmed if 0 < i <= len(candidates)})
-
 
 
 def read_confirmed(content: str) -> set[int]:
@@ -112,7 +131,6 @@ def read_confirmed(content: str) -> set[int]:
     if not lines:
         raise ValueError(f"the answer names no confirmed candidates: {content[:80]!r}")
     return {int(number) for number, verdict in lines if verdict.lower() in ("yes", "right", "true")}
-
 
 
 def read_texts(content: str) -> list[str]:
@@ -131,31 +149,32 @@ def read_texts(content: str) -> list[str]:
     return texts
 
 
-
 def unseen(rows: Iterable[dict], files: Iterable[str | Path]) -> Iterator[dict]:
     """The rows that these annotation files hold neither as a text nor as a document cut into passages."""
     texts, documents = set(), set()
     for row in (row for file in files for row in read_rows(file)):
         texts.add(row["text"])
-        documents.add(str(row["id"]).partition("#")[0])
+        documents.add(document_of(row))
     return (row for row in rows if row["text"] not in texts and str(row["id"]) not in documents)
 
 
-
-def _found(nlp: Language, pairs: list[tuple[str, Any]], name: str, note: str) -> list[list[tuple[int, int, str, float]]]:
+def _found(
+    nlp: Language, pairs: list[tuple[str, Any]], name: str, note: str
+) -> list[list[tuple[int, int, str, float]]]:
     """Per text the student's spans: start and end character, label, score."""
     key = nlp.get_pipe(name).spans_key
     docs = tqdm(pipe_with_labels(nlp, pairs, name=name), total=len(pairs), desc=note, mininterval=5)
     return [
-        [(s.start_char, s.end_char, s.label_, float(score)) for s, score in zip(doc.spans[key], doc.spans[key].attrs["scores"])]
+        [
+            (s.start_char, s.end_char, s.label_, float(score))
+            for s, score in zip(doc.spans[key], doc.spans[key].attrs["scores"])
+        ]
         for doc in docs
     ]
 
 
-
 def _distance(a: set, b: set) -> float:
     return 1 - exact_matches([a], [b]).fscore if a or b else 0.0
-
 
 
 def _ranked(rows: list[dict], values: list[float], name: str, count: int) -> list[dict]:
@@ -168,24 +187,21 @@ def _ranked(rows: list[dict], values: list[float], name: str, count: int) -> lis
     return result
 
 
-
-def _candidates(row: dict, proposed: list[Span]) -> list[Span]:
+def _candidates(row: dict, proposed: list[Place]) -> list[Place]:
     """The student's new spans, and the row's spans that they would replace."""
-    own = [(s["start"], s["end"], s["label"]) for s in row["spans"]]
+    own = places(row)
     new = [span for span in proposed if span not in own]
     rivals = [old for old in own if any(_rivals(old, span) for span in new)]
     return sorted(set(new + rivals))
 
 
-
-def _rivals(a: Span, b: Span) -> bool:
+def _rivals(a: Place, b: Place) -> bool:
     return a[2] == b[2] and a[0] < b[1] and b[0] < a[1]
 
 
-
-def _corrected(row: dict, candidates: list[Span], confirmed: set[Span]) -> dict:
+def _corrected(row: dict, candidates: list[Place], confirmed: set[Place]) -> dict:
     """The row with what was confirmed; without a change, the row itself."""
-    spans = {(s["start"], s["end"], s["label"]) for s in row["spans"]}
+    spans = set(places(row))
     changes = []
     for new in candidates:
         if new in spans or new not in confirmed:
@@ -195,13 +211,22 @@ def _corrected(row: dict, candidates: list[Span], confirmed: set[Span]) -> dict:
             continue
         spans = (spans - set(old)) | {new}
         text = row["text"]
-        changes.append({"label": new[2], **({"old": [text[s:e] for s, e, _ in sorted(old)]} if old else {}), "new": text[new[0] : new[1]]})
+        changes.append(
+            {
+                "label": new[2],
+                **({"old": [text[s:e] for s, e, _ in sorted(old)]} if old else {}),
+                "new": text[new[0] : new[1]],
+            }
+        )
     if not changes:
         return row
     found = {label for _, _, label in spans}
-    ordered = [{"start": start, "end": end, "label": label} for start, end, label in sorted(spans)]
-    return row | {"spans": ordered, "absent": [a for a in row.get("absent", []) if a not in found], "corrected": changes}
-
+    ordered = spans_at(sorted(spans))
+    return row | {
+        "spans": ordered,
+        "absent": [a for a in row.get("absent", []) if a not in found],
+        "corrected": changes,
+    }
 
 
 def _ask_all(teacher: Teacher, ask: Callable[[Any], Any], items: list, note: str) -> Iterator[tuple[Any, Any]]:

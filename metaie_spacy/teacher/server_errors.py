@@ -1,4 +1,5 @@
 """What the answers and errors of an OpenAI-compatible server mean."""
+
 import json
 import re
 import time
@@ -9,7 +10,6 @@ from .store import Reply
 
 class BadBody(Exception):
     """The server answered 200 with something that is no answer, such as an error page."""
-
 
 
 def read_body(body: bytes) -> Reply:
@@ -31,7 +31,6 @@ def read_body(body: bytes) -> Reply:
     return Reply(str(content), choice.get("finish_reason") or "", *tokens)
 
 
-
 def passes(error: BaseException) -> bool:
     """Whether a later try may go better."""
     import openai
@@ -42,11 +41,9 @@ def passes(error: BaseException) -> bool:
     return status in (408, 409, 429) and getattr(error, "code", None) != "insufficient_quota"
 
 
-
 def is_unreachable(error: BaseException) -> bool:
-    # By name: the openai client has changed the library under it, and importing either here can race with its own import.
+    # By name: the openai client has changed the library under it, and importing either here can race with its import.
     return type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout", "UnsupportedProtocol")
-
 
 
 def retry_after(error: BaseException) -> float | None:
@@ -67,7 +64,6 @@ def retry_after(error: BaseException) -> float | None:
         return None
 
 
-
 def error_message(error: Exception) -> str:
     """The server's own words if there are some, and the cause of a broken connection."""
     body = getattr(error, "body", None)
@@ -77,18 +73,34 @@ def error_message(error: Exception) -> str:
     return f"{error}{cause}"
 
 
-
 def is_about_schema(text: str) -> bool:
     return any(word in text.lower() for word in ("response_format", "json_schema", "json schema", "structured output"))
 
 
-
 def is_about_text(error: Exception, text: str) -> bool:
     """Whether a refusal is about this text, which is too long or not allowed, and says nothing of others."""
-    if getattr(error, "code", None) in ("context_length_exceeded", "content_filter", "exceed_context_size_error", "string_above_max_length"):
+    if getattr(error, "code", None) in (
+        "context_length_exceeded",
+        "content_filter",
+        "exceed_context_size_error",
+        "string_above_max_length",
+    ):
         return True
     words = (
-        "context length", "context_length", "context size", "context window", "too long", "maximum context", "too many tokens", "number of tokens",
-        "content filter", "content_filter", "content policy", "content management policy", "flagged", "moderation", "safety",
-    )  # fmt: skip
+        "context length",
+        "context_length",
+        "context size",
+        "context window",
+        "too long",
+        "maximum context",
+        "too many tokens",
+        "number of tokens",
+        "content filter",
+        "content_filter",
+        "content policy",
+        "content management policy",
+        "flagged",
+        "moderation",
+        "safety",
+    )
     return any(word in text.lower() for word in words)

@@ -1,4 +1,5 @@
 """What a teacher has answered, on disk, and what it cost."""
+
 import hashlib
 import json
 import sqlite3
@@ -18,11 +19,11 @@ class Reply(NamedTuple):
     completion_tokens: int
 
 
-
 def answer_key(request: dict[str, Any]) -> str:
-    """sha256 of everything that shapes an answer; the order of the fields does not matter, that of the messages does."""
-    return hashlib.sha256(json.dumps(request, sort_keys=True, ensure_ascii=False).encode("utf8", "surrogatepass")).hexdigest()
-
+    """sha256 of all that shapes an answer; the order of the fields does not matter, that of the messages does."""
+    return hashlib.sha256(
+        json.dumps(request, sort_keys=True, ensure_ascii=False).encode("utf8", "surrogatepass")
+    ).hexdigest()
 
 
 class AnswerStore:
@@ -45,7 +46,9 @@ class AnswerStore:
                 "prompt_tokens INTEGER, completion_tokens INTEGER, model TEXT, created REAL)"
             )
         except sqlite3.DatabaseError as error:
-            raise ValueError(f"'{path}' cannot be used as a store of answers ({error}). Give the teacher's cache another path.") from None
+            raise ValueError(
+                f"'{path}' cannot be used as a store of answers ({error}). Give the teacher's cache another path."
+            ) from None
 
     def get(self, key: str) -> Reply | None:
         with self._lock:
@@ -64,9 +67,10 @@ class AnswerStore:
         """Answers, prompt tokens and completion tokens of one model."""
         with self._lock:
             return self._db.execute(
-                "SELECT COUNT(*), COALESCE(SUM(prompt_tokens), 0), COALESCE(SUM(completion_tokens), 0) FROM answers WHERE model = ?", (model,)
+                "SELECT COUNT(*), COALESCE(SUM(prompt_tokens), 0), COALESCE(SUM(completion_tokens), "
+                "0) FROM answers WHERE model = ?",
+                (model,),
             ).fetchone()
-
 
 
 class Meter:
@@ -77,7 +81,12 @@ class Meter:
     """
 
     def __init__(
-        self, totals: tuple[int, int, int], price_in: float, price_out: float, budget_tokens: int | None, budget_money: float | None
+        self,
+        totals: tuple[int, int, int],
+        price_in: float,
+        price_out: float,
+        budget_tokens: int | None,
+        budget_money: float | None,
     ):
         self.answers, self.prompt_tokens, self.completion_tokens = totals
         self.price_in, self.price_out = price_in, price_out
@@ -107,7 +116,11 @@ class Meter:
         YIELDS (bool): whether the request fits into the budget.
         """
         with self._changed:
-            while not (fits := self._fits(prompt_tokens, completion_tokens)) and any(self._reserved) and not stopping.is_set():
+            while (
+                not (fits := self._fits(prompt_tokens, completion_tokens))
+                and any(self._reserved)
+                and not stopping.is_set()
+            ):
                 self._changed.wait(0.5)
             held = (prompt_tokens, completion_tokens) if fits else (0, 0)
             self._reserved = [a + b for a, b in zip(self._reserved, held)]
@@ -120,7 +133,9 @@ class Meter:
 
     def line(self) -> str:
         """The spending in words."""
-        return f"{self.answers} answers, {self.tokens} tokens" + (f", cost {self.cost:.4f}" if self.price_in or self.price_out else "")
+        return f"{self.answers} answers, {self.tokens} tokens" + (
+            f", cost {self.cost:.4f}" if self.price_in or self.price_out else ""
+        )
 
     def _fits(self, prompt_tokens: int, completion_tokens: int) -> bool:
         n_in = self.prompt_tokens + self._reserved[0] + prompt_tokens

@@ -1,4 +1,5 @@
 """Training batches, for the component's `update` and for `distill` (torch only)."""
+
 import random
 from collections import Counter
 from typing import NamedTuple, Sequence
@@ -14,23 +15,10 @@ from ..model.pieces import WordPieces
 from ..schema import Label, same_label
 
 MAX_OWN = 10  # labels of a text that one example asks
-
-
-
 N_NEGATIVES = (2, 6, 12, 24)  # sampled labels per example: asked sets of all sizes occur at run time
-
-
-
 EXTRA_SHARE = 1.0  # frequent labels drawn per text of a batch, beside the labels of its neighbours
-
-
-
 NEAR_QUANTILE = 0.97  # of random label pairs; a pair that is more alike is no safe negative
-
-
-
 FREQUENT = 10
-
 
 
 class Batch(NamedTuple):
@@ -52,7 +40,6 @@ class Batch(NamedTuple):
     def to(self, device: torch.device) -> "Batch":
         texts, labels = Texts(*(t.to(device) for t in self.texts)), Labels(*(t.to(device) for t in self.labels))
         return Batch(texts, labels, *(t.to(device) for t in self[2:]))
-
 
 
 class LabelSpace:
@@ -98,7 +85,6 @@ class LabelSpace:
         return rng.choices(self.frequent, self.roots, k=n) if self.frequent else []
 
 
-
 def open_batch(items: Sequence[Item], pieces: WordPieces, space: LabelSpace, rng: random.Random) -> Batch:
     """A batch that asks free labels: a text's own, its absent ones, and sampled negatives.
 
@@ -125,11 +111,9 @@ def open_batch(items: Sequence[Item], pieces: WordPieces, space: LabelSpace, rng
     return _batch(items, list(names.values()), pieces, asked, sure, near)
 
 
-
 def sample_own(item: Item, rng: random.Random) -> list[str]:
     labels = list(dict.fromkeys(label for _, _, label in item.spans))
     return rng.sample(labels, min(len(labels), MAX_OWN))
-
 
 
 def recased(items: Sequence[Item], share: float, rng: random.Random) -> list[Item]:
@@ -139,7 +123,6 @@ def recased(items: Sequence[Item], share: float, rng: random.Random) -> list[Ite
         change = (str.upper if rng.random() < 0.25 else str.lower) if rng.random() < share else None
         found.append(item._replace(words=[change(word) for word in item.words]) if change else item)
     return found
-
 
 
 def closed_batch(items: Sequence[Item], labels: Sequence[Label], pieces: WordPieces) -> Batch:
@@ -158,14 +141,12 @@ def closed_batch(items: Sequence[Item], labels: Sequence[Label], pieces: WordPie
     return _batch(items, queries, pieces, asked, asked, torch.eye(len(queries), dtype=torch.bool))
 
 
-
 def own_batch(items: Sequence[Item], pieces: WordPieces) -> Batch:
     """A batch that asks every text the labels of its spans and its absent ones, and nothing else."""
     own = [list(dict.fromkeys([label for _, _, label in item.spans] + item.absent)) for item in items]
     labels = sorted({label for labels in own for label in labels})
     asked = torch.tensor([[label in given for label in labels] for given in map(set, own)], dtype=torch.bool)
     return _batch(items, labels, pieces, asked, asked, torch.eye(len(labels), dtype=torch.bool))
-
 
 
 def _batch(

@@ -1,12 +1,12 @@
 """Corpus -> weights: a plain torch loop on accelerate with exact resume (torch and transformers only)."""
+
 import json
 import logging
 import math
-import os
 import random
-import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Callable, Iterator, Mapping, Sequence
 
@@ -15,8 +15,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
+from ..data.files import replacing, restored, write_text
 from ..data.items import Item, read_items, split_dev
+from ..data.jsonl import write_jsonl
 from ..measure.scores import PRF, exact_matches
+from ..model.defaults import DROPOUT, HEAD_INNER, HEAD_WIDTH
 from ..model.encoder import PackedEncoder, saved_config
 from ..model.modules import CrossEncoder, LabelToSpan
 from ..model.pieces import WordPieces, load_tokenizer, saved_tokenizer
@@ -24,68 +27,12 @@ from ..model.windows import cut_items
 from ..spans import decode
 from .batches import Batch, LabelSpace, open_batch, recased
 from .optim import Average, parameter_groups, tagging_loss
+from .settings import DistillSettings as Settings
 
 logger = logging.getLogger("metaie_spacy")
-
-
-
-ARCHITECTURES = {"LabelToSpan": LabelToSpan, "CrossEncoder": CrossEncoder}
-
-
-
+MODULES = {"LabelToSpan": LabelToSpan, "CrossEncoder": CrossEncoder}
 BUCKET = 64  # batches whose texts are sorted by length together
-
-
-
 THRESHOLDS = tuple(t / 100 for t in range(50, 95, 5))  # tried on dev when O's lowered weight is made good
-
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What shapes the weights of a run; two runs with equal settings and corpus give equal weights.
-
-    encoder (str): a Hugging Face name or directory. architecture (str): LabelToSpan or CrossEncoder.
-    init_from (str): the `model/` of an earlier run, to go on from its weights with a new schedule;
-        "": start from the encoder's own.
-    text_sees_labels (bool | None): whether a text's states depend on the labels asked; None: as in the
-        weights of `init_from`, without any `encoder.TEXT_SEES_LABELS`.
-    epochs (float): passes over the corpus. steps (int): optimizer steps instead; 0: what `epochs` need.
-    batch_size (int): texts of one step on one device.
-    lr (float): peak learning rate of the encoder; the head's is `lr * head_scale`.
-    warmup (float): share of the steps in which the rate rises; then it falls linearly to 0.
-    o_weight (float): weight of the O tag in the loss. ema (float): decay of the averaged weights,
-        which are what is saved; 0 turns averaging off.
-    recase (float): share of the texts that are seen in lower case or in capitals.
-    dev_share (float): share of the texts that is never trained on.
-    mixed_precision (str): "no", "bf16" or "fp16", as in accelerate.
-    """
-
-    encoder: str
-    architecture: str = "LabelToSpan"
-    init_from: str = ""
-    text_sees_labels: bool | None = None
-    epochs: float = 4
-    steps: int = 0
-    batch_size: int = 16
-    lr: float = 2e-4
-    head_scale: float = 8.0
-    weight_decay: float = 0.01
-    warmup: float = 0.1
-    o_weight: float = 0.25
-    dropout: float = 0.1
-    recase: float = 0.0
-    ema: float = 0.998
-    dev_share: float = 0.1
-    seed: int = 0
-    mixed_precision: str = "no"
-
-    def __post_init__(self):
-        if self.architecture not in ARCHITECTURES:
-            raise ValueError(f"architecture is '{self.architecture}'; use one of {', '.join(ARCHITECTURES)}.")
-        if not 0 <= self.recase <= 1:
-            raise ValueError(f"recase must be a share from 0 to 1, not {self.recase}.")
-
 
 
 def distill(
@@ -109,50 +56,72 @@ def distill(
         text is asked its own and its absent labels.
     RAISES (ValueError): a bad corpus row, or `output` holds a run with other settings.
     """
+    output = Path(output)
+    run = prepare(corpus, output, settings, tokenize, dev)
+    train(run, output, save_every)
+    return finish(run, output)
+
+
+def prepare(
+    corpus: Mapping[str | Path, float],
+    output: Path,
+    settings: Settings,
+    tokenize: Callable[[str], list[tuple[int, int]]],
+    dev: str | Path | None,
+) -> "Run":
+    """Everything that the first step needs, as a run that stands where its last checkpoint stood.
+
+    RAISES (ValueError): as `distill`.
+    """
     from accelerate.utils import set_seed
 
-    output = Path(output)
     if settings.init_from and not dev and settings.dev_share:
-        raise ValueError("With init_from, give the dev rows of the earlier run as 'dev': a share drawn anew may hold rows that it was trained on.")
+        raise ValueError(
+            "With init_from, give the dev rows of the earlier run as 'dev': a share "
+            "drawn anew may hold rows that it was trained on."
+        )
     chosen = {"dev": str(dev)} if dev else {}
     start_run(output, {"corpus": {str(path): weight for path, weight in corpus.items()}, **asdict(settings), **chosen})
     set_seed(settings.seed)
-    train, held = split_corpus(corpus, tokenize, settings, dev)
+    parts, held = split_corpus(corpus, tokenize, settings, dev)
     model, pieces = start_model(settings)
-    train = [(cut_items(items, pieces, model.text_room), weight) for items, weight in train]
+    parts = [(cut_items(items, pieces, model.text_room), weight) for items, weight in parts]
     held = cut_items(held, pieces, model.text_room)
-    run = Run(model, settings, texts=sum(len(items) * weight for items, weight in train) * settings.epochs)
-    space = LabelSpace([item for items, _ in train for item in items])
-    space.embed(model, pieces, seed=settings.seed)
-    model.config.metaie["label_counts"] = space.counts
+    run = Run(model, pieces, parts, held, settings)
     run.resume(output / "checkpoint")
-    bar = tqdm(total=run.steps, initial=run.progress.step, desc="distill", unit="step", mininterval=5)
-    for step, (epoch, items) in enumerate(batch_stream(train, settings.batch_size, settings.seed, run.rank, run.ranks)):
-        if step >= run.steps:
-            break
-        if step < run.progress.step:
-            continue  # done before the interruption
+    return run
+
+
+def train(run: "Run", output: Path, save_every: int) -> None:
+    """The steps that are left, with a checkpoint at every `save_every` of them and after the last."""
+    settings, progress = run.settings, run.progress
+    bar = tqdm(total=run.steps, initial=progress.step, desc="distill", unit="step", mininterval=5)
+    stream = batch_stream(run.parts, settings.batch_size, settings.seed, run.rank, run.ranks)
+    # Batches that were done before the interruption are drawn and passed over.
+    for step, (epoch, items) in islice(enumerate(stream), progress.step, run.steps):
         rng = random.Random(f"{settings.seed}:{step}:{run.rank}")
         if settings.recase:  # capitals may have more pieces
-            items = cut_items(recased(items, settings.recase, rng), pieces, model.text_room)
-        batch = open_batch(items, pieces, space, rng)
-        run.step(batch)
+            items = cut_items(recased(items, settings.recase, rng), run.pieces, run.model.text_room)
+        run.step(open_batch(items, run.pieces, run.space, rng))
         bar.update()
-        if run.is_main and run.progress.step % 50 == 0:
-            bar.set_postfix_str(f"loss {run.progress.mean(50):.3f}")
-            log(output, {"step": run.progress.step, "epoch": epoch, "loss": run.progress.mean(50), "seconds": run.progress.seconds})
-        if run.is_main and (run.progress.step % save_every == 0 or run.progress.step == run.steps):
+        if run.is_main and progress.step % 50 == 0:
+            bar.set_postfix_str(f"loss {progress.mean(50):.3f}")
+            log(output, {"step": progress.step, "epoch": epoch, "loss": progress.mean(50), "seconds": progress.seconds})
+        if run.is_main and (progress.step % save_every == 0 or progress.step == run.steps):
             run.save(output / "checkpoint")
     bar.close()
-    run.average.copy_to(model)
+
+
+def finish(run: "Run", output: Path) -> dict:
+    """Keep the averaged weights, settle their bias and write them. RETURNS (dict): as `distill`."""
+    run.average.copy_to(run.model)
     result = {"steps": run.steps, "seconds": round(run.progress.seconds), "loss": run.progress.mean(200)}
-    result |= settle_bias(model, pieces, held)
+    result |= settle_bias(run.model, run.pieces, run.held)
     if run.is_main:
-        save_model(model, pieces.tokenizer, output / "model")
-        write_dev(output / "dev.jsonl", held)
+        save_model(run.model, run.pieces.tokenizer, output / "model")
+        write_dev(output / "dev.jsonl", run.held)
         log(output, result)
     return result
-
 
 
 def start_model(settings: Settings) -> tuple[PackedEncoder, WordPieces]:
@@ -160,8 +129,12 @@ def start_model(settings: Settings) -> tuple[PackedEncoder, WordPieces]:
 
     RAISES (ValueError): `init_from` holds no such weights, or weights of another architecture.
     """
-    path, architecture = Path(settings.init_from), ARCHITECTURES[settings.architecture]
-    missing = [name for name in ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json") if not (path / name).exists()]
+    path, architecture = Path(settings.init_from), MODULES[settings.architecture]
+    missing = [
+        name
+        for name in ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json")
+        if not (path / name).exists()
+    ]
     if settings.init_from and missing:
         raise ValueError(f"init_from: '{path}' holds no {missing[0]}. Give the model/ directory of an earlier run.")
     pieces = WordPieces(saved_tokenizer(path) if settings.init_from else load_tokenizer(settings.encoder))
@@ -179,7 +152,6 @@ def start_model(settings: Settings) -> tuple[PackedEncoder, WordPieces]:
     return model, pieces
 
 
-
 def split_corpus(
     corpus: Mapping[str | Path, float],
     tokenize: Callable[[str], list[tuple[int, int]]],
@@ -195,23 +167,34 @@ def split_corpus(
     return train, held
 
 
-
 class Run:
-    """The state of a training run, on whatever accelerate finds: module, optimizer, averages, progress.
+    """The state of a training run, on whatever accelerate finds: data, module, optimizer, averages, progress.
 
-    model (PackedEncoder): what is trained, in place.
-    texts (float): how many are seen in all, over all devices.
+    model (PackedEncoder): what is trained, in place. pieces (WordPieces): its tokenizer.
+    parts (list): training items that fit the model, and the times they are seen in an epoch.
+    held (list[Item]): the dev split.
     """
 
-    def __init__(self, model: PackedEncoder, settings: Settings, *, texts: float):
+    def __init__(
+        self,
+        model: PackedEncoder,
+        pieces: WordPieces,
+        parts: list[tuple[list[Item], float]],
+        held: list[Item],
+        settings: Settings,
+    ):
         from accelerate import Accelerator
 
         self.accelerator = Accelerator(mixed_precision=settings.mixed_precision)
         self.rank, self.ranks = self.accelerator.process_index, self.accelerator.num_processes
         self.is_main = self.accelerator.is_main_process
-        self.settings = settings
+        self.settings, self.pieces, self.parts, self.held = settings, pieces, parts, held
+        texts = sum(len(items) * weight for items, weight in parts) * settings.epochs
         self.steps = settings.steps or max(1, round(texts / settings.batch_size / self.ranks))
         self.model = model.to(self.accelerator.device)
+        self.space = LabelSpace([item for items, _ in parts for item in items])
+        self.space.embed(model, pieces, seed=settings.seed)
+        model.config.metaie["label_counts"] = self.space.counts
         groups = parameter_groups(model, settings.lr, settings.head_scale, settings.weight_decay)
         optimizer = torch.optim.AdamW(groups, fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: ramp(step, self.steps, settings.warmup))
@@ -237,32 +220,27 @@ class Run:
 
     def resume(self, path: Path) -> None:
         """Go on where a checkpoint stands, if there is one."""
-        if not path.exists() and path.with_suffix(".old").exists():
-            os.replace(path.with_suffix(".old"), path)  # killed between the two renames of `save`
+        path = restored(path)
         if path.exists():
             self.accelerator.load_state(path)
             logger.info("Resuming at step %d of %d.", self.progress.step, self.steps)
 
     def save(self, path: Path) -> None:
         """Replace the checkpoint; a run killed at any moment finds the new or the old one."""
-        new, old = path.with_suffix(".new"), path.with_suffix(".old")
-        for leftover in (new, old):
-            shutil.rmtree(leftover, ignore_errors=True)
-        self.accelerator.save_state(new)
-        if path.exists():
-            os.replace(path, old)
-        os.replace(new, path)
-        shutil.rmtree(old, ignore_errors=True)
+        with replacing(path) as new:
+            self.accelerator.save_state(new)
 
 
-
-def model_options(pieces: WordPieces, *, text_sees_labels: bool | None, dropout: float = 0.1) -> dict:
+def model_options(pieces: WordPieces, *, text_sees_labels: bool | None, dropout: float = DROPOUT) -> dict:
     """`config.metaie`: everything that rebuilds the head."""
     return {
-        "text_sees_labels": text_sees_labels, "head_inner": 512, "head_width": 256, "dropout": dropout,
-        "cls_id": pieces.cls_id, "sep_id": pieces.sep_id,
-    }  # fmt: skip
-
+        "text_sees_labels": text_sees_labels,
+        "head_inner": HEAD_INNER,
+        "head_width": HEAD_WIDTH,
+        "dropout": dropout,
+        "cls_id": pieces.cls_id,
+        "sep_id": pieces.sep_id,
+    }
 
 
 def start_run(output: Path, settings: dict) -> None:
@@ -275,15 +253,13 @@ def start_run(output: Path, settings: dict) -> None:
     text = json.dumps(settings, indent=1, sort_keys=True)
     if path.exists() and path.read_text(encoding="utf8") != text:
         raise ValueError(f"'{output}' holds a run with other settings ({path}). Give another output directory.")
-    path.write_text(text, encoding="utf8")
-
+    write_text(path, text)
 
 
 def ramp(step: int, steps: int, warmup: float) -> float:
     """Linear warm-up over a share of the steps, then linear decay to 0."""
     rise = max(1, round(steps * warmup))
     return (step + 1) / rise if step < rise else max(0.0, (steps - step) / max(1, steps - rise))
-
 
 
 class Progress:
@@ -304,7 +280,6 @@ class Progress:
 
     def load_state_dict(self, state: dict) -> None:
         vars(self).update(state)
-
 
 
 def batch_stream(
@@ -337,7 +312,6 @@ def batch_stream(
         epoch += 1
 
 
-
 def settle_bias(model: PackedEncoder, pieces: WordPieces, dev: list[Item]) -> dict:
     """Fold the threshold that is best on dev into the head's bias, so that 0.5 is the right default.
 
@@ -353,7 +327,6 @@ def settle_bias(model: PackedEncoder, pieces: WordPieces, dev: list[Item]) -> di
     before, after = scores[0.5], scores[best]
     result = {"dev_texts": len(dev), "threshold": best, "dev_f_before": before.fscore}
     return result | {"dev_p": after.precision, "dev_r": after.recall, "dev_f": after.fscore}
-
 
 
 def dev_scores(
@@ -374,7 +347,6 @@ def dev_scores(
                 found.append({(a.start, a.end, a.label) for a in answers})
             counts[threshold] = PRF(*map(sum, zip(counts[threshold], exact_matches(gold, found))))
     return counts
-
 
 
 def predict_items(
@@ -398,26 +370,19 @@ def predict_items(
         offset += len(kept)
 
 
-
 def save_model(model: PackedEncoder, tokenizer, path: Path) -> None:
     """Write `config.json`, `model.safetensors` and the tokenizer: what `init_from` reads."""
-    new = path.with_name(path.name + ".new")
-    shutil.rmtree(new, ignore_errors=True)
     model.config.metaie["architecture"] = type(model).__name__
-    model.config.save_pretrained(new)
-    tokenizer.save_pretrained(new)
-    save_file({name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}, new / "model.safetensors")
-    shutil.rmtree(path, ignore_errors=True)
-    os.replace(new, path)
-
+    state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    with replacing(path) as new:
+        model.config.save_pretrained(new)
+        tokenizer.save_pretrained(new)
+        save_file(state, new / "model.safetensors")
 
 
 def write_dev(path: Path, items: list[Item]) -> None:
     """The ids of the dev split, so that later stages hold the same texts out."""
-    lines = [json.dumps({"id": item.id}) for item in items]
-    path.with_suffix(".new").write_text("\n".join(lines) + "\n", encoding="utf8")
-    os.replace(path.with_suffix(".new"), path)
-
+    write_jsonl(path, ({"id": item.id} for item in items))
 
 
 def log(output: Path, values: dict) -> None:

@@ -1,4 +1,5 @@
 """Loss, parameter groups and averaged weights (torch only)."""
+
 from contextlib import contextmanager
 from typing import Any, Iterator
 
@@ -6,10 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from ..model.defaults import O_WEIGHT
 from .batches import Batch
 
 
-def tagging_loss(logits: Tensor, batch: Batch, o_weight: float = 0.25) -> Tensor:
+def tagging_loss(logits: Tensor, batch: Batch, o_weight: float = O_WEIGHT) -> Tensor:
     """Cross-entropy over O / B / I, averaged over the pairs that count.
 
     logits (Tensor): B and I against O = 0, (W, U, 2). o_weight (float): weight of O pairs.
@@ -21,8 +23,7 @@ def tagging_loss(logits: Tensor, batch: Batch, o_weight: float = 0.25) -> Tensor
     return (losses * weights).sum() / weights.sum().clamp(min=1.0)
 
 
-
-def loss_gradient(logits, batch: Batch, o_weight: float = 0.25) -> tuple[float, Any]:
+def loss_gradient(logits, batch: Batch, o_weight: float = O_WEIGHT) -> tuple[float, Any]:
     """The loss and its gradient, for a caller that backpropagates by itself.
 
     logits (Floats3d): B and I against O = 0, (W, U, 2), as the thinc model gives them.
@@ -36,11 +37,10 @@ def loss_gradient(logits, batch: Batch, o_weight: float = 0.25) -> tuple[float, 
     return float(loss.detach()), torch2xp(leaf.grad)
 
 
-
 def parameter_groups(model: nn.Module, lr: float, head_scale: float, weight_decay: float) -> list[dict]:
     """Parameter groups for AdamW: the encoder at `lr`, our own vectors and heads at `lr * head_scale`.
 
-    RETURNS (list[dict]): with `lr`, `lr_scale` and `weight_decay`; norms and biases do not decay.
+    RETURNS (list[dict]): with `lr` and `weight_decay`; norms and biases do not decay.
     """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in ((name, p) for name, p in model.named_parameters() if p.requires_grad):
@@ -49,18 +49,15 @@ def parameter_groups(model: nn.Module, lr: float, head_scale: float, weight_deca
         {
             "params": parameters,
             "lr": lr * (1.0 if is_encoder else head_scale),
-            "lr_scale": 1.0 if is_encoder else head_scale,
             "weight_decay": weight_decay if is_matrix else 0.0,
         }
         for (is_encoder, is_matrix), parameters in groups.items()
     ]
 
 
-
 def trained(model: nn.Module) -> list[nn.Parameter]:
     """The parameters that are not frozen."""
     return [p for p in model.parameters() if p.requires_grad]
-
 
 
 class Average:

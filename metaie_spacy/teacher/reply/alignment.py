@@ -1,92 +1,46 @@
 """An LLM's quoted answers -> character offsets in the text."""
+
 import re
 from bisect import bisect
 from difflib import SequenceMatcher
 from functools import cached_property, lru_cache
 from typing import Iterable, Iterator
 
+from ...data.rows import spans_at
 from .folding import Folded, Skeleton, edge, fold, is_word, same_gaps, skeleton
 
 MAX_GAP = 300  # characters that an ellipsis inside an answer may stand for
-
-
-
 MIN_FUZZY = 6  # letters and digits below which a similar answer is no evidence
-
-
-
 ELLIPSIS = re.compile(r"[\[(<]?\s*(?:…|\.(?:\s?\.){2,})+\s*[\])>]?")
-
-
-
 WRAPPERS = {"“": "”", "‘": "’", "„": "“”", "«": "»", "‹": "›", "「": "」", "(": ")", "[": "]", "<": ">", "{": "}"}
-
-
-
 WRAPPERS |= {sign: sign for sign in "\"'`*_~"}
-
-
-
 ARTICLE = re.compile(r"(?:the|an?)\s+(?=\S)", re.IGNORECASE)
-
-
-
 LEADING = re.compile(r"(?:[-*•>–—]\s+|[,;:.!?]+\s*)+")
-
-
-
 TRAILING = re.compile(r"[\s.,;:!?。、，；：！？]+$")
-
-
-
 ACRONYMS = frozenset("us it who or in me aids act add art cat pet set".split())  # in capitals another word
-
-
-
 MODALS = frozenset(("may", "will"))  # with a capital a month and a name
-
-
-
 WORDS = re.compile(r"\d+(?:[.,]\d+)*|(?:[^\W\d_]|[\u0300-\u036f])+|\S")
-
-
-
 FUNCTION_WORDS = frozenset("a an the of in on at to for and & 's s , . ; : ' - … ( )".split())
-
-
-
 NEGATIONS = "no not never none nobody nothing nor neither without cannot n't hardly except"
-
-
-
 NUMBERS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen "
-    "twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion trillion half third quarter double twice "
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen "
+    "fourteen fifteen sixteen seventeen eighteen nineteen "
+    "twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million "
+    "billion trillion half third quarter double twice "
     "first second fourth fifth sixth seventh eighth ninth tenth"
 )
-
-
-
 DATES = (
-    "monday tuesday wednesday thursday friday saturday sunday january february march april may june july august september october "
+    "monday tuesday wednesday thursday friday saturday sunday january february "
+    "march april may june july august september october "
     "november december"
 )
-
-
-
 STRICT_WORDS = frozenset(f"{NEGATIONS} {NUMBERS} {DATES} % $ € £ ¥ ₹ ₽ + = < >".split())
-
-
-
 PREFIXES = frozenset(
-    "un in im ir il non dis de re a ab an anti pro mis under over pre post intra inter hyper hypo up down out fe wo ex sub super multi "
+    "un in im ir il non dis de re a ab an anti pro mis under over pre post intra "
+    "inter hyper hypo up down out fe wo ex sub super multi "
     "mono".split()
 )  # words that differ in one of these differ in sense
-
-
-
 ENDINGS = frozenset("s es ed d ing y ies".split()) | {""}
-
 
 
 class Prepared:
@@ -106,14 +60,12 @@ class Prepared:
     @cached_property
     def tokens(self) -> list[tuple[int, int]]:
         """Borders of the words and signs of the folded text."""
-        return _tokens(self.folded.chars)
-
+        return _borders(self.folded.chars)
 
 
 @lru_cache(maxsize=16)
 def _prepare(text: str) -> Prepared:
     return Prepared(text)
-
 
 
 def find_answer(text: str, answer: str, *, fuzzy: float = 90.0) -> tuple[list[tuple[int, int]], str]:
@@ -143,7 +95,6 @@ def find_answer(text: str, answer: str, *, fuzzy: float = 90.0) -> tuple[list[tu
     return [], ""
 
 
-
 def align(text: str, pairs: Iterable[tuple[str, str]], *, fuzzy: float = 90.0) -> tuple[list[dict], list[dict]]:
     """Labelled answers as spans of their text.
 
@@ -164,12 +115,11 @@ def align(text: str, pairs: Iterable[tuple[str, str]], *, fuzzy: float = 90.0) -
     spans = []
     for label, answers in found.items():
         kept = _longest({place for _, places in answers for place in places})
-        spans += [{"start": start, "end": end, "label": label} for start, end in kept]
+        spans += [(start, end, label) for start, end in kept]
         for answer, places in answers:
             if not any(place in kept for place in places):
                 dropped.append({"label": label, "span": answer, "why": "inside a longer answer of its label"})
-    return sorted(spans, key=lambda span: (span["start"], span["end"], span["label"])), dropped
-
+    return spans_at(sorted(spans)), dropped
 
 
 def _longest(places: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
@@ -182,7 +132,6 @@ def _longest(places: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
     return set(kept)
 
 
-
 def _at_borders(text: str, places: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     """The places that are whole words; where there is none, those whose borders are doubtful in their language."""
     levels: dict[int, list[tuple[int, int]]] = {0: [], 1: [], 2: []}
@@ -193,7 +142,6 @@ def _at_borders(text: str, places: Iterable[tuple[int, int]]) -> list[tuple[int,
     return levels[0] or levels[1]
 
 
-
 def _occurrences(text: str, part: str) -> Iterator[int]:
     at = text.find(part)
     while at >= 0:
@@ -201,10 +149,8 @@ def _occurrences(text: str, part: str) -> Iterator[int]:
         at = text.find(part, at + 1)
 
 
-
 def _exact(text: str, answer: str) -> list[tuple[int, int]]:
     return _at_borders(text, ((at, at + len(answer)) for at in _occurrences(text, answer))) if answer in text else []
-
 
 
 def _variants(answer: str) -> Iterator[str]:
@@ -223,7 +169,6 @@ def _variants(answer: str) -> Iterator[str]:
         yield (answer := shorter)
 
 
-
 def _tolerant(prepared: Prepared, answer: str) -> list[tuple[int, int]]:
     plain = list(_variants(answer))
     bare = [ARTICLE.sub("", variant, count=1) for variant in plain if ARTICLE.match(variant)]
@@ -235,10 +180,8 @@ def _tolerant(prepared: Prepared, answer: str) -> list[tuple[int, int]]:
     return []
 
 
-
 def _verbatim(prepared: Prepared, answer: str) -> list[tuple[int, int]]:
     return _exact(prepared.text, answer)
-
 
 
 @lru_cache(maxsize=256)
@@ -247,27 +190,30 @@ def _fold_answer(answer: str) -> tuple[Folded, Skeleton]:
     return folded, skeleton(folded)
 
 
-
 def _folded(prepared: Prepared, answer: str) -> list[tuple[int, int]]:
     part = _fold_answer(answer)[0].chars
     if not part or part not in prepared.folded.chars:
         return []
     places = [_original(prepared, at, at + len(part)) for at in _occurrences(prepared.folded.chars, part)]
-    return _at_borders(prepared.text, (place for place in places if place and _same_word(answer, prepared.text[slice(*place)])))
-
+    return _at_borders(
+        prepared.text, (place for place in places if place and _same_word(answer, prepared.text[slice(*place)]))
+    )
 
 
 def _loose(prepared: Prepared, answer: str) -> list[tuple[int, int]]:
     part, whole = _fold_answer(answer)[1], prepared.skeleton
-    if not part.chars or part.chars not in whole.chars or part.chars[0].isdecimal() and part.gaps[0].strip(" '*_~"):
+    if not part.chars or part.chars not in whole.chars or (part.chars[0].isdecimal() and part.gaps[0].strip(" '*_~")):
         return []
     places = []
     for at in _occurrences(whole.chars, part.chars):
         if same_gaps(whole, at, part):
             places.append(_original(prepared, whole.firsts[at], whole.lasts[at + len(part.chars) - 1]))
-    places = [_balanced(prepared.text, *place) for place in places if place and _same_word(answer, prepared.text[slice(*place)])]
+    places = [
+        _balanced(prepared.text, *place)
+        for place in places
+        if place and _same_word(answer, prepared.text[slice(*place)])
+    ]
     return _at_borders(prepared.text, places)
-
 
 
 def _balanced(text: str, start: int, end: int) -> tuple[int, int]:
@@ -282,14 +228,12 @@ def _balanced(text: str, start: int, end: int) -> tuple[int, int]:
     return start, end
 
 
-
 def _original(prepared: Prepared, first: int, last: int) -> tuple[int, int] | None:
     """Original offsets of a slice of the folded text; None if it begins or ends within an original character."""
     _, starts, ends = prepared.folded
-    if first and starts[first - 1] == starts[first] or last < len(starts) and ends[last - 1] == ends[last]:
+    if (first and starts[first - 1] == starts[first]) or (last < len(starts) and ends[last - 1] == ends[last]):
         return None
     return starts[first], ends[last - 1]
-
 
 
 def _same_word(answer: str, surface: str) -> bool:
@@ -298,7 +242,6 @@ def _same_word(answer: str, surface: str) -> bool:
     if low in ACRONYMS and answer.isupper() != surface.isupper() and len(answer) > 1:
         return False
     return low not in MODALS or answer.islower() == surface.islower()
-
 
 
 def _abbreviated(prepared: Prepared, answer: str) -> list[tuple[int, int]]:
@@ -321,8 +264,7 @@ def _abbreviated(prepared: Prepared, answer: str) -> list[tuple[int, int]]:
     return sorted((start, end) for end, start in places.items())
 
 
-
-def _tokens(folded: str) -> list[tuple[int, int]]:
+def _borders(folded: str) -> list[tuple[int, int]]:
     """Borders of words and signs; marks belong to their words."""
     borders: list[tuple[int, int]] = []
     joined = False
@@ -336,7 +278,6 @@ def _tokens(folded: str) -> list[tuple[int, int]]:
     return borders
 
 
-
 def _fuzzy(prepared: Prepared, answer: str, least: float) -> list[tuple[int, int]]:
     """The most similar passage, snapped to the borders of words, and wherever else it stands."""
     *_, bare = _variants(answer)
@@ -346,17 +287,22 @@ def _fuzzy(prepared: Prepared, answer: str, least: float) -> list[tuple[int, int
     try:
         from rapidfuzz import fuzz
     except ImportError as error:
-        raise ImportError("Near matches need rapidfuzz: pip install 'metaie-spacy[project]', or pass fuzzy=101.") from error
-    # the window that rapidfuzz looks through is as long as the answer, the passage may be longer: so a lower bound first
+        raise ImportError(
+            "Near matches need rapidfuzz: pip install 'metaie-spacy[project]', or pass fuzzy=101."
+        ) from error
+    # the window that rapidfuzz looks through is as long as the answer, the passage may be longer: a lower bound first
     near = fuzz.partial_ratio_alignment(part, whole, score_cutoff=max(0.0, least - 15))
     if near is None:
         return []
     firsts = _nearest([first for first, _ in prepared.tokens], near.dest_start)
     lasts = _nearest([last for _, last in prepared.tokens], near.dest_end)
-    score, first, last = max([(0.0, 0, 0)] + [(fuzz.ratio(part, whole[a:b]), a, b) for a in firsts for b in lasts if a < b])
-    place = _original(prepared, first, last) if last and score >= least and _same_sense(part, whole[first:last]) else None
+    score, first, last = max(
+        [(0.0, 0, 0)] + [(fuzz.ratio(part, whole[a:b]), a, b) for a in firsts for b in lasts if a < b]
+    )
+    place = (
+        _original(prepared, first, last) if last and score >= least and _same_sense(part, whole[first:last]) else None
+    )
     return _at_borders(prepared.text, [place]) and _exact(prepared.text, prepared.text[slice(*place)]) if place else []
-
 
 
 def _nearest(borders: list[int], at: int) -> list[int]:
@@ -364,10 +310,9 @@ def _nearest(borders: list[int], at: int) -> list[int]:
     return borders[max(0, middle - 3) : middle + 2]
 
 
-
 def _same_sense(answer: str, surface: str) -> bool:
     """Whether two similar folded strings differ by spelling, inflection or filling words only."""
-    ours, theirs = _words(answer), _words(surface)
+    ours, theirs = _sense_words(answer), _sense_words(surface)
     if [word for word in ours if _is_strict(word)] != [word for word in theirs if _is_strict(word)]:
         return False
     for kind, a, b, c, d in SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
@@ -378,21 +323,18 @@ def _same_sense(answer: str, surface: str) -> bool:
     return True
 
 
-
-def _words(folded: str) -> list[str]:
+def _sense_words(folded: str) -> list[str]:
     return WORDS.findall(folded.replace("n't", " n't ").replace("n't", "not"))
-
 
 
 def _is_strict(word: str) -> bool:
     return word in STRICT_WORDS or any(map(str.isdecimal, word))
 
 
-
 def _similar(left: str, right: str) -> bool:
     from rapidfuzz import distance, fuzz
 
-    if left in FUNCTION_WORDS and right in FUNCTION_WORDS or left == right:
+    if (left in FUNCTION_WORDS and right in FUNCTION_WORDS) or left == right:
         return True
     if min(len(left), len(right)) < 4:
         return False

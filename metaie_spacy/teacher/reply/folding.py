@@ -1,4 +1,5 @@
 """Texts in a form in which spelling variants are equal, with the way back to the original offsets."""
+
 import html
 import re
 import unicodedata
@@ -6,64 +7,25 @@ from functools import lru_cache
 from typing import NamedTuple
 
 ENTITY = re.compile(r"&(?:[a-zA-Z]{2,8}|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});")
-
-
-
 QUOTES = dict.fromkeys("'`´\"‘’‚‛“”„‟′″‵«»‹›「」『』ʼʹ", "'")
-
-
-
 INVISIBLE = (
-    "\u00ad\u200b\u200c\u200d\u200e\u200f"
-    "\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff\u0640\u061c"
+    "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff\u0640\u061c"
 )
-
-
-
 IGNORED = dict.fromkeys(INVISIBLE, "")
-
-
-
 SIGNS = {**QUOTES, **IGNORED, "\u2044": "/", "\u2212": "-", "\u2043": "-"}
-
-
-
 JOINERS = "\u00ad\u200c\u2060"
-
-
-
 SPACELESS = re.compile(
     "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u309f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )  # Thai to Tibetan, Burmese, Khmer, Hiragana, Han
-
-
-
 KATAKANA = re.compile("[\u30a0-\u30ff\u31f0-\u31ff\uff66-\uff9f]")
-
-
-
 HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7af]")
-
-
-
-CLITICS = re.compile("[\u05d5\u05d1\u05d4\u05dc\u05db\u05de\u05e9]{1,3}|[\u0648\u0641]?[\u0628\u0644\u0643\u0633]?(?:\u0627\u0644)?")
-
-
-
+CLITICS = re.compile(
+    "[\u05d5\u05d1\u05d4\u05dc\u05db\u05de\u05e9]{1,3}|[\u0648\u0641]?[\u0628\u0644\u0643\u0633]?(?:\u0627\u0644)?"
+)
 SEMITIC = re.compile("[\u0590-\u06ff]")
-
-
-
 NO_UNIT = re.compile(r"(?:st|nd|rd|th|s)(?![a-z])", re.IGNORECASE)
-
-
-
 FREE_MARKS = re.compile("[\u0300-\u036f\u0591-\u05c7\u064b-\u0652\u0670]")
-
-
-
 LOOSE = frozenset(" -*_~'.")
-
 
 
 class Folded(NamedTuple):
@@ -76,7 +38,6 @@ class Folded(NamedTuple):
     chars: str
     starts: list[int]
     ends: list[int]
-
 
 
 class Skeleton(NamedTuple):
@@ -93,21 +54,22 @@ class Skeleton(NamedTuple):
     gaps: list[str]
 
 
-
 @lru_cache(maxsize=4096)
 def is_word(char: str) -> bool:
     """Whether a character belongs to a word: letters, digits and the marks on them."""
     return char.isalnum() or unicodedata.category(char)[0] == "M"
 
 
-
 @lru_cache(maxsize=4096)
 def extends(char: str) -> bool:
-    """Whether a character is no character of its own to a reader: accents, vowel signs, emoji modifiers, Hangul parts."""
+    """Whether a character is none of its own to a reader: accents, vowel signs, emoji modifiers, Hangul parts."""
     if char < "\u0300":
         return False
-    return unicodedata.category(char) in ("Mn", "Me") or "\U0001f3fb" <= char <= "\U0001f3ff" or "\u1160" <= char <= "\u11ff"
-
+    return (
+        unicodedata.category(char) in ("Mn", "Me")
+        or "\U0001f3fb" <= char <= "\U0001f3ff"
+        or "\u1160" <= char <= "\u11ff"
+    )
 
 
 @lru_cache(maxsize=16384)
@@ -119,7 +81,6 @@ def fold_cluster(cluster: str) -> str:
     plain = unicodedata.normalize("NFKD", "".join(SIGNS.get(c, c) for c in cluster))
     folded = unicodedata.normalize("NFKD", plain.casefold())
     return "".join("-" if unicodedata.category(c) == "Pd" else SIGNS.get(c, c) for c in folded)
-
 
 
 def fold(text: str) -> Folded:
@@ -155,14 +116,12 @@ def fold(text: str) -> Folded:
             ends.append(start)
         blank = False
         for char in folded:
-            _append(char, start, i, chars, starts, ends)
+            _append_char(char, start, i, chars, starts, ends)
     return Folded("".join(chars), starts, ends)
-
 
 
 def _keeps_blank(left: str, right: str) -> bool:
     return is_word(left) and is_word(right) and not (_runs_on(left) or _runs_on(right))
-
 
 
 @lru_cache(maxsize=4096)
@@ -170,11 +129,10 @@ def _runs_on(char: str) -> bool:
     return bool(SPACELESS.match(char) or KATAKANA.match(char))
 
 
-
-def _append(char: str, start: int, end: int, chars: list[str], starts: list[int], ends: list[int]) -> None:
+def _append_char(char: str, start: int, end: int, chars: list[str], starts: list[int], ends: list[int]) -> None:
     """Add a character; runs of quotes, of dashes and of three dots and more become one."""
     touches = chars and start in (starts[-1], ends[-1])
-    if touches and char in "'-" and chars[-1] == char or chars and char == "." and chars[-1] == "…":
+    if (touches and char in "'-" and chars[-1] == char) or (chars and char == "." and chars[-1] == "…"):
         ends[-1] = end
     elif char == "." and chars[-2:] == [".", "."]:
         first = starts[-2]
@@ -186,7 +144,6 @@ def _append(char: str, start: int, end: int, chars: list[str], starts: list[int]
         chars.append(char)
         starts.append(start)
         ends.append(end)
-
 
 
 def skeleton(folded: Folded) -> Skeleton:
@@ -210,21 +167,20 @@ def skeleton(folded: Folded) -> Skeleton:
     return Skeleton("".join(chars), firsts, lasts, gaps)
 
 
-
 def same_gaps(text: Skeleton, at: int, answer: Skeleton) -> bool:
-    """Whether what was left out inside an answer differs by hyphens, stops and markup only from what was left out of the text there.
+    """Whether what was left out inside an answer differs from that in the text by hyphens, stops and markup.
 
-    "well known" and "well-known", "5 mg" and "5mg" are the same; "the rapist" and "therapist", "it's" and "its", "5-10" and "510" are not.
+    "well known" and "well-known", "5 mg" and "5mg" are the same; "the rapist" and "therapist", "it's" and "its",
+    "5-10" and "510" are not.
     """
     for i in range(1, len(answer.chars)):
         here, there = text.gaps[at + i], answer.gaps[i]
         if here == there:
             continue
         digits = answer.chars[i - 1].isdecimal() + answer.chars[i].isdecimal()
-        if digits == 2 or digits == 0 and not (here and there) and not (here + there).strip(" '"):
+        if digits == 2 or (digits == 0 and not (here and there) and not (here + there).strip(" '")):
             return False
     return True
-
 
 
 def edge(text: str, at: int, *, is_start: bool) -> int:
@@ -236,18 +192,25 @@ def edge(text: str, at: int, *, is_start: bool) -> int:
     if not 0 < at < len(text):
         return 0
     left, right = text[at - 1], text[at]
-    if extends(right) and not left.isspace() or "\u200d" in (left, right) or _joins(text, at):
+    if (extends(right) and not left.isspace()) or "\u200d" in (left, right) or _joins(text, at):
         return 2
     if is_word(left) and is_word(right):
         return _edge_in_run(text, at, is_start)
     before, after = text[max(0, at - 2) : at], text[at : at + 2]
-    if _splits_number(before, after) or after.lower() in ("'t", "’t") and left in "nN" or before.lower() in ("n'", "n’") and right in "tT":
+    if (
+        _splits_number(before, after)
+        or (after.lower() in ("'t", "’t") and left in "nN")
+        or (before.lower() in ("n'", "n’") and right in "tT")
+    ):
         return 2
-    if after == "++" or after[0] == "#" and left.isascii() and is_word(left) and not is_word(after[-1]):  # C is neither C++ nor C#
+    if after == "++" or (
+        after[0] == "#" and left.isascii() and is_word(left) and not is_word(after[-1])
+    ):  # C is neither C++ nor C#
         return 2
-    names = before[-1] == "_" and is_word(right) and is_word(before[0]) or after[0] == "_" and is_word(left) and is_word(after[-1])
+    names = (before[-1] == "_" and is_word(right) and is_word(before[0])) or (
+        after[0] == "_" and is_word(left) and is_word(after[-1])
+    )
     return 2 if names else 0
-
 
 
 def _joins(text: str, at: int) -> bool:
@@ -257,13 +220,11 @@ def _joins(text: str, at: int) -> bool:
     return text[at - 1] in JOINERS and at > 1 and is_word(text[at - 2]) and is_word(text[at])
 
 
-
 def _splits_number(before: str, after: str) -> bool:
     if after[0] in ".,":
         return before[-1].isdecimal() and after[1:].isdecimal()
-    decimal = before[:-1].isdecimal() or before[-1] == "." and not (is_word(before[0]) or before == "..")
+    decimal = before[:-1].isdecimal() or (before[-1] == "." and not (is_word(before[0]) or before == ".."))
     return before[-1] in ".," and decimal and after[0].isdecimal()
-
 
 
 def _edge_in_run(text: str, at: int, is_start: bool) -> int:

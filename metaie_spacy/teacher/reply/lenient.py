@@ -1,64 +1,38 @@
 """JSON as language models write it: amid prose, with other quotes, trailing commas, or cut off."""
+
 import json
 import re
 from typing import Iterator
 
 CUT = "the answer is cut off here"
-
-
-
 MAX_DEPTH = 16
-
-
-
 MAX_STARTS = 200
-
-
-
 START = re.compile(
-    r"(?:^|(?<=```)|(?<=```json))[ \t]*(?=[\[{])|(?=\[\s*\{)|(?=\{\s*[\"'“‘]?(?:answers|label)[\"'”’]?\s*:)", re.MULTILINE
+    r"(?:^|(?<=```)|(?<=```json))[ \t]*(?=[\[{])|(?=\[\s*\{)|(?=\{\s*[\"'“‘]?(?:answers|label)[\"'”’]?\s*:)",
+    re.MULTILINE,
 )  # a bracket at the beginning of a line, or what can be nothing but an answer
-
-
-
-CLOSERS = {'"': '"”', "“": "”\"", "'": "'", "‘": "’'"}
-
-
-
+CLOSERS = {'"': '"”', "“": '”"', "'": "'", "‘": "’'"}
 ENDS = re.compile(r"\s*(?:$|[\]}:]|,\s*(?:$|[\"'“‘\[\]{}]|-?\d|null\b|None\b|\w+\s*:)|\n\s*[\"'“‘])")
-
-
-
 BARE = re.compile(r"[^,:\[\]{}\n]+")
-
-
-
 CODE = re.compile(r"\\u([dD][89abAB]..)\\u([dD][c-fC-F]..)|\\u([0-9a-fA-F]{4})")
-
-
-
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
-
 
 
 class Members(list):
     """An object as a list of (name, value): a dict would lose the first of two equal names."""
 
 
-
 class Cut(str):
     """A string whose end is missing."""
-
 
 
 _STRICT = json.JSONDecoder(object_pairs_hook=Members, parse_float=str, parse_int=str, strict=False)
 
 
-
-def read_values(text: str) -> Iterator[tuple[object, int, bool]]:
+def read_values(text: str) -> Iterator[tuple[object, bool]]:
     """The JSON arrays and objects of a text; numbers stay as they are written, as strings.
 
-    YIELDS (tuple): the value (objects as `Members`), where it ends, whether the text ended first.
+    YIELDS (tuple): the value (objects as `Members`), whether the text ended first.
     """
     at = 0
     for _ in range(MAX_STARTS):
@@ -71,9 +45,8 @@ def read_values(text: str) -> Iterator[tuple[object, int, bool]]:
         except (ValueError, RecursionError):
             scanner = _Scanner(text, start.end())
             value, end, is_cut = scanner.value(), scanner.at, scanner.is_cut
-        yield value, end, is_cut
+        yield value, is_cut
         at = max(end, start.end() + 1)
-
 
 
 class _Scanner:

@@ -1,4 +1,5 @@
 """The two forms of a teacher's answer, JSON and `- label: span` lines: writing, and reading leniently."""
+
 import json
 import re
 from typing import Iterable, Iterator, NamedTuple
@@ -7,21 +8,9 @@ from .alignment import align, find_answer
 from .lenient import CUT, Cut, Members, read_values
 
 FORMS = ("json", "lines")
-
-
-
 MAX_LABEL_WORDS = 20
-
-
-
 MAX_LABEL_CHARS = 150
-
-
-
 _STRINGS = {"type": "array", "items": {"type": "string"}}
-
-
-
 SCHEMA: dict = {
     "type": "object",
     "properties": {
@@ -38,73 +27,30 @@ SCHEMA: dict = {
     },
     "required": ["answers", "absent"],
     "additionalProperties": False,
-}  # fmt: skip
-
-
-
+}
 WRAPPER_KEYS = ("answers", "entities", "results", "annotations", "pairs", "items", "data", "output")
-
-
-
 LABEL_KEYS = ("label", "type", "category", "query", "class", "tag")
-
-
-
 SPAN_KEYS = ("spans", "span", "text", "answers", "answer", "values", "value", "mentions", "mention", "entity", "name")
-
-
-
 NO_ANSWER_KEYS = frozenset(("error", "message", "refusal", "detail", "reason"))
-
-
-
 NONE = frozenset(
-    "none|n/a|na|null|nil|nothing|absent|empty|not mentioned|not found|not present|not specified|not stated|not given|not in the text|"
+    "none|n/a|na|null|nil|nothing|absent|empty|not mentioned|not found|not present|not "
+    "specified|not stated|not given|not in the text|"
     "no answer|no mention".split("|")
 )
-
-
-
 EMPTY_SIGNS = ("", "-", "--", "–", "—", "/", "()", "[]", "{}", "(-)")
-
-
-
 THINKING = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL)
-
-
-
 BULLET = re.compile(r"(?:[-+*•–—·‣▪]\s+|[-•·‣▪](?=[\w\"'“`])|\(?\d{1,3}[.)]\s+)")
-
-
-
 SEPARATOR = re.compile(r"\s*(?::\*\*|\*\*\s*:|->|→|=>|⇒|:)\s*")
-
-
-
 RARE_SEPARATOR = re.compile(r"\s+[-–—=|]\s+|\t+")
-
-
-
 LISTS = (re.compile(r"\s*[;\n|]\s*"), re.compile(r"\s*,\s+"), re.compile(r"\s*,\s+(?:and\s+)?|\s+and\s+"))
-
-
-
 INTRODUCTION = re.compile(
-    r"(?:here|below|sure|the (?:answers?|pairs?|labels?)|answers?|output|results?|pairs|spans|labels|entities|annotations)\b", re.IGNORECASE
+    r"(?:here|below|sure|the "
+    r"(?:answers?|pairs?|labels?)|answers?|output|results?|pairs|spans|labels|entities|annotations)\b",
+    re.IGNORECASE,
 )
-
-
-
 ABSENT = re.compile(r"(?:absent(?: labels?)?|not (?:found|mentioned|present)|no answers?)", re.IGNORECASE)
-
-
-
 EMPTY_JSON = re.compile(r"(?:```\w*)?\s*(?:\{\s*\}|\[\s*\])\s*(?:```)?")
-
-
-
 Entry = tuple[str, str | None]  # label, span; None: the label has no answer
-
 
 
 class Parsed(NamedTuple):
@@ -117,7 +63,6 @@ class Parsed(NamedTuple):
     pairs: list[tuple[str, str]]
     absent: list[str]
     dropped: list[dict]
-
 
 
 def render(row: dict, form: str) -> str:
@@ -141,7 +86,6 @@ def render(row: dict, form: str) -> str:
     return "\n".join(lines + [f"- {label}: (none)" for label in absent]) or "(none)"
 
 
-
 def read_answer(answer: str, text: str, *, fuzzy: float = 90.0) -> tuple[list[dict], list[str], list[dict]]:
     """Parse and align an answer.
 
@@ -151,7 +95,6 @@ def read_answer(answer: str, text: str, *, fuzzy: float = 90.0) -> tuple[list[di
     parsed = parse(answer, text)
     spans, dropped = align(text, parsed.pairs, fuzzy=fuzzy)
     return spans, parsed.absent, parsed.dropped + dropped
-
 
 
 def parse(answer: str, text: str) -> Parsed:
@@ -176,7 +119,6 @@ def parse(answer: str, text: str) -> Parsed:
     return parsed
 
 
-
 def _sort_out(entries: Iterable[Entry], text: str) -> Parsed:
     """Entries as pairs, absent labels and what cannot be used."""
     pairs: dict[tuple[str, str], None] = {}
@@ -194,11 +136,9 @@ def _sort_out(entries: Iterable[Entry], text: str) -> Parsed:
     return Parsed(list(pairs), [label for label in absent if label not in answered], dropped)
 
 
-
 def _writable(string: str) -> str:
     """JSON may name half a surrogate pair, which no file can hold."""
     return string.encode("utf8", "replace").decode("utf8")
-
 
 
 def _bad_label(label: str) -> str:
@@ -210,26 +150,24 @@ def _bad_label(label: str) -> str:
     return ""
 
 
-
 def _is_marker(span: str) -> bool:
     """Whether a span is a way to say that there is none."""
     bare = span.strip().strip("()[]<>{}\"'*_`. ").casefold()
     return bare in NONE or span.strip().strip("\"'“”‘’") in EMPTY_SIGNS
 
 
-
 def _is_none(span: str, text: str) -> bool:
     if not _is_marker(span):
         return False
     # a bare "-" stands in most texts and quotes none of them
-    is_quoted = any(map(str.isalnum, span)) and span.strip() in text and find_answer(text, span, fuzzy=101)[1] == "exact"
+    is_quoted = (
+        any(map(str.isalnum, span)) and span.strip() in text and find_answer(text, span, fuzzy=101)[1] == "exact"
+    )
     return not is_quoted
-
 
 
 def _stands(span: str, text: str) -> bool:
     return bool(find_answer(text, span, fuzzy=101)[0])
-
 
 
 def _parts(span: str, text: str) -> list[str]:
@@ -237,7 +175,7 @@ def _parts(span: str, text: str) -> list[str]:
     if _stands(span, text):
         return [span]
     if span.startswith("[") and span.endswith("]"):
-        listed = next(iter(read_values(span)), ([], 0, False))[0]
+        listed = next(iter(read_values(span)), ([], False))[0]
         if listed and all(isinstance(part, str) and _stands(part, text) for part in listed):
             return listed
     for separator in LISTS:
@@ -245,7 +183,6 @@ def _parts(span: str, text: str) -> list[str]:
         if len(parts) > 1 and all(_stands(part, text) for part in parts):
             return parts
     return [span]
-
 
 
 def _json_entries(body: str) -> tuple[list[Entry] | None, bool, bool]:
@@ -256,13 +193,12 @@ def _json_entries(body: str) -> tuple[list[Entry] | None, bool, bool]:
     """
     entries: list[Entry] | None = None
     is_cut, is_empty = False, False
-    for value, _, cut in read_values(body):
+    for value, cut in read_values(body):
         found = _value_entries(value) if value or EMPTY_JSON.fullmatch(body) else None
         if found is not None:
             entries, is_cut = (entries or []) + found, cut
             is_empty = not entries and not cut
     return entries, is_cut, is_empty
-
 
 
 def _value_entries(value: object) -> list[Entry] | None:
@@ -272,11 +208,10 @@ def _value_entries(value: object) -> list[Entry] | None:
     if not isinstance(value, list):
         return None
     if value and all(isinstance(part, list) and not isinstance(part, Members) and len(part) == 2 for part in value):
-        return [(label, span) for label, spans in value if isinstance(label, str) for span in _spans(spans)]
+        return [(label, span) for label, spans in value if isinstance(label, str) for span in _spans_in(spans)]
     found = [_object_entries(part) for part in value if isinstance(part, Members)]
     known = [entries for entries in found if entries is not None]
     return [entry for entries in known for entry in entries] if known or not value else None
-
 
 
 def _object_entries(members: Members) -> list[Entry] | None:
@@ -284,19 +219,20 @@ def _object_entries(members: Members) -> list[Entry] | None:
     key = next((key for key in SPAN_KEYS if key in names), None)
     label = next((names[name] for name in LABEL_KEYS if isinstance(names.get(name), str)), None)
     if label is not None and (key or len(members) == 1):
-        return [(label, span) for span in (_spans(names[key]) if key else [Cut()])]
+        return [(label, span) for span in (_spans_in(names[key]) if key else [Cut()])]
     if "label" in names and key:
-        return [("", span) for span in _spans(names[key])]
+        return [("", span) for span in _spans_in(names[key])]
     if members and names.keys() <= NO_ANSWER_KEYS:
         return None
     found: list[Entry] = [(name, None) for name in _labels(names.get("absent"))]
     for name, value in members:
         if _wraps(name.casefold(), value):
-            found += (_value_entries(value) or []) + [("", part) for part in ([] if isinstance(value, Members) else _labels(value))]
+            found += (_value_entries(value) or []) + [
+                ("", part) for part in ([] if isinstance(value, Members) else _labels(value))
+            ]
         elif name.casefold() != "absent":
-            found += [(name, span) for span in _spans(value)]
+            found += [(name, span) for span in _spans_in(value)]
     return found
-
 
 
 def _wraps(name: str, value: object) -> bool:
@@ -305,20 +241,18 @@ def _wraps(name: str, value: object) -> bool:
         return name in WRAPPER_KEYS or any(inner.casefold() in ("answers", "absent") for inner, _ in value)
     objects = [part for part in value if isinstance(part, Members)] if isinstance(value, list) else []
     named = any(inner.casefold() == "label" for part in objects for inner, _ in part)
-    return name == "answers" or named or name in WRAPPER_KEYS and (bool(objects) or value == [])
+    return name == "answers" or named or (name in WRAPPER_KEYS and (bool(objects) or value == []))
 
 
-
-def _spans(value: object) -> list[str | None]:
+def _spans_in(value: object) -> list[str | None]:
     """The spans that a JSON value names; [None]: it says that there is none."""
     if isinstance(value, Members):
         names = {name.casefold(): part for name, part in value}
         key = next((key for key in SPAN_KEYS if key in names), None)
-        return _spans(names[key] if key else list(names.values()))
+        return _spans_in(names[key] if key else list(names.values()))
     if isinstance(value, list):
-        return [span for part in value for span in _spans(part)] if value else [None]
+        return [span for part in value for span in _spans_in(part)] if value else [None]
     return [value if isinstance(value, str) or value is None else str(value).lower()]
-
 
 
 def _labels(value: object) -> list[str]:
@@ -326,7 +260,6 @@ def _labels(value: object) -> list[str]:
         return [name for name, _ in value]
     parts = value if isinstance(value, list) else [value]
     return [part for part in parts if isinstance(part, str)]
-
 
 
 def _line_entries(body: str, text: str) -> Iterator[Entry]:
@@ -342,8 +275,8 @@ def _line_entries(body: str, text: str) -> Iterator[Entry]:
             yield content, None
             continue
         pair = (header, content) if under else _split(content, text)
-        if pair and not pair[1] or not pair and (line[0] == "#" or re.fullmatch(r"\*\*.+\*\*", content)):
-            label = pair[0] if pair else _bare(content)
+        if (pair and not pair[1]) or (not pair and (line[0] == "#" or re.fullmatch(r"\*\*.+\*\*", content))):
+            label = pair[0] if pair else _bare_label(content)
             header = "" if INTRODUCTION.match(label) or _bad_label(label) else label
             continue
         header = header if under else ""
@@ -355,13 +288,12 @@ def _line_entries(body: str, text: str) -> Iterator[Entry]:
     yield from doubtful if sure else []
 
 
-
 def _split(content: str, text: str) -> tuple[str, str] | None:
     """Label and span of a line. Either may hold a colon: the first split counts whose span stands in the text."""
     splits = []
     for separator in (SEPARATOR, RARE_SEPARATOR):
         for match in [] if splits else separator.finditer(content):
-            label, span = _bare(content[: match.start()]), content[match.end() :].strip()
+            label, span = _bare_label(content[: match.start()]), content[match.end() :].strip()
             if label:
                 splits.append((label, span))
     splits = [split for split in splits if not _bad_label(split[0])] or splits
@@ -373,8 +305,7 @@ def _split(content: str, text: str) -> tuple[str, str] | None:
     return splits[0] if splits else None
 
 
-
-def _bare(label: str) -> str:
+def _bare_label(label: str) -> str:
     """A label without markup and quotes around it."""
     label = re.sub(r"^(\*{1,3}|`|__)(.+)\1$", r"\2", label.strip())
     label = re.sub(r"^\*\*|\*\*$", "", label).strip().rstrip(":")
