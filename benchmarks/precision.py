@@ -7,7 +7,6 @@ tag of every (token, label) pair, and of the scores of the spans that both forma
 interleaved run over 300 of the texts, relative to float32. A CPU without units for bfloat16 emulates it, slowly.
 """
 import argparse
-import hashlib
 import statistics
 import time
 from pathlib import Path
@@ -16,14 +15,13 @@ import numpy as np
 import spacy
 import torch
 from exactness import largest
+from ie_data import read_dataset
 from provenance import write_result
-from quality import label_queries
 from tqdm import tqdm
 
-from metaie_spacy.data.rows import read_rows
-from metaie_spacy.measure.evaluate import evaluate
-from metaie_spacy.model.predict import score_docs
+from metaie_spacy.measure.evaluate import evaluate_rows
 from metaie_spacy.model.dtypes import resolve_dtype
+from metaie_spacy.model.predict import score_docs
 
 DTYPES = ("float32", "bfloat16", "int8")
 
@@ -62,18 +60,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
-    path, labels = args.data / "test.jsonl", label_queries(args.data)
-    texts = [row["text"] for row in read_rows(path)]
+    data = read_dataset(args.data)
+    if data.labels is None:
+        parser.error(f"'{args.data}' holds relations, whose questions differ from text to text. Give a dataset of spans.")
+    texts, labels = [row["text"] for row in data.test], data.labels
     nlp = spacy.load(args.model)
     pipe = nlp.get_pipe("metaie")
     pipe.flat, pipe.labels = True, labels
     chosen = resolve_dtype("auto", pipe.model.shims[0].device)
-    result = {"dataset": args.data.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "texts": len(texts),
+    result = {"dataset": data.name, "sha256": data.sha256["test.jsonl"], "texts": len(texts),
               "threads": torch.get_num_threads(), "cpu": torch.backends.cpu.get_cpu_capability(), "auto": chosen, "dtypes": {}}  # fmt: skip
     kept = {}
     for dtype in DTYPES:
         set_dtype(nlp, dtype)
-        scores = evaluate(nlp, path, labels=labels)
+        scores = evaluate_rows(nlp, data.test, labels=labels)
         logits, spans = scores_of(nlp, texts, labels)
         kept.setdefault("logits", logits), kept.setdefault("spans", spans)
         changes = [abs(score - kept["spans"][key]) for key, score in spans.items() if key in kept["spans"]]
