@@ -3,14 +3,14 @@
     python benchmarks/report.py            # rewrites what stands between marks in README.md and docs/benchmark.md
     python benchmarks/report.py --check    # fails if they do not show the committed results
 """
-import json
 import sys
 from pathlib import Path
 
-import evidence
-import plots
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-ROOT = Path(__file__).parents[1]
+from benchmarks.lib import evidence, plots
+from benchmarks.lib.paths import ROOT
+
 BEGIN, END = "<!-- benchmarks: made by `python benchmarks/report.py` -->", "<!-- end of benchmarks -->"
 
 
@@ -84,12 +84,11 @@ def filters_table(result: dict) -> list[str]:
 
 
 def block() -> str:
-    folder = ROOT / "benchmarks" / "results"
     names = (
         "speed", "memory", "workers", "latency", "service", "robustness", "precision", "annotate", "alignment", "project",
         "calibration", "filters",
     )  # fmt: skip
-    results = {name: json.loads((folder / f"{name}.json").read_text(encoding="utf8")) for name in names}
+    results = {name: evidence.load(name) for name in names}
     speed, cell = results["speed"], evidence.cells(0)["en_metaie_sm", "conll2003"][0]
     return "\n".join(
         [

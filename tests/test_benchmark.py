@@ -11,18 +11,14 @@ from test_component import TRAIN
 from test_fewshot import row
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.insert(0, str(ROOT))
 
-import errors  # noqa: E402
-import evidence  # noqa: E402
-import ie_data  # noqa: E402
-import quality  # noqa: E402
-import starts  # noqa: E402
-
-from metaie_spacy.data.items import blank_tokenizer  # noqa: E402
+from benchmarks.lib import evidence, ie_data  # noqa: E402
+from benchmarks.quality import errors, quality, starts  # noqa: E402
 from metaie_spacy.data.documents import is_dev  # noqa: E402
-from metaie_spacy.train.distill import Settings, distill  # noqa: E402
+from metaie_spacy.data.items import blank_tokenizer  # noqa: E402
 from metaie_spacy.measure.scores import bootstrap_sums, f_interval, scores_of  # noqa: E402
+from metaie_spacy.train.distill import Settings, distill  # noqa: E402
 
 NER = {"task": "NER", "map": {"PER": {"label": "Person", "kind": "entity"}, "LOC": {"label": "Place", "kind": "entity"}, "AIR": {"label": "Airline", "kind": "entity"}}}
 RE = {"task": "RE", "map": {"PER": {"label": "Person", "kind": "entity"}, "LOC": {"label": "Place", "kind": "entity"}, "BORN": {"label": "born in", "kind": "relation"}}}

@@ -6,19 +6,22 @@ DIR is a dataset's folder as in quality.py. Score changes are taken over all its
 tag of every (token, label) pair, and of the scores of the spans that both formats find. Speeds are medians of one
 interleaved run over 300 of the texts, relative to float32. A CPU without units for bfloat16 emulates it, slowly.
 """
-import argparse
 import statistics
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import spacy
 import torch
-from exactness import largest
-from ie_data import read_dataset
-from provenance import write_result
 from tqdm import tqdm
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.lib.ie_data import read_dataset
+from benchmarks.lib.options import model_parser
+from benchmarks.lib.provenance import write_result
+from benchmarks.lib.scores import Span, largest_probability_change, score_changes, scored_spans
 from metaie_spacy.measure.evaluate import evaluate_rows
 from metaie_spacy.model.dtypes import resolve_dtype
 from metaie_spacy.model.predict import score_docs
@@ -32,17 +35,15 @@ def set_dtype(nlp, dtype: str) -> None:
     shim.forget()
 
 
-def scores_of(nlp, texts: list[str], labels: dict[str, str]) -> tuple[dict, dict]:
-    """Logits by (text, label), and scores by (text, span, label)."""
+def scores_of(nlp, texts: list[str], labels: dict[str, str]) -> tuple[dict, list[dict[Span, float]]]:
+    """Logits by (text, label), and the spans of each text with their scores."""
     pipe = nlp.get_pipe("metaie")
-    logits, spans, queries = {}, {}, sorted(labels.values())
+    logits, spans, queries = {}, [], sorted(labels.values())
     for start in tqdm(range(0, len(texts), 250), desc=f"scores {pipe.model.shims[0].compute_dtype}"):
         docs = [nlp.make_doc(text) for text in texts[start : start + 250]]
         for i, chunk, _, found in score_docs(pipe.model, docs, [queries] * len(docs)):
             logits |= {(start + i, label): found[:, u] for u, label in enumerate(chunk)}
-        for i, doc in enumerate(pipe.pipe(docs, labels=labels)):
-            group = doc.spans[pipe.spans_key]
-            spans |= {(start + i, s.start, s.end, s.label_): float(x) for s, x in zip(group, group.attrs["scores"])}
+        spans += [scored_spans(doc, pipe.spans_key) for doc in pipe.pipe(docs, labels=labels)]
     return logits, spans
 
 
@@ -54,11 +55,9 @@ def seconds(nlp, texts: list[str]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = model_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of one dataset, such as bench/conll2003")
-    parser.add_argument("--model", default="en_metaie_sm")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     data = read_dataset(args.data)
     if data.labels is None:
@@ -76,10 +75,10 @@ def main() -> None:
         scores = evaluate_rows(nlp, data.test, labels=labels)
         logits, spans = scores_of(nlp, texts, labels)
         kept.setdefault("logits", logits), kept.setdefault("spans", spans)
-        changes = [abs(score - kept["spans"][key]) for key, score in spans.items() if key in kept["spans"]]
+        changes = score_changes(kept["spans"], spans)
         result["dtypes"][dtype] = {
-            "f": scores["f"], "f_change": scores["f"] - result["dtypes"].get("float32", scores)["f"], "spans": len(spans),
-            "spans_of_float32_found": len(changes) / len(kept["spans"]), "largest_tag_probability_change": largest(kept["logits"], logits),
+            "f": scores["f"], "f_change": scores["f"] - result["dtypes"].get("float32", scores)["f"], "spans": sum(map(len, spans)),
+            "spans_of_float32_found": len(changes) / sum(map(len, kept["spans"])), "largest_tag_probability_change": largest_probability_change(kept["logits"], logits),
             "largest_span_score_change": max(changes), "span_score_change_p99": float(np.percentile(changes, 99)),
         }  # fmt: skip
         print(dtype, result["dtypes"][dtype], flush=True)

@@ -8,10 +8,14 @@ split of the corpus. Runs that are in the result already stay there, so that no 
 import argparse
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import srsly
-from provenance import without_path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.lib.provenance import without_path
 
 
 def describe(folder: Path, note: str) -> dict:

@@ -7,9 +7,9 @@ from typing import Callable, Iterable, Sequence
 
 import numpy as np
 
+from benchmarks.lib.paths import RESULTS
 from metaie_spacy.measure.scores import bootstrap_sums
 
-RESULTS = Path(__file__).parent / "results"
 NER6 = ("conll2003", "mit_restaurant", "mit_movie", "bc5cdr", "wnut2017", "jnlpba")
 CROSSNER = ("crossner_ai", "crossner_music", "crossner_politics")
 NER5 = ("conll2003", "jnlpba", "wnut2017", "mit_restaurant", "bc5cdr")

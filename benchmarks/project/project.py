@@ -16,12 +16,14 @@ import venv
 from pathlib import Path
 
 import spacy
-from provenance import write_data_result
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.lib.paths import CORPUS, ROOT
+from benchmarks.lib.provenance import write_data_result
 from metaie_spacy.data.corpus import make_corpus
 from metaie_spacy.measure.evaluate import evaluate
 
-ROOT = Path(__file__).parents[1]
 TRAINING = ROOT / "training"
 THRESHOLDS = (0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.2, 0.5)
 USE = """
@@ -51,7 +53,7 @@ def main() -> None:
         "wheel_mb": round(wheel.stat().st_size / 1e6, 1), "used_in_another_environment": use_elsewhere(wheel, args.pip_args.split()),
     }  # fmt: skip
     print(json.dumps(result, indent=1))
-    write_data_result(args.output, result, [ROOT / "assets" / "corpus.jsonl"], ("metaie-spacy", "spacy", "torch", "transformers"))
+    write_data_result(args.output, result, [CORPUS], ("metaie-spacy", "spacy", "torch", "transformers"))
 
 
 def untrained() -> dict:
