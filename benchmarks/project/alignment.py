@@ -1,6 +1,6 @@
 """Do answers come back as the spans that they were made of?
 
-    python benchmarks/alignment.py --data corpus/teacher.jsonl --output benchmarks/results/alignment.json
+    python benchmarks/project/alignment.py --data corpus/teacher.jsonl --output benchmarks/results/alignment.json
 
 Every row of an annotations file is rendered to a teacher's answer in both forms, parsed and aligned again; a span counts
 as returned if start, end and label are the same. Then the hand-written cases of the tests, in which the answer differs

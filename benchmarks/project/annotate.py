@@ -1,6 +1,6 @@
 """Annotating through faults and kills, and how fast: against the test server, a real process on loopback.
 
-    python benchmarks/annotate.py --data FILE --output benchmarks/results/annotate.json
+    python benchmarks/project/annotate.py --data FILE --output benchmarks/results/annotate.json
 
 data: annotation rows (JSONL); their texts are annotated, the server replays their spans.
 """

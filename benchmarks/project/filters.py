@@ -1,6 +1,6 @@
 """Does curating help? The same steps of training on a corpus with and without each filter of `curate`.
 
-    python benchmarks/filters.py --data FILE [FILE ...] --encoder DIR --output benchmarks/results/filters.json
+    python benchmarks/project/filters.py --data FILE [FILE ...] --encoder DIR --output benchmarks/results/filters.json
 
 Documents are split once, without any filter; filters work on the train part alone, so that every run is scored on the same
 dev rows in their own wording.

@@ -1,6 +1,6 @@
 """The project from its start to a wheel that another environment uses, without a network but for a package index.
 
-    python benchmarks/project.py --output benchmarks/results/project.json
+    python benchmarks/project/project.py --output benchmarks/results/project.json
 
 Run it in a fresh clone: weasel skips stages whose files have not changed. The untrained head, for comparison, is the same
 encoder with the same head before training, at the threshold that suits it best on the test split itself.

@@ -1,6 +1,6 @@
 """What asking more labels does to the answers of the labels that one wants.
 
-    python benchmarks/distractors.py --data DIR [--model NAME] --output benchmarks/results/distractors.json
+    python benchmarks/quality/distractors.py --data DIR [--model NAME] --output benchmarks/results/distractors.json
 
 The labels of a dataset are asked together with 0, 50 or 500 others, drawn from the packaged corpus without those that share
 a word with a label of the dataset. Scored are the dataset's labels alone. "overlap": spans of all labels may overlap, so

@@ -1,6 +1,6 @@
 """Why zero-shot answers are wrong: every error of the benchmark by its cause, and a sample of 50.
 
-    python benchmarks/errors.py --data DIR [--model NAME] --output benchmarks/results/errors.json
+    python benchmarks/quality/errors.py --data DIR [--model NAME] --output benchmarks/results/errors.json
 
 The same setting as the zero-shot cells. No text of a benchmark is written, only labels, lengths and scores.
 """

@@ -1,6 +1,6 @@
 """What few-shot training does to labels that it does not teach, with and without rehearsal.
 
-    python benchmarks/forgetting.py rows.jsonl [more.jsonl] --only dev.jsonl --data DIR --output benchmarks/results/forgetting.json
+    python benchmarks/quality/forgetting.py rows.jsonl [more.jsonl] --only dev.jsonl --data DIR --output benchmarks/results/forgetting.json
 
 The pipeline is adapted to the few-shot file of a dataset with the default settings. Scored are that dataset's test rows, and
 zero-shot the other datasets and those rows of the corpus that --only names: rows that were never trained on.

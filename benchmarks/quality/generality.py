@@ -1,6 +1,6 @@
 """How much should a frequent label give way to a rare one, where only one of overlapping spans may stay?
 
-    python benchmarks/generality.py rows.jsonl [more.jsonl] --only dev.jsonl --output benchmarks/results/generality.json
+    python benchmarks/quality/generality.py rows.jsonl [more.jsonl] --only dev.jsonl --output benchmarks/results/generality.json
 
 Rows of a corpus, of which those in --only are scored and the others counted. Each text is asked, beside its own and absent
 labels, the most frequent labels of the corpus and labels of other texts; flat; spans of its own labels are the gold.

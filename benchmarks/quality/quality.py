@@ -1,6 +1,6 @@
 """The benchmark: models x datasets x {zero-shot, 5-shot} x seeds, one JSON file a cell.
 
-    python benchmarks/quality.py benchmarks/cells.yml --data DIR [--starts DIR] [--encoder NAME] [--group zero_shot]
+    python benchmarks/quality/quality.py benchmarks/quality/cells.yml --data DIR [--starts DIR] [--encoder NAME] [--group zero_shot]
 
 Exact match on character spans, micro, with 95 % bootstrap intervals over texts. A cell that is there already, of the same
 weights, data and settings, is not run again: an interrupted run goes on. DIR holds one folder a dataset, see ie_data.py;

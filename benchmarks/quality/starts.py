@@ -1,6 +1,6 @@
 """Train the starting points that the few-shot benchmark compares: same encoder, epochs, batches and learning rate.
 
-    python benchmarks/starts.py metaie --corpus DIR --encoder DIR --output OUT [--epochs 3.6 | --steps 1000]
+    python benchmarks/quality/starts.py metaie --corpus DIR --encoder DIR --output OUT [--epochs 3.6 | --steps 1000]
 
 human: rows that people annotated for other tasks (`public_human.jsonl`), the multi-task baseline.
 entity: of the LLM rows, the spans whose label is a class name of OntoNotes 5 or MultiNERD (`ENTITY_LABELS`).

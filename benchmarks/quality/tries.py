@@ -1,6 +1,6 @@
 """Add a training run that was tried for the packaged model to the table of all, from its own folder.
 
-    python benchmarks/tries.py RUN --note "what was tried" --output benchmarks/results/tries.json
+    python benchmarks/quality/tries.py RUN --note "what was tried" --output benchmarks/results/tries.json
 
 A run is a folder that `distill` wrote. What is noted: the settings, the data's checksums, steps, seconds, and F on the dev
 split of the corpus. Runs that are in the result already stay there, so that no try gets lost.

@@ -1,6 +1,6 @@
 """How much scores move when nothing should move them: order, company, padding, cache, saving, float16.
 
-    python benchmarks/exactness.py --data FILE [--float32 DIR] --output benchmarks/results/exactness.json
+    python benchmarks/serving/exactness.py --data FILE [--float32 DIR] --output benchmarks/results/exactness.json
 
 FILE holds texts (JSONL with "text"); DIR is the float32 `model/` directory that the package was made from.
 """

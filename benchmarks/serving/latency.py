@@ -1,6 +1,6 @@
 """What the component costs on top of its bare encoder: loading, memory, latency of single texts.
 
-    python benchmarks/latency.py --data FILE --output benchmarks/results/latency.json
+    python benchmarks/serving/latency.py --data FILE --output benchmarks/results/latency.json
 
 FILE holds texts (JSONL with "text"). The bare encoder is the same weights through transformers: AutoModel and AutoTokenizer
 from a folder that holds them in float16, as the package does, cast to float32. Loads alternate, each in a fresh process:

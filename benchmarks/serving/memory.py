@@ -1,6 +1,6 @@
 """Resident memory of a long run: 100,000 texts through nlp.pipe, one memory zone per 1,000.
 
-    python benchmarks/memory.py --output benchmarks/results/memory.json
+    python benchmarks/serving/memory.py --output benchmarks/results/memory.json
 
 Texts are sentences of assets/corpus.jsonl in which words are swapped for new ones, so that the vocabulary never stops
 growing. Resident memory is read after every zone. Freed memory goes back to the system every now and then, so that single

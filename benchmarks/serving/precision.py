@@ -1,6 +1,6 @@
 """bfloat16 and int8 against float32: F1, score changes and speed of the same weights.
 
-    python benchmarks/precision.py --data bench/conll2003 --output benchmarks/results/precision.json
+    python benchmarks/serving/precision.py --data bench/conll2003 --output benchmarks/results/precision.json
 
 DIR is a dataset's folder as in quality.py. Score changes are taken over all its texts: of the probabilities of every
 tag of every (token, label) pair, and of the scores of the spans that both formats find. Speeds are medians of one

@@ -1,6 +1,6 @@
 """Hostile input: random Unicode texts under random label sets, through a whole pipeline.
 
-    python benchmarks/robustness.py --output benchmarks/results/robustness.json
+    python benchmarks/serving/robustness.py --output benchmarks/results/robustness.json
 
 Texts are drawn from control characters, right-to-left scripts, combining marks, emoji, CJK, lone surrogates, exotic
 white space and ordinary words, and a few hold a million characters without a space. Labels are made of the same. A text

@@ -1,6 +1,6 @@
 """Load on the service of the README: concurrent clients on loopback, against a server process of its own.
 
-    python benchmarks/service.py --output benchmarks/results/service.json
+    python benchmarks/serving/service.py --output benchmarks/results/service.json
 
 Runs the code block of README.md that begins with "# service.py" under uvicorn, as the README says, and asks it from
 `--clients` connections for `--seconds` seconds. Every request brings a text and some of twenty labels; answers are

@@ -1,6 +1,6 @@
 """LabelToSpan against CrossEncoder (one pass per label), as users run them: nlp.pipe with decoding.
 
-    python benchmarks/speed.py --data FILE --output benchmarks/results/speed.json
+    python benchmarks/serving/speed.py --data FILE --output benchmarks/results/speed.json
 
 FILE holds texts (JSONL with "text"). Both use the same encoder weights, float32, bucketing and decoder, in one
 interleaved run; the CrossEncoder's head is untrained and finds nothing, so that it decodes the least. The bound is the

@@ -1,6 +1,6 @@
 """nlp.pipe(n_process=2), forked and spawned, against one process: the same spans, the same scores?
 
-    python benchmarks/workers.py --data FILE --output benchmarks/results/workers.json
+    python benchmarks/serving/workers.py --data FILE --output benchmarks/results/workers.json
 
 FILE holds texts (JSONL with "text"). float32; one process uses all threads, two workers one each. Speeds are of one run,
 the start of the workers included.
