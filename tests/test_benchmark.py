@@ -1,5 +1,8 @@
 """The benchmark's own parts, on data made here."""
+import importlib
 import json
+import re
+import runpy
 import sys
 from concurrent.futures import Future
 from pathlib import Path
@@ -14,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.lib import evidence, ie_data  # noqa: E402
+from benchmarks.lib.paths import place_of  # noqa: E402
 from benchmarks.quality import errors, quality, starts  # noqa: E402
 from metaie_spacy.data.documents import is_dev  # noqa: E402
 from metaie_spacy.data.items import blank_tokenizer  # noqa: E402
@@ -22,6 +26,9 @@ from metaie_spacy.train.distill import Settings, distill  # noqa: E402
 
 NER = {"task": "NER", "map": {"PER": {"label": "Person", "kind": "entity"}, "LOC": {"label": "Place", "kind": "entity"}, "AIR": {"label": "Airline", "kind": "entity"}}}
 RE = {"task": "RE", "map": {"PER": {"label": "Person", "kind": "entity"}, "LOC": {"label": "Place", "kind": "entity"}, "BORN": {"label": "born in", "kind": "relation"}}}
+
+SOURCES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "benchmarks").rglob("*.py") if path.name != "__init__.py")
+SHARED = [name for name in SOURCES if name.startswith("benchmarks/lib/")]
 
 
 def dataset(folder, labels=NER, rows=None):
@@ -194,3 +201,34 @@ def test_what_starting_points_learn(tmp_path):
     whole = {r["id"] for r in starts.rows_of(tmp_path / "rows.jsonl", "metaie")}
     held = {i for i in whole if is_dev(i, 0.1, 0)}
     assert held < part < quarter < whole and len(whole) == 65 and 6 < len(quarter - held) < 30
+
+
+@pytest.mark.parametrize("script", sorted({*SOURCES} - {*SHARED}))
+def test_scripts_find_what_they_import_and_do_nothing_more(script, monkeypatch, capsys, tmp_path):
+    # As after `python benchmarks/.../script.py`: the path begins with the script's folder, and the repository is not on it.
+    monkeypatch.setattr(sys, "path", [str((ROOT / script).parent), *(p for p in sys.path if Path(p).resolve() != ROOT)])
+    monkeypatch.setattr(sys, "argv", [script])
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in sys.modules if name.split(".")[0] == "benchmarks"]:
+        monkeypatch.delitem(sys.modules, name)
+    runpy.run_path(str(ROOT / script), run_name="imported")
+    assert capsys.readouterr().out == "" and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_shared_modules_find_what_they_import(name):
+    importlib.import_module(name.removesuffix(".py").replace("/", "."))
+
+
+def test_places_that_are_named_exist():
+    files = [ROOT / name for name in ("README.md", "docs/benchmark.md", "project.yml", "setup.py", "NOTICE", *SOURCES)]
+    files += sorted((ROOT / "benchmarks").rglob("*.yml"))
+    named = {(path.name, place) for path in files for place in re.findall(r"benchmarks/[\w/]+\.(?:py|yml)", path.read_text(encoding="utf8"))}
+    assert len(named) > 40 and [entry for entry in sorted(named) if not (ROOT / entry[1]).exists()] == []
+
+
+def test_recorded_commands_are_shown_with_the_places_of_today():
+    assert place_of("benchmarks/quality.py") == "benchmarks/quality/quality.py" == place_of("benchmarks/quality/quality.py")
+    assert place_of("alone.yml") == "benchmarks/quality/alone.yml"
+    for word in ("python", "-m", "metaie_spacy", "benchmarks/results/speed.json", "gone.py", "bench"):
+        assert place_of(word) == word
