@@ -26,7 +26,7 @@ def speed_table(result: dict) -> list[str]:
 def production_table(results: dict[str, dict]) -> list[str]:
     """One line per promise, with the command that checks it."""
     memory, workers, latency, service = (results[name] for name in ("memory", "workers", "latency", "service"))
-    robust, formats = results["robustness"], results["precision"]
+    robust = results["robustness"]
     peak, ratios = memory["peak_mib"], latency["ratios"]
     fork, spawn = workers["workers"]["fork"], workers["workers"]["spawn"]
     rows = [
@@ -46,11 +46,25 @@ def production_table(results: dict[str, dict]) -> list[str]:
     ]  # fmt: skip
     lines = ["| what | measured | command |", "|---|---|---|"]
     lines += [f"| {what} | {found} | `{command_of(result)}` |" for what, found, result in rows]
+    return [*lines, "", *formats_table(results["precision"])]
+
+
+def formats_table(formats: dict) -> list[str]:
+    """The number formats; single texts against batches only where that was measured."""
     wheel = "-".join(next(iter(formats["wheels"])).split("-")[:2])
-    lines += ["", f"Number formats on {formats['dataset']} ({formats['texts']:,} texts; {wheel}; this CPU: {formats['cpu']}, where `auto` takes {formats['auto']}; `{command_of(formats)}`):", ""]
-    lines += ["| compute_dtype | F1 | largest change of a span's score | float32's spans found | speed |", "|---|---|---|---|---|"]
+    has_single = all("single_differs" in row for row in formats["dtypes"].values())
+    where = f"{formats['texts']:,} texts; {wheel}; this CPU: {formats['cpu']}, where `auto` takes {formats['auto']}"
+    head = ["compute_dtype", "F1", "largest change of a span's score", "float32's spans found", "speed"]
+    head += ["texts whose spans differ when they come alone (largest change of a score)"] * has_single
+    lines = [f"Number formats on {formats['dataset']} ({where}; `{command_of(formats)}`):", ""]
+    lines += [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for dtype, row in formats["dtypes"].items():
-        lines.append(f"| {dtype} | {row['f']:.2%} | {row['largest_span_score_change']:.3f} | {row['spans_of_float32_found']:.1%} | {row['speed']:.2f} x |")
+        cells = [dtype, f"{row['f']:.2%}", f"{row['largest_span_score_change']:.3f}"]
+        cells += [f"{row['spans_of_float32_found']:.1%}", f"{row['speed']:.2f} x"]
+        if has_single:
+            differs, change = row["single_differs"], row["single_largest_score_change"]
+            cells.append(f"{differs} of {row['single_texts']:,} ({change:.0e})")
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 

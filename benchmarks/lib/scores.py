@@ -8,12 +8,12 @@ Span = tuple[int, int, str]  # start and end in characters, label
 def scored_spans(doc: Doc, key: str = "metaie") -> dict[Span, float]:
     """The spans that a doc holds under a key, with their scores."""
     group = doc.spans[key]
-    return {(span.start_char, span.end_char, span.label_): float(score) for span, score in zip(group, group.attrs["scores"])}
+    return {(s.start_char, s.end_char, s.label_): float(x) for s, x in zip(group, group.attrs["scores"], strict=True)}
 
 
 def score_changes(a: list[dict[Span, float]], b: list[dict[Span, float]]) -> list[float]:
     """How far the scores lie apart of the spans that are in both answers to a text, of all texts."""
-    return [abs(one[span] - other[span]) for one, other in zip(a, b) for span in one.keys() & other.keys()]
+    return [abs(one[span] - other[span]) for one, other in zip(a, b, strict=True) for span in one.keys() & other.keys()]
 
 
 def largest_probability_change(a: dict, b: dict) -> float:

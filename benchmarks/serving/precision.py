@@ -5,6 +5,7 @@
 DIR is a dataset's folder as in quality.py. Score changes are taken over all its texts: of the probabilities of every
 tag of every (token, label) pair, and of the scores of the spans that both formats find. Speeds are medians of one
 interleaved run over 300 of the texts, relative to float32. A CPU without units for bfloat16 emulates it, slowly.
+Last, for each format: do texts that come alone, nlp(text), get the spans that they get in company, nlp.pipe(texts)?
 """
 import statistics
 import sys
@@ -47,6 +48,17 @@ def scores_of(nlp, texts: list[str], labels: dict[str, str]) -> tuple[dict, list
     return logits, spans
 
 
+def alone_and_together(nlp, texts: list[str]) -> dict:
+    """On how many texts the spans of nlp(text) and nlp.pipe(texts) differ, and the largest change of a span's score."""
+    together = [scored_spans(doc) for doc in nlp.pipe(texts)]
+    alone = [scored_spans(nlp(text)) for text in tqdm(texts, desc="single texts")]
+    return {
+        "single_differs": sum(one.keys() != other.keys() for one, other in zip(alone, together)),
+        "single_texts": len(texts),
+        "single_largest_score_change": max(score_changes(alone, together), default=0.0),
+    }
+
+
 def seconds(nlp, texts: list[str]) -> float:
     began = time.perf_counter()
     for _ in nlp.pipe(texts):
@@ -58,10 +70,11 @@ def main() -> None:
     parser = model_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of one dataset, such as bench/conll2003")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--single", type=int, default=500, help="first texts that are also read one by one")
     args = parser.parse_args()
     data = read_dataset(args.data)
     if data.labels is None:
-        parser.error(f"'{args.data}' holds relations, whose questions differ from text to text. Give a dataset of spans.")
+        parser.error(f"'{args.data}' holds relations, whose questions differ from text to text. Give one of spans.")
     texts, labels = [row["text"] for row in data.test], data.labels
     nlp = spacy.load(args.model)
     pipe = nlp.get_pipe("metaie")
@@ -80,7 +93,7 @@ def main() -> None:
             "f": scores["f"], "f_change": scores["f"] - result["dtypes"].get("float32", scores)["f"], "spans": sum(map(len, spans)),
             "spans_of_float32_found": len(changes) / sum(map(len, kept["spans"])), "largest_tag_probability_change": largest_probability_change(kept["logits"], logits),
             "largest_span_score_change": max(changes), "span_score_change_p99": float(np.percentile(changes, 99)),
-        }  # fmt: skip
+        } | alone_and_together(nlp, texts[: args.single])  # fmt: skip
         print(dtype, result["dtypes"][dtype], flush=True)
     times = {dtype: [] for dtype in DTYPES}
     for _ in range(args.rounds):
