@@ -16,9 +16,11 @@ from test_fewshot import row
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks import report  # noqa: E402
 from benchmarks.lib import evidence, ie_data  # noqa: E402
 from benchmarks.lib.paths import place_of  # noqa: E402
 from benchmarks.quality import errors, quality, starts  # noqa: E402
+from benchmarks.serving import same  # noqa: E402
 from metaie_spacy.data.documents import is_dev  # noqa: E402
 from metaie_spacy.data.items import blank_tokenizer  # noqa: E402
 from metaie_spacy.measure.scores import bootstrap_sums, f_interval, scores_of  # noqa: E402
@@ -232,3 +234,24 @@ def test_recorded_commands_are_shown_with_the_places_of_today():
     assert place_of("alone.yml") == "benchmarks/quality/alone.yml"
     for word in ("python", "-m", "metaie_spacy", "benchmarks/results/speed.json", "gone.py", "bench"):
         assert place_of(word) == word
+
+
+def test_number_formats_are_shown_with_what_was_measured():
+    result = evidence.load("precision")
+    old = [{key: value for key, value in row.items() if not key.startswith("single_")} for row in result["dtypes"].values()]
+    new = [row | {"single_differs": 3, "single_texts": 1500, "single_largest_score_change": 0.0123} for row in old]
+    for rows, last in ((old, " x |"), (new, " x | 3 of 1,500 (1e-02) |")):
+        lines = report.formats_table(result | {"dtypes": dict(zip(result["dtypes"], rows))})
+        assert lines[-1].endswith(last) and len({line.count("|") for line in lines[2:]}) == 1
+
+
+def test_two_installations_are_asked_the_same_and_compared():
+    passes = same.passes_of([row("Ada left.", [("Ada", "person")]), row("Nobody.", [])])
+    assert [(name, len(asked["pairs"]), asked["flat"]) for name, asked in passes.items()] == [
+        ("own labels", 1, False), ("own labels, flat", 1, True), ("fixed labels", 2, False), ("fixed labels, flat", 2, True),
+    ]  # fmt: skip
+    assert passes["own labels"]["pairs"] == [("Ada left.", ["person"])] and len(passes["fixed labels"]["pairs"][1][1]) == 16
+    old = [{(0, 3, "person"): 0.5, (4, 8, "date"): 0.25}, {}]
+    new = [{(0, 3, "person"): 0.75}, {}]
+    assert same.compare(old, old)["texts_that_differ"] == same.compare(old, old)["largest_score_change"] == 0
+    assert same.compare(old, new) == {"texts": 2, "spans": 2, "spans_of_new": 1, "texts_that_differ": 1, "largest_score_change": 0.25}
