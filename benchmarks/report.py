@@ -3,14 +3,15 @@
     python benchmarks/report.py            # rewrites what stands between marks in README.md and docs/benchmark.md
     python benchmarks/report.py --check    # fails if they do not show the committed results
 """
-import json
+import argparse
 import sys
 from pathlib import Path
 
-import evidence
-import plots
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-ROOT = Path(__file__).parents[1]
+from benchmarks.lib import evidence, plots
+from benchmarks.lib.paths import ROOT, command_of
+
 BEGIN, END = "<!-- benchmarks: made by `python benchmarks/report.py` -->", "<!-- end of benchmarks -->"
 
 
@@ -25,7 +26,7 @@ def speed_table(result: dict) -> list[str]:
 def production_table(results: dict[str, dict]) -> list[str]:
     """One line per promise, with the command that checks it."""
     memory, workers, latency, service = (results[name] for name in ("memory", "workers", "latency", "service"))
-    robust, formats = results["robustness"], results["precision"]
+    robust = results["robustness"]
     peak, ratios = memory["peak_mib"], latency["ratios"]
     fork, spawn = workers["workers"]["fork"], workers["workers"]["spawn"]
     rows = [
@@ -44,12 +45,26 @@ def production_table(results: dict[str, dict]) -> list[str]:
          f"{service['requests_per_s']:.0f} requests/s, p50 {service['p50_ms']:.0f} ms, p99 {service['p99_ms']:.0f} ms, {service['errors']} errors", service),
     ]  # fmt: skip
     lines = ["| what | measured | command |", "|---|---|---|"]
-    lines += [f"| {what} | {found} | `{result['command']}` |" for what, found, result in rows]
+    lines += [f"| {what} | {found} | `{command_of(result)}` |" for what, found, result in rows]
+    return [*lines, "", *formats_table(results["precision"])]
+
+
+def formats_table(formats: dict) -> list[str]:
+    """The number formats; single texts against batches only where that was measured."""
     wheel = "-".join(next(iter(formats["wheels"])).split("-")[:2])
-    lines += ["", f"Number formats on {formats['dataset']} ({formats['texts']:,} texts; {wheel}; this CPU: {formats['cpu']}, where `auto` takes {formats['auto']}; `{formats['command']}`):", ""]
-    lines += ["| compute_dtype | F1 | largest change of a span's score | float32's spans found | speed |", "|---|---|---|---|---|"]
+    has_single = all("single_differs" in row for row in formats["dtypes"].values())
+    where = f"{formats['texts']:,} texts; {wheel}; this CPU: {formats['cpu']}, where `auto` takes {formats['auto']}"
+    head = ["compute_dtype", "F1", "largest change of a span's score", "float32's spans found", "speed"]
+    head += ["texts whose spans differ when they come alone (largest change of a score)"] * has_single
+    lines = [f"Number formats on {formats['dataset']} ({where}; `{command_of(formats)}`):", ""]
+    lines += [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for dtype, row in formats["dtypes"].items():
-        lines.append(f"| {dtype} | {row['f']:.2%} | {row['largest_span_score_change']:.3f} | {row['spans_of_float32_found']:.1%} | {row['speed']:.2f} x |")
+        cells = [dtype, f"{row['f']:.2%}", f"{row['largest_span_score_change']:.3f}"]
+        cells += [f"{row['spans_of_float32_found']:.1%}", f"{row['speed']:.2f} x"]
+        if has_single:
+            differs, change = row["single_differs"], row["single_largest_score_change"]
+            cells.append(f"{differs} of {row['single_texts']:,} ({change:.0e})")
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
@@ -70,13 +85,13 @@ def project_table(results: dict[str, dict]) -> list[str]:
          f"{results['calibration']['before']['ece']:.3f} before, {results['calibration']['after']['ece']:.3f} after; F {results['calibration']['before']['f']:.1%} before, {results['calibration']['after']['f']:.1%} after", results["calibration"]),
     ]  # fmt: skip
     lines = ["| what | measured | command |", "|---|---|---|"]
-    return lines + [f"| {what} | {found} | `{result['command']}` |" for what, found, result in rows]
+    return lines + [f"| {what} | {found} | `{command_of(result)}` |" for what, found, result in rows]
 
 
 def filters_table(result: dict) -> list[str]:
     """Dev F with and without curation."""
     s = result["settings"]
-    lines = [f"Curating, {s['steps']} steps on {s['rows']:,} rows each, scored on the same uncurated dev rows (`{result['command']}`):", ""]
+    lines = [f"Curating, {s['steps']} steps on {s['rows']:,} rows each, scored on the same uncurated dev rows (`{command_of(result)}`):", ""]
     lines += ["| filters | train rows | spans | dev F |", "|---|---|---|---|"]
     for name, runs in result["variants"].items():
         lines.append(f"| {name} | {runs[0]['rows']:,} | {runs[0]['spans']:,} | {' / '.join(format(run['dev_f'], '.1%') for run in runs)} |")
@@ -84,21 +99,20 @@ def filters_table(result: dict) -> list[str]:
 
 
 def block() -> str:
-    folder = ROOT / "benchmarks" / "results"
     names = (
         "speed", "memory", "workers", "latency", "service", "robustness", "precision", "annotate", "alignment", "project",
         "calibration", "filters",
     )  # fmt: skip
-    results = {name: json.loads((folder / f"{name}.json").read_text(encoding="utf8")) for name in names}
+    results = {name: evidence.load(name) for name in names}
     speed, cell = results["speed"], evidence.cells(0)["en_metaie_sm", "conll2003"][0]
     return "\n".join(
         [
             BEGIN, "",
             "Zero-shot span F1 of `en_metaie_sm`, exact match, all labels of a dataset asked at once by their plain names, flat, at the model's own threshold",
-            f"(`{cell['command']}`; `docs/benchmark.md` has the rest: labels, few-shot, starting points, corpus sizes):", "",
+            f"(`{command_of(cell)}`; `docs/benchmark.md` has the rest: labels, few-shot, starting points, corpus sizes):", "",
             *evidence.zero_shot(), "",
             f"Speed against one pass per label (`CrossEncoder.v1`), same encoder, {speed['dtype']}, batching and decoder, {speed['texts']} sentences,",
-            f"{speed['threads']} CPU threads, one interleaved run (`{speed['command']}`). The bound is the ratio of pieces that pass through the encoder:",
+            f"{speed['threads']} CPU threads, one interleaved run (`{command_of(speed)}`). The bound is the ratio of pieces that pass through the encoder:",
             "", *speed_table(speed), "",
             f"In production, measured on {speed['threads']} CPU cores:", "", *production_table(results), "",
             "The distillation project, on the same machine:", "", *project_table(results), "", *filters_table(results["filters"]), "", END,
@@ -119,11 +133,15 @@ def documents() -> dict[Path, str]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing, and fail if the files do not show the results")
+    args = parser.parse_args()
     for path, text in documents().items():
-        if "--check" in sys.argv and path.read_text(encoding="utf8") != text:
+        if not args.check:
+            path.write_text(text, encoding="utf8")
+        elif path.read_text(encoding="utf8") != text:
             sys.exit(f"{path.name} does not show the results in benchmarks/results: run python benchmarks/report.py")
-        path.write_text(text, encoding="utf8")
-    if "--check" not in sys.argv:
+    if not args.check:
         plots.make(ROOT / "docs")
 
 

@@ -1,5 +1,8 @@
 """The benchmark's own parts, on data made here."""
+import importlib
 import json
+import re
+import runpy
 import sys
 from concurrent.futures import Future
 from pathlib import Path
@@ -11,21 +14,23 @@ from test_component import TRAIN
 from test_fewshot import row
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.insert(0, str(ROOT))
 
-import errors  # noqa: E402
-import evidence  # noqa: E402
-import ie_data  # noqa: E402
-import quality  # noqa: E402
-import starts  # noqa: E402
-
-from metaie_spacy.data.items import blank_tokenizer  # noqa: E402
+from benchmarks import report  # noqa: E402
+from benchmarks.lib import evidence, ie_data  # noqa: E402
+from benchmarks.lib.paths import place_of  # noqa: E402
+from benchmarks.quality import errors, quality, starts  # noqa: E402
+from benchmarks.serving import same  # noqa: E402
 from metaie_spacy.data.documents import is_dev  # noqa: E402
-from metaie_spacy.train.distill import Settings, distill  # noqa: E402
+from metaie_spacy.data.items import blank_tokenizer  # noqa: E402
 from metaie_spacy.measure.scores import bootstrap_sums, f_interval, scores_of  # noqa: E402
+from metaie_spacy.train.distill import Settings, distill  # noqa: E402
 
 NER = {"task": "NER", "map": {"PER": {"label": "Person", "kind": "entity"}, "LOC": {"label": "Place", "kind": "entity"}, "AIR": {"label": "Airline", "kind": "entity"}}}
 RE = {"task": "RE", "map": {"PER": {"label": "Person", "kind": "entity"}, "LOC": {"label": "Place", "kind": "entity"}, "BORN": {"label": "born in", "kind": "relation"}}}
+
+SOURCES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "benchmarks").rglob("*.py") if path.name != "__init__.py")
+SHARED = [name for name in SOURCES if name.startswith("benchmarks/lib/")]
 
 
 def dataset(folder, labels=NER, rows=None):
@@ -198,3 +203,55 @@ def test_what_starting_points_learn(tmp_path):
     whole = {r["id"] for r in starts.rows_of(tmp_path / "rows.jsonl", "metaie")}
     held = {i for i in whole if is_dev(i, 0.1, 0)}
     assert held < part < quarter < whole and len(whole) == 65 and 6 < len(quarter - held) < 30
+
+
+@pytest.mark.parametrize("script", sorted({*SOURCES} - {*SHARED}))
+def test_scripts_find_what_they_import_and_do_nothing_more(script, monkeypatch, capsys, tmp_path):
+    # As after `python benchmarks/.../script.py`: the path begins with the script's folder, and the repository is not on it.
+    monkeypatch.setattr(sys, "path", [str((ROOT / script).parent), *(p for p in sys.path if Path(p).resolve() != ROOT)])
+    monkeypatch.setattr(sys, "argv", [script])
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in sys.modules if name.split(".")[0] == "benchmarks"]:
+        monkeypatch.delitem(sys.modules, name)
+    runpy.run_path(str(ROOT / script), run_name="imported")
+    assert capsys.readouterr().out == "" and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_shared_modules_find_what_they_import(name):
+    importlib.import_module(name.removesuffix(".py").replace("/", "."))
+
+
+def test_places_that_are_named_exist():
+    files = [ROOT / name for name in ("README.md", "docs/benchmark.md", "project.yml", "setup.py", "NOTICE", *SOURCES)]
+    files += sorted((ROOT / "benchmarks").rglob("*.yml"))
+    named = {(path.name, place) for path in files for place in re.findall(r"benchmarks/[\w/]+\.(?:py|yml)", path.read_text(encoding="utf8"))}
+    assert len(named) > 40 and [entry for entry in sorted(named) if not (ROOT / entry[1]).exists()] == []
+
+
+def test_recorded_commands_are_shown_with_the_places_of_today():
+    assert place_of("benchmarks/quality.py") == "benchmarks/quality/quality.py" == place_of("benchmarks/quality/quality.py")
+    assert place_of("alone.yml") == "benchmarks/quality/alone.yml"
+    for word in ("python", "-m", "metaie_spacy", "benchmarks/results/speed.json", "gone.py", "bench"):
+        assert place_of(word) == word
+
+
+def test_number_formats_are_shown_with_what_was_measured():
+    result = evidence.load("precision")
+    old = [{key: value for key, value in row.items() if not key.startswith("single_")} for row in result["dtypes"].values()]
+    new = [row | {"single_differs": 3, "single_texts": 1500, "single_largest_score_change": 0.0123} for row in old]
+    for rows, last in ((old, " x |"), (new, " x | 3 of 1,500 (1e-02) |")):
+        lines = report.formats_table(result | {"dtypes": dict(zip(result["dtypes"], rows))})
+        assert lines[-1].endswith(last) and len({line.count("|") for line in lines[2:]}) == 1
+
+
+def test_two_installations_are_asked_the_same_and_compared():
+    passes = same.passes_of([row("Ada left.", [("Ada", "person")]), row("Nobody.", [])])
+    assert [(name, len(asked["pairs"]), asked["flat"]) for name, asked in passes.items()] == [
+        ("own labels", 1, False), ("own labels, flat", 1, True), ("fixed labels", 2, False), ("fixed labels, flat", 2, True),
+    ]  # fmt: skip
+    assert passes["own labels"]["pairs"] == [("Ada left.", ["person"])] and len(passes["fixed labels"]["pairs"][1][1]) == 16
+    old = [{(0, 3, "person"): 0.5, (4, 8, "date"): 0.25}, {}]
+    new = [{(0, 3, "person"): 0.75}, {}]
+    assert same.compare(old, old)["texts_that_differ"] == same.compare(old, old)["largest_score_change"] == 0
+    assert same.compare(old, new) == {"texts": 2, "spans": 2, "spans_of_new": 1, "texts_that_differ": 1, "largest_score_change": 0.25}

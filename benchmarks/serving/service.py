@@ -1,6 +1,6 @@
 """Load on the service of the README: concurrent clients on loopback, against a server process of its own.
 
-    python benchmarks/service.py --output benchmarks/results/service.json
+    python benchmarks/serving/service.py --output benchmarks/results/service.json
 
 Runs the code block of README.md that begins with "# service.py" under uvicorn, as the README says, and asks it from
 `--clients` connections for `--seconds` seconds. Every request brings a text and some of twenty labels; answers are
@@ -8,8 +8,6 @@ checked. Needs fastapi, uvicorn and httpx (the extra "test"). Clients and server
 """
 import argparse
 import asyncio
-import json
-import os
 import random
 import socket
 import subprocess
@@ -20,9 +18,14 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-from provenance import write_result
 
-ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.lib.paths import CORPUS, ROOT
+from benchmarks.lib.process import resident
+from benchmarks.lib.provenance import write_result
+from benchmarks.lib.texts import texts_of
+
 LABELS = (
     "person, organization, location, date, amount of money, product, event, job title, country, company, drug, disease, animal, food, "
     "book, film, song, building, date of birth, nationality"
@@ -76,25 +79,20 @@ async def load(address: str, texts: list[str], clients: int, duration: float) ->
     return seconds, errors
 
 
-def resident_of(pid: int) -> float:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
-    rows = [json.loads(line) for line in (ROOT / "assets" / "corpus.jsonl").open(encoding="utf8")]
-    texts = [row["text"] for row in rows]
+    texts = texts_of(CORPUS)
     with tempfile.TemporaryDirectory() as folder:
         server, address = start_server(folder)
         try:
             asyncio.run(load(address, texts, args.clients, 5))  # warm
-            before = resident_of(server.pid)
+            before = resident(server.pid)
             seconds, errors = asyncio.run(load(address, texts, args.clients, args.seconds))
-            after = resident_of(server.pid)
+            after = resident(server.pid)
         finally:
             server.terminate()
             server.wait()

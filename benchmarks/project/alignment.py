@@ -1,6 +1,6 @@
 """Do answers come back as the spans that they were made of?
 
-    python benchmarks/alignment.py --data corpus/teacher.jsonl --output benchmarks/results/alignment.json
+    python benchmarks/project/alignment.py --data corpus/teacher.jsonl --output benchmarks/results/alignment.json
 
 Every row of an annotations file is rendered to a teacher's answer in both forms, parsed and aligned again; a span counts
 as returned if start, end and label are the same. Then the hand-written cases of the tests, in which the answer differs
@@ -8,18 +8,23 @@ from the text. Seconds are CPU time of one run on one core, parsing and alignmen
 """
 import argparse
 import json
+import sys
 import time
 from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 
-from provenance import write_data_result
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from benchmarks.lib.paths import in_tests
+from benchmarks.lib.provenance import write_data_result
+from metaie_spacy.data.rows import read_rows
 from metaie_spacy.teacher.reply.alignment import find_answer
 from metaie_spacy.teacher.reply.parse import FORMS, read_answer, render
-from metaie_spacy.data.rows import read_rows
 
-CASES = Path(__file__).parents[1] / "tests" / "alignment_cases.jsonl"
+CASES = "alignment_cases.jsonl"
+
+
 def round_trip(rows: list[dict], form: str) -> dict:
     """Counts over all rows in one form."""
     counts = Counter(spans=0, returned=0, extra=0, dropped=0, refused=0, absent_differs=0)
@@ -77,11 +82,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="annotations (JSONL)")
     parser.add_argument("--output", type=Path, help="write the result here (JSON)")
     args = parser.parse_args()
-    rows = list(read_rows(args.data))
-    result = {"texts": len(rows), "forms": {form: round_trip(rows, form) for form in FORMS}, "hard_cases": hard_cases(CASES)}
+    rows, cases = list(read_rows(args.data)), in_tests(CASES)
+    result = {"texts": len(rows), "forms": {form: round_trip(rows, form) for form in FORMS}, "hard_cases": hard_cases(cases)}
     print(json.dumps(result, indent=1))
     packages = ("metaie-spacy", *(["rapidfuzz"] if find_spec("rapidfuzz") else []))
-    write_data_result(args.output, result, [args.data, CASES], packages)
+    write_data_result(args.output, result, [args.data, cases], packages)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Does curating help? The same steps of training on a corpus with and without each filter of `curate`.
 
-    python benchmarks/filters.py --data FILE [FILE ...] --encoder DIR --output benchmarks/results/filters.json
+    python benchmarks/project/filters.py --data FILE [FILE ...] --encoder DIR --output benchmarks/results/filters.json
 
 Documents are split once, without any filter; filters work on the train part alone, so that every run is scored on the same
 dev rows in their own wording.
@@ -8,13 +8,15 @@ dev rows in their own wording.
 import argparse
 import json
 import random
+import sys
 import tempfile
 from pathlib import Path
 
-from provenance import write_data_result
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from metaie_spacy.data.items import blank_tokenizer
+from benchmarks.lib.provenance import write_data_result
 from metaie_spacy.curate.curate import CurateSettings, curate
+from metaie_spacy.data.items import blank_tokenizer
 from metaie_spacy.train.distill import Settings, distill
 
 OFF = {"near_duplicates": 0.0, "normal_labels": False, "merge_teachers": False}

@@ -1,23 +1,26 @@
 """Why zero-shot answers are wrong: every error of the benchmark by its cause, and a sample of 50.
 
-    python benchmarks/errors.py --data DIR [--model NAME] --output benchmarks/results/errors.json
+    python benchmarks/quality/errors.py --data DIR [--model NAME] --output benchmarks/results/errors.json
 
 The same setting as the zero-shot cells. No text of a benchmark is written, only labels, lengths and scores.
 """
-import argparse
 import random
+import sys
 from collections import Counter
 from pathlib import Path
 
 import spacy
-from evidence import CROSSNER, NER6
-from ie_data import read_dataset
-from provenance import write_result
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.lib.evidence import CROSSNER, NER6
+from benchmarks.lib.ie_data import read_dataset
+from benchmarks.lib.options import model_parser
+from benchmarks.lib.provenance import write_result
+from benchmarks.lib.scores import Span, scored_spans
 from metaie_spacy.streams import pipe_with_labels
 
 LOW = 0.05  # a span that scores less was not seen
-Span = tuple[int, int, str]
 
 
 def answers(nlp: spacy.Language, texts: list[str], labels: dict[str, str], threshold: float | None, flat: bool) -> list[dict[Span, float]]:
@@ -25,10 +28,7 @@ def answers(nlp: spacy.Language, texts: list[str], labels: dict[str, str], thres
     pipe = nlp.get_pipe("metaie")
     pipe.threshold, pipe.flat = threshold, flat
     docs = pipe_with_labels(nlp, [(text, labels) for text in texts])
-    groups = [(doc, doc.spans[pipe.spans_key]) for doc in docs]
-    return [
-        {(span.start_char, span.end_char, span.label_): float(score) for span, score in zip(group, group.attrs["scores"])} for _, group in groups
-    ]  # fmt: skip
+    return [scored_spans(doc, pipe.spans_key) for doc in docs]
 
 
 def overlapping(span: Span, others: set[Span]) -> set[Span]:
@@ -66,12 +66,10 @@ def cause_of_extra(span: Span, gold: set[Span]) -> tuple[str, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = model_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the datasets")
-    parser.add_argument("--model", default="en_metaie_sm")
     parser.add_argument("--limit", type=int, default=300, help="first texts of each dataset")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     nlp = spacy.load(args.model)
     limit = nlp.get_pipe("metaie").effective_threshold

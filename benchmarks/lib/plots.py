@@ -1,8 +1,9 @@
 """Plots of docs/benchmark.md from the benchmark's cells: `report.py` makes them where matplotlib is installed."""
 from pathlib import Path
 
-import evidence
 import numpy as np
+
+from benchmarks.lib import evidence
 
 COLORS = ("#9a9a9a", "#c98b2b", "#3f7fb5", "#2a8a57", "#7b4fa3")
 

@@ -1,33 +1,29 @@
 """LabelToSpan against CrossEncoder (one pass per label), as users run them: nlp.pipe with decoding.
 
-    python benchmarks/speed.py --data FILE --output benchmarks/results/speed.json
+    python benchmarks/serving/speed.py --data FILE --output benchmarks/results/speed.json
 
 FILE holds texts (JSONL with "text"). Both use the same encoder weights, float32, bucketing and decoder, in one
 interleaved run; the CrossEncoder's head is untrained and finds nothing, so that it decodes the least. The bound is the
 ratio of the pieces that go through the encoder: the speed-up that nothing but the algorithm would give.
 """
-import argparse
 import json
-import random
 import statistics
+import sys
 import time
 from pathlib import Path
 
 import spacy
 import torch
-from provenance import write_result
 from tqdm import tqdm
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.lib.labels import MANY
+from benchmarks.lib.options import model_parser
+from benchmarks.lib.provenance import write_result
+from benchmarks.lib.texts import drawn_texts
 from metaie_spacy.data.items import blank_tokenizer
 from metaie_spacy.model.modules import CrossEncoder
-
-LABELS = (
-    "person, organization, location, date, country, city, company, team, event, product, nationality, profession, amount of money, "
-    "number, time, score, sport, stadium, coach, politician, political party, government agency, law, treaty, weapon, vehicle, "
-    "disease, drug, body part, animal, plant, food, drink, book, film, song, album, band, award, university, school, newspaper, "
-    "website, language, religion, currency, stock exchange, percentage, age, distance, temperature, river, mountain, island, sea, "
-    "building, street, airport, army, war, crime, court, spokesman, date of birth"
-).split(", ")
 
 
 def cross_encoder_of(nlp):
@@ -81,25 +77,22 @@ class Clock:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = model_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="texts (JSONL)")
-    parser.add_argument("--model", default="en_metaie_sm")
     parser.add_argument("--texts", type=int, default=300)
     parser.add_argument("--labels", default="1,4,16,64", help="numbers of labels")
     parser.add_argument("--rounds", type=int, default=3, help="of the LabelToSpan; the CrossEncoder at 64 labels runs once")
-    parser.add_argument("--output", type=Path)
     args = parser.parse_args()
-    rows = [json.loads(line) for line in args.data.open(encoding="utf8")]
-    texts = [row["text"] for row in random.Random(0).sample(rows, min(args.texts, len(rows)))]
+    texts = drawn_texts(args.data, args.texts)
     small = spacy.load(args.model)
     cross = cross_encoder_of(small)
     for nlp in (small, cross):
         nlp.get_pipe("metaie").model.shims[0].compute_dtype = "float32"
     for nlp in (small, cross):
-        seconds(nlp, texts[:32], LABELS[:4])
+        seconds(nlp, texts[:32], MANY[:4])
     result = {"texts": len(texts), "threads": torch.get_num_threads(), "dtype": "float32", "labels": {}}
     for n in map(int, args.labels.split(",")):
-        labels, fast, slow = LABELS[:n], [], []
+        labels, fast, slow = MANY[:n], [], []
         for i in tqdm(range(args.rounds), desc=f"{n} labels"):
             fast.append(seconds(small, texts, labels))
             if n <= 16 or i == 0:
@@ -113,7 +106,7 @@ def main() -> None:
         }  # fmt: skip
         print(f"{n:3} labels: {speedup:6.1f} x faster, bound {bound:6.1f} x, {speedup / bound:.0%} of it", flush=True)
     clock = Clock(small.get_pipe("metaie").model.shims[0].module)
-    total = sum(seconds(small, texts, LABELS[:16]) for _ in range(args.rounds))
+    total = sum(seconds(small, texts, MANY[:16]) for _ in range(args.rounds))
     result["encoder_share_of_wall_time_at_16_labels"] = clock.total / total
     print(f"inside the encoder: {clock.total / total:.0%} of nlp.pipe's wall time at 16 labels")
     write_result(args.output, result, args.model)

@@ -1,29 +1,31 @@
 """bfloat16 and int8 against float32: F1, score changes and speed of the same weights.
 
-    python benchmarks/precision.py --data bench/conll2003 --output benchmarks/results/precision.json
+    python benchmarks/serving/precision.py --data bench/conll2003 --output benchmarks/results/precision.json
 
 DIR is a dataset's folder as in quality.py. Score changes are taken over all its texts: of the probabilities of every
 tag of every (token, label) pair, and of the scores of the spans that both formats find. Speeds are medians of one
 interleaved run over 300 of the texts, relative to float32. A CPU without units for bfloat16 emulates it, slowly.
+Last, for each format: do texts that come alone, nlp(text), get the spans that they get in company, nlp.pipe(texts)?
 """
-import argparse
-import hashlib
 import statistics
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import spacy
 import torch
-from exactness import largest
-from provenance import write_result
-from quality import label_queries
 from tqdm import tqdm
 
-from metaie_spacy.data.rows import read_rows
-from metaie_spacy.measure.evaluate import evaluate
-from metaie_spacy.model.predict import score_docs
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.lib.ie_data import read_dataset
+from benchmarks.lib.options import model_parser
+from benchmarks.lib.provenance import write_result
+from benchmarks.lib.scores import Span, largest_probability_change, score_changes, scored_spans
+from metaie_spacy.measure.evaluate import evaluate_rows
 from metaie_spacy.model.dtypes import resolve_dtype
+from metaie_spacy.model.predict import score_docs
 
 DTYPES = ("float32", "bfloat16", "int8")
 
@@ -34,18 +36,27 @@ def set_dtype(nlp, dtype: str) -> None:
     shim.forget()
 
 
-def scores_of(nlp, texts: list[str], labels: dict[str, str]) -> tuple[dict, dict]:
-    """Logits by (text, label), and scores by (text, span, label)."""
+def scores_of(nlp, texts: list[str], labels: dict[str, str]) -> tuple[dict, list[dict[Span, float]]]:
+    """Logits by (text, label), and the spans of each text with their scores."""
     pipe = nlp.get_pipe("metaie")
-    logits, spans, queries = {}, {}, sorted(labels.values())
+    logits, spans, queries = {}, [], sorted(labels.values())
     for start in tqdm(range(0, len(texts), 250), desc=f"scores {pipe.model.shims[0].compute_dtype}"):
         docs = [nlp.make_doc(text) for text in texts[start : start + 250]]
         for i, chunk, _, found in score_docs(pipe.model, docs, [queries] * len(docs)):
             logits |= {(start + i, label): found[:, u] for u, label in enumerate(chunk)}
-        for i, doc in enumerate(pipe.pipe(docs, labels=labels)):
-            group = doc.spans[pipe.spans_key]
-            spans |= {(start + i, s.start, s.end, s.label_): float(x) for s, x in zip(group, group.attrs["scores"])}
+        spans += [scored_spans(doc, pipe.spans_key) for doc in pipe.pipe(docs, labels=labels)]
     return logits, spans
+
+
+def alone_and_together(nlp, texts: list[str]) -> dict:
+    """On how many texts the spans of nlp(text) and nlp.pipe(texts) differ, and the largest change of a span's score."""
+    together = [scored_spans(doc) for doc in nlp.pipe(texts)]
+    alone = [scored_spans(nlp(text)) for text in tqdm(texts, desc="single texts")]
+    return {
+        "single_differs": sum(one.keys() != other.keys() for one, other in zip(alone, together)),
+        "single_texts": len(texts),
+        "single_largest_score_change": max(score_changes(alone, together), default=0.0),
+    }
 
 
 def seconds(nlp, texts: list[str]) -> float:
@@ -56,32 +67,33 @@ def seconds(nlp, texts: list[str]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = model_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of one dataset, such as bench/conll2003")
-    parser.add_argument("--model", default="en_metaie_sm")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("--single", type=int, default=500, help="first texts that are also read one by one")
     args = parser.parse_args()
-    path, labels = args.data / "test.jsonl", label_queries(args.data)
-    texts = [row["text"] for row in read_rows(path)]
+    data = read_dataset(args.data)
+    if data.labels is None:
+        parser.error(f"'{args.data}' holds relations, whose questions differ from text to text. Give one of spans.")
+    texts, labels = [row["text"] for row in data.test], data.labels
     nlp = spacy.load(args.model)
     pipe = nlp.get_pipe("metaie")
     pipe.flat, pipe.labels = True, labels
     chosen = resolve_dtype("auto", pipe.model.shims[0].device)
-    result = {"dataset": args.data.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "texts": len(texts),
+    result = {"dataset": data.name, "sha256": data.sha256["test.jsonl"], "texts": len(texts),
               "threads": torch.get_num_threads(), "cpu": torch.backends.cpu.get_cpu_capability(), "auto": chosen, "dtypes": {}}  # fmt: skip
     kept = {}
     for dtype in DTYPES:
         set_dtype(nlp, dtype)
-        scores = evaluate(nlp, path, labels=labels)
+        scores = evaluate_rows(nlp, data.test, labels=labels)
         logits, spans = scores_of(nlp, texts, labels)
         kept.setdefault("logits", logits), kept.setdefault("spans", spans)
-        changes = [abs(score - kept["spans"][key]) for key, score in spans.items() if key in kept["spans"]]
+        changes = score_changes(kept["spans"], spans)
         result["dtypes"][dtype] = {
-            "f": scores["f"], "f_change": scores["f"] - result["dtypes"].get("float32", scores)["f"], "spans": len(spans),
-            "spans_of_float32_found": len(changes) / len(kept["spans"]), "largest_tag_probability_change": largest(kept["logits"], logits),
+            "f": scores["f"], "f_change": scores["f"] - result["dtypes"].get("float32", scores)["f"], "spans": sum(map(len, spans)),
+            "spans_of_float32_found": len(changes) / sum(map(len, kept["spans"])), "largest_tag_probability_change": largest_probability_change(kept["logits"], logits),
             "largest_span_score_change": max(changes), "span_score_change_p99": float(np.percentile(changes, 99)),
-        }  # fmt: skip
+        } | alone_and_together(nlp, texts[: args.single])  # fmt: skip
         print(dtype, result["dtypes"][dtype], flush=True)
     times = {dtype: [] for dtype in DTYPES}
     for _ in range(args.rounds):

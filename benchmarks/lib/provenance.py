@@ -6,11 +6,13 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Sequence
 
+from benchmarks.lib.paths import ROOT
 from metaie_spacy.model.weights import find_source
 
 
-def write_result(path: Path | None, result: dict, model: str, data: list[Path] = []) -> None:
+def write_result(path: Path | None, result: dict, model: str, data: Sequence[Path] = ()) -> None:
     """Write a result as JSON, with its provenance and the checksums of the data; path None: nowhere."""
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -18,14 +20,14 @@ def write_result(path: Path | None, result: dict, model: str, data: list[Path] =
         path.write_text(json.dumps(result | sums | provenance(model), indent=1) + "\n", encoding="utf8")
 
 
-def write_data_result(path: Path | None, result: dict, data: list[Path], packages: tuple[str, ...] = ("metaie-spacy",)) -> None:
+def write_data_result(path: Path | None, result: dict, data: Sequence[Path], packages: tuple[str, ...] = ("metaie-spacy",)) -> None:
     """The same for results that no model has part in: with the checksums of the data."""
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result | {"data_sha256": checksums(data)} | run_facts(packages), indent=1) + "\n", encoding="utf8")
 
 
-def checksums(files: list[Path]) -> dict[str, str]:
+def checksums(files: Sequence[Path]) -> dict[str, str]:
     """sha256 by name; two files of one name go by their folders too."""
     names = [file.name for file in files]
     return {
@@ -38,7 +40,7 @@ def provenance(model: str) -> dict:
     """Command, commit, hash of the model's weights, and versions."""
     source = find_source(model)
     weights = source / "metaie" / "model"
-    wheels = sorted(Path(__file__).parents[1].glob("packages/*.whl"))
+    wheels = sorted(ROOT.glob("packages/*.whl"))
     return run_facts(("metaie-spacy", "spacy", "torch", "transformers")) | {
         "model": source.name,
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest() if weights.exists() else None,
@@ -50,7 +52,7 @@ def run_facts(packages: tuple[str, ...]) -> dict:
     """Command, commit and versions."""
     return {
         "command": " ".join(["python", *(without_path(part) for part in sys.argv)]),
-        "commit": subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip(),
+        "commit": subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip(),
         "versions": {name: version(name) for name in packages},
         "python": platform.python_version(),
     }

@@ -7,9 +7,9 @@ from typing import Callable, Iterable, Sequence
 
 import numpy as np
 
+from benchmarks.lib.paths import RESULTS, command_of
 from metaie_spacy.measure.scores import bootstrap_sums
 
-RESULTS = Path(__file__).parent / "results"
 NER6 = ("conll2003", "mit_restaurant", "mit_movie", "bc5cdr", "wnut2017", "jnlpba")
 CROSSNER = ("crossner_ai", "crossner_music", "crossner_politics")
 NER5 = ("conll2003", "jnlpba", "wnut2017", "mit_restaurant", "bc5cdr")
@@ -119,7 +119,7 @@ def few_shot() -> list[str]:
         f"± is the standard deviation over seeds (of each: {seeds}). The intervals cover the choice of test texts and of seeds, not that of the few-shot sentences",
         "nor of the distillation, of which there is one each.",
         f"One adaptation took {np.median(seconds):.0f} s in the median and {max(seconds):.0f} s at most, with {' or '.join(map(str, threads))} thread(s), beside other processes on two cores.",
-        *([f"With both cores for itself (`benchmarks/alone.yml`), one of `en_metaie_sm` took {np.median(alone):.0f} s in the median and {max(alone):.0f} s at most."] if alone else []),
+        *([f"With both cores for itself (`benchmarks/quality/alone.yml`), one of `en_metaie_sm` took {np.median(alone):.0f} s in the median and {max(alone):.0f} s at most."] if alone else []),
     ]  # fmt: skip
 
 
@@ -152,7 +152,7 @@ def generality() -> list[str]:
     for weight in [name for name in columns[0] if name != "labels_asked"]:
         cells = [f"**{column[weight]:.1%}**" if column[weight] == most else f"{column[weight]:.1%}" for column, most in zip(columns, best)]
         lines.append(f"| {'the rule' if weight == 'rule' else weight} | {' | '.join(cells)} |")
-    return [*lines, "", f"{result['settings']['texts']} texts (`{result['command']}`)."]
+    return [*lines, "", f"{result['settings']['texts']} texts (`{command_of(result)}`)."]
 
 
 def distractors() -> list[str]:
@@ -163,7 +163,7 @@ def distractors() -> list[str]:
     lines = [f"| F1 of the dataset's labels | {head} |", "|---|" + "---|" * (2 * len(numbers))]
     for name, row in result["f"].items():
         lines.append(f"| {name} | {' | '.join(f'{row[n][mode] * 100:.1f}' for mode in ('overlap', 'flat') for n in numbers)} |")
-    return [*lines, "", f"First {result['settings']['texts']} texts of each (`{result['command']}`)."]
+    return [*lines, "", f"First {result['settings']['texts']} texts of each (`{command_of(result)}`)."]
 
 
 def errors() -> list[str]:
@@ -179,7 +179,7 @@ def errors() -> list[str]:
     for (kind, cause), n in sorted(total.items(), key=lambda entry: -entry[1]):
         pairs = [f"{row['label'].lower()}: {row['other'].lower()}" if row["other"] else row["label"].lower() for row in result["sample"] if (row["kind"], row["cause"]) == (kind, cause)]
         lines.append(f"| {kind} | {cause} | {n:,} ({n / everything:.0%}) | {sample[kind, cause]} | {', '.join(dict.fromkeys(pairs))} |")
-    return [*lines, "", f"First {result['settings']['texts']} texts of each dataset (`{result['command']}`)."]
+    return [*lines, "", f"First {result['settings']['texts']} texts of each dataset (`{command_of(result)}`)."]
 
 
 def scored_starts(starts: str, folder: str) -> dict[str, dict]:
@@ -254,7 +254,7 @@ def forgetting() -> list[str]:
     lines = [f"| F1 after adapting to | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
     for name, row in result["f"].items():
         lines.append(f"| {'(nothing)' if name == 'before' else name} | {' | '.join(f'{row[c] * 100:.1f}' for c in columns)} |")
-    return [*lines, "", f"First {result['settings']['texts']} texts of each, {result['settings']['steps']} steps (`{result['command']}`)."]
+    return [*lines, "", f"First {result['settings']['texts']} texts of each, {result['settings']['steps']} steps (`{command_of(result)}`)."]
 
 
 def tries() -> list[str]:

@@ -1,6 +1,6 @@
 """Annotating through faults and kills, and how fast: against the test server, a real process on loopback.
 
-    python benchmarks/annotate.py --data FILE --output benchmarks/results/annotate.json
+    python benchmarks/project/annotate.py --data FILE --output benchmarks/results/annotate.json
 
 data: annotation rows (JSONL); their texts are annotated, the server replays their spans.
 """
@@ -16,19 +16,21 @@ import time
 from collections import Counter
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from provenance import write_data_result  # noqa: E402
-from teacher_server import teacher_server  # noqa: E402
+from benchmarks.lib.paths import CORPUS, ROOT, in_tests
+from benchmarks.lib.provenance import write_data_result
+
+sys.path.insert(0, str(in_tests("teacher_server.py").parent))
+
+from teacher_server import teacher_server
 
 PRICES = {"price_in": 2.0, "price_out": 8.0}  # money per million tokens, so that cost is not zero
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=ROOT / "assets/corpus.jsonl")
+    parser.add_argument("--data", type=Path, default=CORPUS)
     parser.add_argument("--texts", type=int, default=2000)
     parser.add_argument("--faults", type=float, default=0.3)
     parser.add_argument("--kills", type=int, default=5)

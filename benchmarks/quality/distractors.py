@@ -1,36 +1,37 @@
 """What asking more labels does to the answers of the labels that one wants.
 
-    python benchmarks/distractors.py --data DIR [--model NAME] --output benchmarks/results/distractors.json
+    python benchmarks/quality/distractors.py --data DIR [--model NAME] --output benchmarks/results/distractors.json
 
 The labels of a dataset are asked together with 0, 50 or 500 others, drawn from the packaged corpus without those that share
 a word with a label of the dataset. Scored are the dataset's labels alone. "overlap": spans of all labels may overlap, so
 that the others change nothing but how a text is read; "flat": they compete for the tokens too.
 """
-import argparse
 import random
+import sys
 from pathlib import Path
 
 import spacy
-from ie_data import read_dataset
-from provenance import write_result
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.lib.ie_data import read_dataset
+from benchmarks.lib.options import model_parser
+from benchmarks.lib.provenance import write_result
 from metaie_spacy.data.rows import own_and_absent, read_rows
-from metaie_spacy.measure.evaluate import evaluate_rows
 from metaie_spacy.fewshot import packaged_corpus
-from metaie_spacy.schema import same_label
+from metaie_spacy.measure.evaluate import evaluate_rows
 from metaie_spacy.measure.scores import PRF
+from metaie_spacy.schema import same_label
 
 DATASETS = ("conll2003", "bc5cdr", "crossner_ai", "crossner_politics")
 NUMBERS = (0, 50, 500)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = model_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the datasets")
-    parser.add_argument("--model", default="en_metaie_sm")
     parser.add_argument("--limit", type=int, default=200, help="first texts of each dataset")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     pool = sorted({same_label(label) for row in read_rows(packaged_corpus()) for label in own_and_absent(row)})
     nlp = spacy.load(args.model)

@@ -1,6 +1,6 @@
 """Add a training run that was tried for the packaged model to the table of all, from its own folder.
 
-    python benchmarks/tries.py RUN --note "what was tried" --output benchmarks/results/tries.json
+    python benchmarks/quality/tries.py RUN --note "what was tried" --output benchmarks/results/tries.json
 
 A run is a folder that `distill` wrote. What is noted: the settings, the data's checksums, steps, seconds, and F on the dev
 split of the corpus. Runs that are in the result already stay there, so that no try gets lost.
@@ -8,10 +8,14 @@ split of the corpus. Runs that are in the result already stay there, so that no 
 import argparse
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import srsly
-from provenance import without_path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.lib.provenance import without_path
 
 
 def describe(folder: Path, note: str) -> dict:

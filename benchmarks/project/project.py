@@ -1,6 +1,6 @@
 """The project from its start to a wheel that another environment uses, without a network but for a package index.
 
-    python benchmarks/project.py --output benchmarks/results/project.json
+    python benchmarks/project/project.py --output benchmarks/results/project.json
 
 Run it in a fresh clone: weasel skips stages whose files have not changed. The untrained head, for comparison, is the same
 encoder with the same head before training, at the threshold that suits it best on the test split itself.
@@ -16,12 +16,14 @@ import venv
 from pathlib import Path
 
 import spacy
-from provenance import write_data_result
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.lib.paths import CORPUS, ROOT
+from benchmarks.lib.provenance import write_data_result
 from metaie_spacy.data.corpus import make_corpus
 from metaie_spacy.measure.evaluate import evaluate
 
-ROOT = Path(__file__).parents[1]
 TRAINING = ROOT / "training"
 THRESHOLDS = (0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.2, 0.5)
 USE = """
@@ -51,7 +53,7 @@ def main() -> None:
         "wheel_mb": round(wheel.stat().st_size / 1e6, 1), "used_in_another_environment": use_elsewhere(wheel, args.pip_args.split()),
     }  # fmt: skip
     print(json.dumps(result, indent=1))
-    write_data_result(args.output, result, [ROOT / "assets" / "corpus.jsonl"], ("metaie-spacy", "spacy", "torch", "transformers"))
+    write_data_result(args.output, result, [CORPUS], ("metaie-spacy", "spacy", "torch", "transformers"))
 
 
 def untrained() -> dict:

@@ -1,6 +1,6 @@
 """What the component costs on top of its bare encoder: loading, memory, latency of single texts.
 
-    python benchmarks/latency.py --data FILE --output benchmarks/results/latency.json
+    python benchmarks/serving/latency.py --data FILE --output benchmarks/results/latency.json
 
 FILE holds texts (JSONL with "text"). The bare encoder is the same weights through transformers: AutoModel and AutoTokenizer
 from a folder that holds them in float16, as the package does, cast to float32. Loads alternate, each in a fresh process:
@@ -9,7 +9,6 @@ what spaCy itself takes. Single texts alternate too. Linux only (/proc).
 """
 import argparse
 import json
-import random
 import statistics
 import subprocess
 import sys
@@ -20,15 +19,21 @@ from pathlib import Path
 import numpy as np
 import spacy
 import torch
-from memory import LABELS, resident
-from provenance import write_result
 from tqdm import tqdm
 from transformers import AutoModel, AutoTokenizer
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.lib.labels import FEW
+from benchmarks.lib.options import model_parser
+from benchmarks.lib.process import resident
+from benchmarks.lib.provenance import write_result
+from benchmarks.lib.texts import drawn_texts
 
 
 def load_pipeline(model: str):
     nlp = spacy.load(model)
-    nlp.get_pipe("metaie").labels = LABELS
+    nlp.get_pipe("metaie").labels = FEW
     return nlp
 
 
@@ -67,21 +72,18 @@ def percentiles(seconds: list[float]) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = model_parser(__doc__)
     parser.add_argument("--data", type=Path, help="texts (JSONL)")
-    parser.add_argument("--model", default="en_metaie_sm")
     parser.add_argument("--texts", type=int, default=1000)
     parser.add_argument("--loads", type=int, default=7)
     parser.add_argument("--child", choices=["pipeline", "empty pipeline", "bare"], help=argparse.SUPPRESS)
-    parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     if args.child:
         child(args.child, args.model)
         return
     nlp = load_pipeline(args.model)
     shim = nlp.get_pipe("metaie").model.shims[0]
-    texts = [json.loads(line)["text"] for line in args.data.open(encoding="utf8")]
-    texts = random.Random(0).sample(texts, min(args.texts, len(texts)))
+    texts = drawn_texts(args.data, args.texts)
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as empty:
         shim.module.encoder.half().save_pretrained(folder)
         shim.module.encoder.float()
@@ -104,7 +106,7 @@ def main() -> None:
             times[what].append(time.perf_counter() - began)
     times = {what: percentiles(seconds) for what, seconds in times.items()}
     result = {
-        "texts": len(texts), "labels": len(LABELS), "threads": torch.get_num_threads(), "dtype": shim.compute_dtype, "load": loads, "latency": times,
+        "texts": len(texts), "labels": len(FEW), "threads": torch.get_num_threads(), "dtype": shim.compute_dtype, "load": loads, "latency": times,
         "ratios": {key: loads["pipeline"][key] / loads["bare"][key] for key in loads["bare"]}
         | {"empty_pipeline_again": loads["empty pipeline"]["again"] / loads["bare"]["again"]}
         | {key: times["pipeline"][key] / times["bare"][key] for key in ("p50_ms", "p99_ms")},

@@ -1,23 +1,26 @@
 """What few-shot training does to labels that it does not teach, with and without rehearsal.
 
-    python benchmarks/forgetting.py rows.jsonl [more.jsonl] --only dev.jsonl --data DIR --output benchmarks/results/forgetting.json
+    python benchmarks/quality/forgetting.py rows.jsonl [more.jsonl] --only dev.jsonl --data DIR --output benchmarks/results/forgetting.json
 
 The pipeline is adapted to the few-shot file of a dataset with the default settings. Scored are that dataset's test rows, and
 zero-shot the other datasets and those rows of the corpus that --only names: rows that were never trained on.
 """
-import argparse
 import random
+import sys
 import tempfile
 from pathlib import Path
 
 import spacy
 import srsly
-from ie_data import Dataset, read_dataset
-from provenance import write_result
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.lib.ie_data import Dataset, read_dataset
+from benchmarks.lib.options import model_parser
+from benchmarks.lib.provenance import write_result
 from metaie_spacy.data.rows import read_chosen, read_rows
-from metaie_spacy.measure.evaluate import evaluate_rows
 from metaie_spacy.fewshot import Settings, adapt, packaged_corpus
+from metaie_spacy.measure.evaluate import evaluate_rows
 
 TAUGHT = ("conll2003", "bc5cdr")
 OTHERS = ("conll2003", "bc5cdr", "mit_restaurant", "crossner_politics")
@@ -34,14 +37,12 @@ def scores(nlp: spacy.Language, sets: dict[str, Dataset], rows: list[dict]) -> d
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = model_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the datasets")
     parser.add_argument("rows", type=Path, nargs="+", help="annotation rows (JSONL)")
     parser.add_argument("--only", type=Path, required=True, help="JSONL with the ids of the rows that the model was not trained on, such as distill's dev.jsonl")
-    parser.add_argument("--model", default="en_metaie_sm")
     parser.add_argument("--limit", type=int, default=300, help="first texts of each dataset")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     sets = {name: read_dataset(args.data / name, limit=args.limit) for name in OTHERS}
     rows = [row for path in args.rows for row in read_chosen(path, args.only)]

@@ -1,23 +1,26 @@
 """Hostile input: random Unicode texts under random label sets, through a whole pipeline.
 
-    python benchmarks/robustness.py --output benchmarks/results/robustness.json
+    python benchmarks/serving/robustness.py --output benchmarks/results/robustness.json
 
 Texts are drawn from control characters, right-to-left scripts, combining marks, emoji, CJK, lone surrogates, exotic
 white space and ordinary words, and a few hold a million characters without a space. Labels are made of the same. A text
 or label that is no Unicode (lone surrogates), and a label that the tokenizer reads nothing of, must be refused with a
 ValueError that says so, and cost no other text. Everything else must come back, its spans checked one by one.
 """
-import argparse
 import random
+import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import spacy
-from provenance import write_result
 from tqdm import tqdm
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.lib.options import model_parser
+from benchmarks.lib.provenance import write_result
 from metaie_spacy import pipe_with_labels
 
 WORDS = "Ada Lovelace worked in London on 10 December 1815 for KLM , (which) paid $3,000.50 — ibuprofen's price; www.x.org #1 e.g. don't".split()
@@ -84,11 +87,9 @@ def check(doc, text: str, labels: list[str]) -> Counter:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = model_parser(__doc__)
     parser.add_argument("--texts", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--model", default="en_metaie_sm")
-    parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     rng = random.Random(args.seed)
     nlp = spacy.load(args.model)

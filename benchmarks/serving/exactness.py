@@ -1,21 +1,24 @@
 """How much scores move when nothing should move them: order, company, padding, cache, saving, float16.
 
-    python benchmarks/exactness.py --data FILE [--float32 DIR] --output benchmarks/results/exactness.json
+    python benchmarks/serving/exactness.py --data FILE [--float32 DIR] --output benchmarks/results/exactness.json
 
 FILE holds texts (JSONL with "text"); DIR is the float32 `model/` directory that the package was made from.
 """
-import argparse
-import json
 import random
+import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import spacy
 import torch
-from provenance import write_result
-from speed import LABELS
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.lib.labels import MANY
+from benchmarks.lib.options import model_parser
+from benchmarks.lib.provenance import write_result
+from benchmarks.lib.scores import largest_probability_change
+from benchmarks.lib.texts import texts_of
 from metaie_spacy.model.predict import chunk_labels, score_texts
 
 
@@ -27,17 +30,6 @@ def logits_of(nlp, texts: list[list[str]], labels: list[str]) -> dict:
     for i, chunk, _, logits in score_texts(model, texts, [labels] * len(texts)):
         found |= {(tuple(texts[i]), label): logits[:, u] for u, label in enumerate(chunk)}
     return found
-
-
-def largest(a: dict, b: dict) -> float:
-    """Largest change of a probability of B or I."""
-    return max(float(np.abs(probabilities(a[key]) - probabilities(b[key])).max()) for key in a)
-
-
-def probabilities(logits: np.ndarray) -> np.ndarray:
-    full = np.concatenate([np.zeros((*logits.shape[:-1], 1)), logits.astype("float64")], -1)
-    full = np.exp(full - full.max(-1, keepdims=True))
-    return (full / full.sum(-1, keepdims=True))[..., 1:]
 
 
 def joint(nlp, texts: list[list[str]], labels: list[str]) -> dict:
@@ -54,44 +46,40 @@ def joint(nlp, texts: list[list[str]], labels: list[str]) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = model_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--model", default="en_metaie_sm")
     parser.add_argument("--float32", type=Path)
     parser.add_argument("--texts", type=int, default=100)
-    parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     nlp = spacy.load(args.model)
     pipe = nlp.get_pipe("metaie")
     shim = pipe.model.shims[0]
     shim.compute_dtype = "float32"
-    rows = [json.loads(line) for line in args.data.open(encoding="utf8")][: args.texts]
-    raw = list(dict.fromkeys(row["text"] for row in rows))
-    texts = [[token.text for token in nlp.make_doc(text)] for text in raw]
+    texts = [[token.text for token in nlp.make_doc(text)] for text in dict.fromkeys(texts_of(args.data, args.texts))]
     # The joint pass below reads a text at once: only texts of one window can be compared.
     texts = [words for words in texts if sum(map(len, shim.pieces(words))) <= shim.limits["window"] - 2]
-    few, many = LABELS[:16], LABELS
+    few, many = MANY[:16], MANY
     shuffled = random.Random(0).sample(many, len(many))
     result = {"texts": len(texts), "labels": len(few), "labels_in_chunks": len(many), "largest_change_of_a_probability": {}}
     changes = result["largest_change_of_a_probability"]
     together = logits_of(nlp, texts, few)
-    changes["order of labels"] = largest(together, logits_of(nlp, texts, few[::-1]))
+    changes["order of labels"] = largest_probability_change(together, logits_of(nlp, texts, few[::-1]))
     budget, shim.limits["label_budget"] = shim.limits["label_budget"], 60
     result["chunks"] = len(chunk_labels(many, shim.pieces, 60, shim.module.window))
-    changes["order of labels in several chunks"] = largest(logits_of(nlp, texts, many), logits_of(nlp, texts, shuffled))
+    changes["order of labels in several chunks"] = largest_probability_change(logits_of(nlp, texts, many), logits_of(nlp, texts, shuffled))
     shim.limits["label_budget"] = budget
     alone = {}
     for words in texts:
         alone |= logits_of(nlp, [words], few)
-    changes["batch composition and padding"] = largest(together, alone)
-    changes["joint pass against cached pass"] = largest(together, joint(nlp, texts, few))
+    changes["batch composition and padding"] = largest_probability_change(together, alone)
+    changes["joint pass against cached pass"] = largest_probability_change(together, joint(nlp, texts, few))
     with tempfile.TemporaryDirectory() as folder:
         shim.save_dtype = "float32"
         nlp.to_disk(folder)
-        changes["saved and loaded, float32"] = largest(together, logits_of(spacy.load(folder), texts, few))
+        changes["saved and loaded, float32"] = largest_probability_change(together, logits_of(spacy.load(folder), texts, few))
     if args.float32:
         pipe.load_from(str(args.float32))
-        changes["float16 package against float32 weights"] = largest(logits_of(nlp, texts, few), together)
+        changes["float16 package against float32 weights"] = largest_probability_change(logits_of(nlp, texts, few), together)
     for name, value in changes.items():
         print(f"{name:45} {value:.1e}")
     write_result(args.output, result, args.model)

@@ -1,27 +1,30 @@
 """How much should a frequent label give way to a rare one, where only one of overlapping spans may stay?
 
-    python benchmarks/generality.py rows.jsonl [more.jsonl] --only dev.jsonl --output benchmarks/results/generality.json
+    python benchmarks/quality/generality.py rows.jsonl [more.jsonl] --only dev.jsonl --output benchmarks/results/generality.json
 
 Rows of a corpus, of which those in --only are scored and the others counted. Each text is asked, beside its own and absent
 labels, the most frequent labels of the corpus and labels of other texts; flat; spans of its own labels are the gold.
 """
-import argparse
 import math
 import random
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Iterable
 
 import spacy
 import srsly
-from provenance import write_result
 from tqdm import tqdm
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.lib.options import model_parser
+from benchmarks.lib.provenance import write_result
 from metaie_spacy.data.rows import own_and_absent, read_rows
-from metaie_spacy.streams import pipe_with_labels
+from metaie_spacy.measure.scores import exact_matches
 from metaie_spacy.schema import generality, same_label
 from metaie_spacy.spans import Answer, flatten
-from metaie_spacy.measure.scores import exact_matches
+from metaie_spacy.streams import pipe_with_labels
 from metaie_spacy.train.batches import FREQUENT as FREQUENT_FROM
 
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5)
@@ -34,14 +37,12 @@ def log_odds(score: float) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = model_parser(__doc__)
     parser.add_argument("rows", type=Path, nargs="+", help="annotation rows (JSONL)")
     parser.add_argument("--only", type=Path, required=True, help="JSONL with the ids of the rows to score, such as distill's dev.jsonl")
-    parser.add_argument("--model", default="en_metaie_sm")
     parser.add_argument("--limit", type=int, default=400, help="rows that are scored, drawn by --seed")
     parser.add_argument("--foreign", type=int, nargs="+", default=[25, 100, 220, 500], help="numbers of labels of other texts that each text is asked")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     ids = {row["id"] for row in srsly.read_jsonl(args.only)}
     counts, rows = Counter(), []

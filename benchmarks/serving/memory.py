@@ -1,17 +1,15 @@
 """Resident memory of a long run: 100,000 texts through nlp.pipe, one memory zone per 1,000.
 
-    python benchmarks/memory.py --output benchmarks/results/memory.json
+    python benchmarks/serving/memory.py --output benchmarks/results/memory.json
 
 Texts are sentences of assets/corpus.jsonl in which words are swapped for new ones, so that the vocabulary never stops
 growing. Resident memory is read after every zone. Freed memory goes back to the system every now and then, so that single
 readings go up and down: compared are the peaks of the first tenth of the run and of all of it, and the means of the second
 and the last tenth. Linux only (reads /proc/self/statm).
 """
-import argparse
-import json
-import os
 import random
 import statistics
+import sys
 import time
 from itertools import islice
 from pathlib import Path
@@ -19,23 +17,22 @@ from typing import Iterator
 
 import spacy
 import torch
-from provenance import write_result
 from tqdm import tqdm
 
-CORPUS = Path(__file__).parents[1] / "assets" / "corpus.jsonl"
-LABELS = ["person", "organization", "location", "date", "amount of money", "product", "event", "job title"]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-
-def resident() -> float:
-    """Resident memory of this process, MiB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+from benchmarks.lib.labels import FEW
+from benchmarks.lib.options import model_parser
+from benchmarks.lib.paths import CORPUS
+from benchmarks.lib.process import resident
+from benchmarks.lib.provenance import write_result
+from benchmarks.lib.texts import texts_of
 
 
 def sentences(seed: int) -> Iterator[str]:
     """Endless sentences, each with a new word or two."""
     rng = random.Random(seed)
-    found = [s.strip() for line in CORPUS.open(encoding="utf8") for s in json.loads(line)["text"].split(". ") if len(s) > 20]
+    found = [s.strip() for text in texts_of(CORPUS) for s in text.split(". ") if len(s) > 20]
     while True:
         words = rng.choice(found).split()
         for _ in range(2):
@@ -44,14 +41,12 @@ def sentences(seed: int) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = model_parser(__doc__)
     parser.add_argument("--texts", type=int, default=100_000)
     parser.add_argument("--zone", type=int, default=1000, help="texts of one memory zone")
-    parser.add_argument("--model", default="en_metaie_sm")
-    parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     nlp = spacy.load(args.model)
-    nlp.get_pipe("metaie").labels = LABELS
+    nlp.get_pipe("metaie").labels = FEW
     stream, curve, spans, tokens = sentences(0), [], 0, 0
     began = time.perf_counter()
     with tqdm(total=args.texts, unit="text", mininterval=10) as bar:
@@ -64,7 +59,7 @@ def main() -> None:
     seconds = time.perf_counter() - began
     tenth = len(curve) // 10
     result = {
-        "texts": args.texts, "zone": args.zone, "labels": len(LABELS), "tokens": tokens, "spans": spans, 
+        "texts": args.texts, "zone": args.zone, "labels": len(FEW), "tokens": tokens, "spans": spans,
         "resident_mib_after_each_zone": curve, "peak_mib": {"first tenth": max(curve[:tenth]), "all": max(curve)},
         "growth_of_peak": max(curve) / max(curve[:tenth]) - 1,
         "growth_of_mean": statistics.mean(curve[-tenth:]) / statistics.mean(curve[tenth : 2 * tenth]) - 1,

@@ -1,6 +1,6 @@
 """Train the starting points that the few-shot benchmark compares: same encoder, epochs, batches and learning rate.
 
-    python benchmarks/starts.py metaie --corpus DIR --encoder DIR --output OUT [--epochs 3.6 | --steps 1000]
+    python benchmarks/quality/starts.py metaie --corpus DIR --encoder DIR --output OUT [--epochs 3.6 | --steps 1000]
 
 human: rows that people annotated for other tasks (`public_human.jsonl`), the multi-task baseline.
 entity: of the LLM rows, the spans whose label is a class name of OntoNotes 5 or MultiNERD (`ENTITY_LABELS`).
@@ -11,12 +11,15 @@ DIR holds teacher.jsonl, written.jsonl, public_llm.jsonl and public_human.jsonl,
 import argparse
 import hashlib
 import json
+import sys
 from pathlib import Path
 
-from provenance import run_facts
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from metaie_spacy.data.items import blank_tokenizer
+from benchmarks.lib.paths import RESULTS
+from benchmarks.lib.provenance import run_facts
 from metaie_spacy.data.documents import is_dev
+from metaie_spacy.data.items import blank_tokenizer
 from metaie_spacy.data.rows import read_rows
 from metaie_spacy.train.distill import Settings, distill
 
@@ -58,7 +61,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, required=True, help="folder of the annotation files")
     parser.add_argument("--encoder", default="sentence-transformers/all-MiniLM-L6-v2", help="Hugging Face name or directory")
     parser.add_argument("--output", type=Path, required=True, help="takes the weights, under the name of the starting point")
-    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / "starts", help="takes the figures (JSON)")
+    parser.add_argument("--results", type=Path, default=RESULTS / "starts", help="takes the figures (JSON)")
     parser.add_argument("--epochs", type=float, default=3.6, help="passes over the starting point's corpus")
     parser.add_argument("--steps", type=int, default=0, help="steps of 16 texts, instead of epochs")
     parser.add_argument("--lr", type=float, default=2e-4)

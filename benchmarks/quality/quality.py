@@ -1,6 +1,6 @@
 """The benchmark: models x datasets x {zero-shot, 5-shot} x seeds, one JSON file a cell.
 
-    python benchmarks/quality.py benchmarks/cells.yml --data DIR [--starts DIR] [--encoder NAME] [--group zero_shot]
+    python benchmarks/quality/quality.py benchmarks/quality/cells.yml --data DIR [--starts DIR] [--encoder NAME] [--group zero_shot]
 
 Exact match on character spans, micro, with 95 % bootstrap intervals over texts. A cell that is there already, of the same
 weights, data and settings, is not run again: an interrupted run goes on. DIR holds one folder a dataset, see ie_data.py;
@@ -28,12 +28,15 @@ from typing import Any, Callable, Iterator
 import spacy
 import srsly
 import yaml
-from ie_data import Dataset, read_dataset
-from provenance import run_facts
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.lib.ie_data import Dataset, read_dataset
+from benchmarks.lib.paths import RESULTS
+from benchmarks.lib.provenance import run_facts
+from metaie_spacy.fewshot import Settings, adapt, tokens_of
 from metaie_spacy.measure.evaluate import evaluate_rows
 from metaie_spacy.measure.scores import scores_of
-from metaie_spacy.fewshot import Settings, adapt, tokens_of
 from metaie_spacy.model.weights import architecture_of, find_source
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
@@ -76,7 +79,7 @@ class Model:
         if settings is None:
             at(0, score)
         elif self.is_tagger:
-            from plain_head import PlainTagger
+            from benchmarks.lib.plain_head import PlainTagger
 
             self.tagger = PlainTagger(self.encoder, list(data.labels), self.seed)
             self.tagger.fit(tokens_of(self.nlp, flat_rows(data.train), "the examples"), settings, steps, lambda step: at(step, score))
@@ -244,7 +247,7 @@ def main() -> None:
     parser.add_argument("--group", action="append", help="a group of the plan; without it all, after 'choose'")
     parser.add_argument("--workers", type=int, default=1, help="cells that run at the same time")
     parser.add_argument("--threads", type=int, default=0, help="of each worker; 0: they share the cores")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "cells")
+    parser.add_argument("--output", type=Path, default=RESULTS / "cells")
     args = parser.parse_args()
     plan = yaml.safe_load(args.plan.read_text(encoding="utf8"))
     args.output.mkdir(parents=True, exist_ok=True)
