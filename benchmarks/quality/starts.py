@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.lib.paths import RESULTS
 from benchmarks.lib.provenance import run_facts
-from metaie_spacy.data.documents import is_dev
+from metaie_spacy.data.documents import document_of, is_dev
 from metaie_spacy.data.items import blank_tokenizer
 from metaie_spacy.data.rows import read_rows
 from metaie_spacy.train.distill import Settings, distill
@@ -46,13 +46,13 @@ def rows_of(path: Path, start: str, seed: int = 0) -> list[dict]:
             row["absent"] = [label for label in row.get("absent", []) if label.lower() in ENTITY_LABELS]
         rows = [row for row in rows if row["spans"]]
     if start in SHARE:
-        rows = [row for row in rows if is_kept(row["id"], SHARE[start]) or is_dev(row["id"], Settings.dev_share, seed)]
+        rows = [row for row in rows if is_kept(document_of(row), SHARE[start]) or is_dev(document_of(row), Settings.dev_share, seed)]
     return rows
 
 
-def is_kept(row_id: str, one_in: int) -> bool:
-    """Choose documents by a hash of their id; each smaller share is a part of the larger ones."""
-    return int(hashlib.sha256(f"share:{row_id.split('#')[0]}".encode()).hexdigest(), 16) % one_in == 0
+def is_kept(document: str, one_in: int) -> bool:
+    """Choose documents by a hash of their name; each smaller share is a part of the larger ones."""
+    return int(hashlib.sha256(f"share:{document}".encode()).hexdigest(), 16) % one_in == 0
 
 
 def main() -> None:
@@ -77,7 +77,7 @@ def main() -> None:
         target.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf8")
         corpus[target] = weight
         facts[name] = {
-            "sha256": hashlib.sha256(source.read_bytes()).hexdigest(), "rows": len(rows), "train_rows": sum(not is_dev(row["id"], Settings.dev_share, args.seed) for row in rows), "spans": sum(len(row["spans"]) for row in rows),
+            "sha256": hashlib.sha256(source.read_bytes()).hexdigest(), "rows": len(rows), "train_rows": sum(not is_dev(document_of(row), Settings.dev_share, args.seed) for row in rows), "spans": sum(len(row["spans"]) for row in rows),
             "labels": len({span["label"] for row in rows for span in row["spans"]}),
         }  # fmt: skip
     settings = Settings(encoder=args.encoder, epochs=args.epochs, steps=args.steps, lr=args.lr, seed=args.seed, **{"text_sees_labels": True, **OPTIONS.get(args.start, {})})

@@ -1,4 +1,4 @@
-"""An encoder of the BERT family on packed pieces, with keys and values of labels in front (see heads.py).
+"""An encoder of the BERT family on packed pieces, with keys and values of labels in front (see modules.py).
 
 Needs torch and transformers only. Sequences travel PACKED: the pieces of all sequences of a batch
 stand in one (N,) tensor beside their lengths, so that linear layers, nine tenths of the work, never

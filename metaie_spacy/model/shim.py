@@ -41,7 +41,7 @@ class MetaIEShim(HFShim):
         They are the config's and not saved with the weights, so that `spacy.load(..., config=...)`
         can change them.
     save_dtype (str): "float16" or "float32", the type of the saved weights; loading casts up.
-    compute_dtype (str): what predictions are computed in, see `precision.resolve_dtype`.
+    compute_dtype (str): what predictions are computed in, see `dtypes.resolve_dtype`.
     """
 
     def __init__(
