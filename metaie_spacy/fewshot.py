@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
@@ -14,6 +15,7 @@ from .component import MetaIE
 from .data.documents import document_of
 from .data.items import Item, rows_to_items, survey
 from .data.rows import check_row, labels_of, own_and_absent, read_rows, spans_at
+from .data.tokens import offsets
 from .measure.evaluate import evaluate_rows
 from .model.pieces import WordPieces
 from .model.windows import cut_items
@@ -229,10 +231,7 @@ def closed_set(rows: Sequence[dict], labels: Any, pipe: MetaIE) -> tuple[Label, 
 
 
 def tokens_of(nlp: Language, rows: Sequence[dict], source: str) -> list[Item]:
-    def tokenize(text: str) -> list[tuple[int, int]]:
-        return [(token.idx, token.idx + len(token)) for token in nlp.make_doc(text)]
-
-    return rows_to_items(rows, tokenize, source)
+    return rows_to_items(rows, partial(offsets, nlp), source)
 
 
 def rehearsal_rows(corpus: str | Path | None, seed: int) -> list[dict]:

@@ -5,6 +5,7 @@ from typing import Any, Iterable, Iterator
 from spacy.language import Language
 from spacy.tokens import Doc
 
+from .data.tokens import make_doc
 from .pipelines import active_pipe
 from .schema import parse_labels, plain
 
@@ -28,7 +29,7 @@ def pipe_with_labels(nlp: Language, pairs: Iterable[tuple], *, name: str = "meta
             doc = text = None
             try:
                 text, labels, *context = _unpack(pair, 3 if as_tuples else 2)
-                doc = text if isinstance(text, Doc) else nlp.make_doc(text)
+                doc = text if isinstance(text, Doc) else make_doc(nlp, text)
                 doc.user_data["metaie_labels", pipe.name] = plain(parse_labels(labels))
             except (ValueError, UnicodeError) as error:
                 failed = doc if doc is not None else Doc(nlp.vocab)

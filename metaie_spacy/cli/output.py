@@ -11,6 +11,7 @@ from spacy.tokens import Doc
 from tqdm import tqdm
 
 from ..data.texts import TextReader
+from ..data.tokens import make_doc
 
 BATCH = 256
 
@@ -26,7 +27,7 @@ def pipe_texts(nlp: Language, reader: TextReader, bar: tqdm) -> Iterator[tuple[s
                 reader.reject(message, json.dumps({"id": id, "text": text}).encode("utf8"))
             else:
                 fits.append((text, id))
-        for doc, id in nlp.pipe(fits, as_tuples=True):
+        for doc, id in nlp.pipe(((make_doc(nlp, text), id) for text, id in fits), as_tuples=True):
             bar.update()
             yield id, doc
 

@@ -1,6 +1,7 @@
 """Annotation rows from and to spaCy's DocBin."""
 
 import json
+import sys
 import zlib
 from collections import Counter
 from pathlib import Path
@@ -13,6 +14,7 @@ from spacy.util import filter_spans
 from spacy.vocab import Vocab
 
 from ..data.files import writing
+from ..data.tokens import make_doc
 from .records import KEPT, Options, Skipped, Tally, human_row, keep, kept_in, restore
 
 
@@ -74,10 +76,11 @@ def write_docbin(rows: Iterable[dict], output: Path, options: Options, tally: Ta
     The key "ents" sets `doc.ents` to the longest spans that do not overlap, and keeps nothing else of the rows.
     """
     nlp = spacy.blank(options.lang)
+    nlp.max_length = sys.maxsize
     key = options.spans_key or KEPT
     bin = DocBin()
     for row in rows:
-        doc = nlp.tokenizer(row["text"])
+        doc = make_doc(nlp, row["text"])
         pairs = [(doc.char_span(s["start"], s["end"], label=s["label"]), s.get("score")) for s in row["spans"]]
         placed = [(span, score) for span, score in pairs if span is not None]
         tally.lose("misaligned", len(pairs) - len(placed))

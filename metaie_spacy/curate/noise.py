@@ -6,6 +6,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..data.ledger import Ledger, Sourced
+from ..data.tokens import make_doc
 from ..model.defaults import O_WEIGHT
 from ..pipelines import metaie_of
 
@@ -76,7 +77,7 @@ def _ratios(rows: Sequence[dict], nlp: "Language") -> list[dict[str, float]]:
     pipe = metaie_of(nlp)
     if pipe.model.has_ref("tok2vec"):
         raise ValueError("A SharedTransformer cannot rate labels; give a pipeline with LabelToSpan or CrossEncoder.")
-    docs = [nlp.make_doc(row["text"]) for row in rows]
+    docs = [make_doc(nlp, row["text"]) for row in rows]
     texts = [[token.text for token in doc] for doc in docs]
     own = [
         tuple(label for label in dict.fromkeys(s["label"] for s in row["spans"]) if _askable(label, pipe))

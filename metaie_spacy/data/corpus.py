@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Iterator
 
 from .rows import read_rows
+from .tokens import make_doc
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -69,7 +70,7 @@ def _row_examples(nlp: "Language", path: str | Path, spans_key: str) -> Iterator
 
     misaligned = 0
     for row in read_rows(path):
-        predicted, reference = nlp.make_doc(row["text"]), nlp.make_doc(row["text"])
+        predicted, reference = make_doc(nlp, row["text"]), make_doc(nlp, row["text"])
         spans = [reference.char_span(s["start"], s["end"], label=s["label"]) for s in row["spans"]]
         misaligned += spans.count(None)
         kept = [span for span in spans if span is not None]

@@ -1,11 +1,14 @@
 """Annotation rows and spaCy examples on tokens: what training is given."""
 
 import logging
+import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Iterable, NamedTuple
 
 from .documents import document_of, is_dev
 from .rows import Place, Row, longest_first, place, read_rows
+from .tokens import offsets
 
 if TYPE_CHECKING:
     from spacy.training import Example
@@ -114,12 +117,9 @@ def blank_tokenizer(lang: str = "en") -> Callable[[str], list[tuple[int, int]]]:
     """spaCy's tokenizer of a language as a function from text to character offsets."""
     import spacy
 
-    tokenizer = spacy.blank(lang).tokenizer
-
-    def tokenize(text: str) -> list[tuple[int, int]]:
-        return [(token.idx, token.idx + len(token)) for token in tokenizer(text)]
-
-    return tokenize
+    nlp = spacy.blank(lang)
+    nlp.max_length = sys.maxsize
+    return partial(offsets, nlp)
 
 
 def split_dev(items: list[Item], share: float, seed: int) -> tuple[list[Item], list[Item]]:

@@ -3,6 +3,7 @@
 from typing import Any, Callable, Iterable, Iterator
 
 from .documents import text_id
+from .tokens import make_doc
 
 
 def passages(rows: Iterable[tuple[int, dict]], cut: Callable[[str], list[tuple[int, int]]]) -> Iterator[dict]:
@@ -53,7 +54,7 @@ def passage_cutter(max_words: int, *, lang: str = "en") -> Callable[[str], list[
             return []
         if not max_words:
             return [_stripped(text, 0, len(text))]
-        sentences = [part for sent in nlp(text).sents for part in _parts_of(sent, max_words)]
+        sentences = [part for sent in nlp(make_doc(nlp, text)).sents for part in _parts_of(sent, max_words)]
         groups: list[list] = []
         for start, end, words in sentences:
             if groups and groups[-1][2] + words <= max_words:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from ..data.documents import document_of
 from ..data.rows import own_and_absent, places, read_chosen
+from ..data.tokens import make_doc
 from ..pipelines import active_pipe
 from ..schema import Label, move_threshold, parse_labels, plain
 from ..spans import Answer, decode, flatten
@@ -146,7 +147,7 @@ def score_rows(
     bar = tqdm(total=len(rows), desc="calibrate", mininterval=5, disable=not progress)
     # A tok2vec that is shared has to run before; what follows the component has nothing to do here.
     with bar, nlp.select_pipes(disable=nlp.pipe_names[nlp.pipe_names.index(name) :]):
-        stream = nlp.pipe(((row["text"], row) for row in rows), as_tuples=True)
+        stream = nlp.pipe(((make_doc(nlp, row["text"]), row) for row in rows), as_tuples=True)
         for batch in minibatch(stream, size=128):
             parts: list[list[Part]] = [[] for _ in batch]
             wanted = [own_labels(row) if labels is None else labels for _, row in batch]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from ..data.rows import Place, Span, longest_first, place, spans_at
+from ..data.tokens import make_doc
 from .client import Teacher
 from .prompts import read_prompt
 from .reply.parse import SCHEMA, read_answer
@@ -127,7 +128,7 @@ class RulesAnnotator:
         self.labels = sorted({rule["label"] for rule in rules})
 
     def __call__(self, text: str) -> Annotation:
-        doc = self.nlp(text)
+        doc = self.nlp(make_doc(self.nlp, text))
         kept = longest_first([(span.start, span.end, span.label_) for span in doc.spans["rules"]])
         found = {label for _, _, label in kept}
         spans = spans_at((doc[start].idx, doc[start:end].end_char, label) for start, end, label in kept)
