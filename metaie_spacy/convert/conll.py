@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Iterator
 
 from spacy.tokens import Doc
-from spacy.training import biluo_tags_to_offsets, iob_to_biluo
 from spacy.vocab import Vocab
 
 from ..data.documents import text_id
@@ -88,7 +87,21 @@ def _sentence_row(block: list[tuple[int, bytes]], options: Options) -> dict:
         raise Skipped("comment")
     doc = Doc(Vocab(), words=words, spaces=[True] * (len(words) - 1) + [False])
     spans = [
-        {"start": start, "end": end, "label": label}
-        for start, end, label in biluo_tags_to_offsets(doc, iob_to_biluo(tags))
+        {"start": doc[first].idx, "end": doc[last].idx + len(doc[last]), "label": label}
+        for first, last, label in _entities(tags)
     ]
     return human_row(doc.text, spans, source="conll", teacher=options.teacher)
+
+
+def _entities(tags: list[str]) -> Iterator[tuple[int, int, str]]:
+    """First and last token and label of every entity: any tag but O begins one, an I or L of its label goes on with it.
+
+    As `spacy.training.iob_to_biluo` has it, which takes the square of their number.
+    """
+    first = None
+    for i, tag in enumerate([*tags, "O"]):
+        if first is not None and (tag[0] not in "IL" or tag[1:] != tags[first][1:]):
+            yield first, i - 1, tags[first][2:]
+            first = None
+        if first is None and tag != "O":
+            first = i

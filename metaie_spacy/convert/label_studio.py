@@ -10,6 +10,7 @@ from ..data.files import writing
 from ..data.jsonl import json_line
 from .records import Options, Skipped, Tally, human_row, keep, kept_in, restore
 
+MAX_SPACING = 10  # times as many characters as its own words, and 1,000 more, that a region may count
 NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
@@ -183,8 +184,10 @@ def _offsets(regions: list[dict], text: str) -> list[tuple[int, int]]:
         return (ruler[start], ruler[end - 1] + 1) if 0 <= start < end <= len(ruler) else None
 
     def fits(region: dict, ruler: list[int], view: Callable[[str], str] = _lines) -> bool:
-        at = place(region, ruler)
-        return at is not None and isinstance(region.get("text"), str) and view(text[slice(*at)]) == view(region["text"])
+        at, words = place(region, ruler), region.get("text")
+        if at is None or not isinstance(words, str) or at[1] - at[0] > MAX_SPACING * len(words) + 1000:
+            return False
+        return view(text[slice(*at)]) == view(words)
 
     rulers.sort(key=lambda ruler: -sum(fits(region, ruler) for region in regions))
     found = []

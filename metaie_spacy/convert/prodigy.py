@@ -1,5 +1,6 @@
 """Annotation rows from and to Prodigy."""
 
+from bisect import bisect_left, bisect_right
 from pathlib import Path
 from typing import Callable, Iterable, Iterator
 
@@ -61,7 +62,7 @@ def _tokens_around(text: str, spans: list[dict], tokenize: Callable[[str], list[
     tokens: list[dict] = []
     for i, (start, end) in enumerate(words):
         follows = words[i + 1][0] if i + 1 < len(words) else len(text)
-        cuts = [start, *(place for place in ends if start < place < end), end]
+        cuts = [start, *ends[bisect_right(ends, start) : bisect_left(ends, end)], end]
         pieces = [(a, b, False) for a, b in zip(cuts, cuts[1:])]
         if follows > end and (end in starts or follows in stops):
             pieces.append((end, follows, False))

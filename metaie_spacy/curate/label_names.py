@@ -11,10 +11,11 @@ from ..data.rows import labels_of, longest_first, place
 WORD = re.compile(r"[^\W\d_]+")
 HUMPS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 CAMEL = re.compile(
-    r"[a-z]{2,}([A-Z][a-z]*|[0-9]+)+|([A-Z][a-z]+){2,}"
+    r"[a-z]{2,}(?:[A-Z][a-z]*|[0-9])+|(?:[A-Z][a-z]+){2,}"
 )  # dateOfBirth, DateOfBirth; not iPhone, mRNA, PhD
 TITLE = re.compile(r"\b[A-Z]\w+ (?:of|for|and) (?:the )?[A-Z]\w+")
-ABBREVIATION = re.compile(r"(\w\.){2,}$")
+ABBREVIATION = re.compile(r"\w\.\w\.")  # the end of one
+LONGEST = 1000  # characters of what may be a label; Unicode's sorting of marks takes the square of their number
 QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’", "«": "»", "„": "“"}
 ENDING = ".,:;!…"  # a question mark stays: it tells a question from a name
 ACRONYMS = frozenset({"US", "USA", "UK", "EU", "UN", "ID", "TV", "DNA", "RNA"})  # some are words too, in lower case
@@ -73,8 +74,10 @@ def normal_label(label: str, cases: WordCases | None = None) -> str:
 
     cases (WordCases | None): what the corpus knows about its words; without, names are told by their
         neighbours alone ("Ada Lovelace's employer" stays, "Adverse event" does not).
-    RETURNS (str): never empty; a label of punctuation alone stays.
+    RETURNS (str): never empty; a label of punctuation alone stays, and one of more than 1,000 characters.
     """
+    if len(label) > LONGEST:
+        return label
     name = " ".join(unicodedata.normalize("NFKC", label).replace("_", " ").split())
     bare = _without_quotes(name)
     for step in (_split_humps, _unshout, _lower_first):
@@ -87,7 +90,7 @@ def _without_quotes(name: str) -> str:
     before = None
     while before != name:
         before = name
-        if not ABBREVIATION.search(name):
+        if not ABBREVIATION.fullmatch(name[-4:]):
             name = name.rstrip(ENDING + " ")
         if len(name) > 1 and QUOTES.get(name[0]) == name[-1] and not {name[0], name[-1]} & set(name[1:-1]):
             name = name[1:-1].strip()

@@ -18,18 +18,17 @@ def merge_teachers(items: Iterable[Sourced], ledger: Ledger) -> list[Sourced]:
     in the ledger as "merged", each with the id of the row that took it over. Where people, or a
     teacher asked again, have reviewed a text, their rows stand alone: what they took away stays away.
     """
-    groups: dict[str, list[Sourced]] = {}
-    order: list[list[Sourced]] = []
+    groups: dict[str, dict[str, Sourced]] = {}  # by text and teacher
+    order: list[list[Sourced] | dict[str, Sourced]] = []
     for item in items:
-        group = groups.setdefault(item.row["text"], [])
+        group = groups.setdefault(item.row["text"], {})
         if not group:
             order.append(group)
-        if item.row.get("teacher", "") in {other.row.get("teacher", "") for other in group}:
+        if group.setdefault(item.row.get("teacher", ""), item) is not item:
             order.append([item])  # the same teacher twice: a duplicate, no second opinion
-        else:
-            group.append(item)
     merged = []
     for group in order:
+        group = list(group.values()) if isinstance(group, dict) else group
         if any(is_reviewed(item.row) for item in group):
             group, others = (
                 [item for item in group if is_reviewed(item.row)],

@@ -127,7 +127,7 @@ def read_confirmed(content: str) -> set[int]:
     match = re.search(r'"confirmed"\s*:\s*\[([^\[\]]*)\]', content)
     if match:
         return {int(number) for number in re.findall(r"\d+", match.group(1))}
-    lines = re.findall(r"^\W*(\d+)\W+(yes|no|right|wrong|true|false)\b", content, re.IGNORECASE | re.MULTILINE)
+    lines = re.findall(r"^[^\w\n]*(\d+)\W+(yes|no|right|wrong|true|false)\b", content, re.IGNORECASE | re.MULTILINE)
     if not lines:
         raise ValueError(f"the answer names no confirmed candidates: {content[:80]!r}")
     return {int(number) for number, verdict in lines if verdict.lower() in ("yes", "right", "true")}
