@@ -23,6 +23,7 @@ from .model.defaults import DROPOUT, ENCODER, LABEL_BUDGET, LABEL_CACHE, OVERLAP
 from .schema import (
     Label,
     check_config_labels,
+    check_switch,
     check_threshold,
     generality,
     move_threshold,
@@ -138,7 +139,7 @@ class MetaIE(TrainablePipe):
         self.spans_key = spans_key
         self._initial = self._settings()
         self._space = None  # labels of an open corpus, set by initialize
-        self._seen_examples = 0
+        self._seen_examples = self._steps_done = 0
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -162,6 +163,24 @@ class MetaIE(TrainablePipe):
     @threshold.setter
     def threshold(self, value: float | None) -> None:
         self._threshold = None if value is None else check_threshold(value)
+
+    @property
+    def flat(self) -> bool:
+        """Whether one of overlapping spans is kept."""
+        return self._flat
+
+    @flat.setter
+    def flat(self, value: bool) -> None:
+        self._flat = check_switch(value, "flat")
+
+    @property
+    def set_ents(self) -> bool:
+        """Whether such flat spans become `doc.ents` too."""
+        return self._set_ents
+
+    @set_ents.setter
+    def set_ents(self, value: bool) -> None:
+        self._set_ents = check_switch(value, "set_ents")
 
     @property
     def effective_threshold(self) -> float:
@@ -415,13 +434,15 @@ class MetaIE(TrainablePipe):
                 yield part, group
 
     def _step(self, examples: list[Example], *, is_open: bool) -> float:
-        from .train.optim import loss_gradient
+        from .train.optim import check_loss, loss_gradient
 
         docs, items = [eg.predicted for eg in examples], [example_item(eg, self.spans_key) for eg in examples]
         make_batch = self._open_batch if is_open else self._closed_batch
         batch, texts = self.model.attrs["training_input"](self.model, docs, items, make_batch)
         logits, backprop = self.model.begin_update((texts, batch.labels, batch.asked))
         loss, d_logits = loss_gradient(logits, batch)
+        self._steps_done += 1
+        check_loss(loss, self._steps_done)
         backprop(d_logits)
         return loss
 

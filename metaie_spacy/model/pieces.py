@@ -102,6 +102,23 @@ class WordPieces:
         return Labels(ids, torch.tensor([len(p) for p in pieces], dtype=torch.int64))
 
 
+def label_sizes(labels: Sequence[str], pieces: WordPieces, room: int) -> list[int]:
+    """Pieces of each label, its marker included.
+
+    RAISES (ValueError): a label has more than `room`, or none that can be read.
+    """
+    sizes = [len(pieces.label(label)) for label in labels]
+    for label, size in zip(labels, sizes):
+        if size > room:
+            raise ValueError(
+                f"The label '{label[:60]}...' has {size} pieces, but the encoder's window has room for {room}. "
+                "Shorten it."
+            )
+        if size == 1:
+            raise ValueError(f"The label {label!r} holds nothing that the encoder's tokenizer can read.")
+    return sizes
+
+
 def special_ids(tokenizer) -> tuple[int, int]:
     """The ids that open and close a sequence.
 

