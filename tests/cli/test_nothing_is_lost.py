@@ -77,7 +77,7 @@ def kill_at(number, root):
         if event not in WRITES:
             return
         flags = args[2] if event == "open" and isinstance(args[2], int) else os.O_WRONLY
-        if flags & (os.O_WRONLY | os.O_RDWR) and str(args[0]).startswith(str(root)) or event != "open":
+        if (flags & (os.O_WRONLY | os.O_RDWR) and str(args[0]).startswith(str(root))) or event != "open":
             left[0] -= 1
             if not left[0]:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -86,10 +86,16 @@ def kill_at(number, root):
 
 
 COMMANDS = {
-    "fewshot": (["fewshot", "rows.jsonl", "out", "--model", "pipe", "--steps", "1", "--held-out", "0", "--rehearsal", "0"], "out"),
+    "fewshot": (
+        ["fewshot", "rows.jsonl", "out", "--model", "pipe", "--steps", "1", "--held-out", "0", "--rehearsal", "0"],
+        "out",
+    ),
     "calibrate": (["calibrate", "pipe", "rows.jsonl", "out", "--report", "report.json"], "out"),
     "assemble": (["assemble", "pipe", "out", "--include", "pipe/LICENSE"], "out"),
-    "extract": (["extract", "texts.txt", "--model", "pipe", "--labels", "person", "--format", "jsonl", "--output", "out"], "out"),
+    "extract": (
+        ["extract", "texts.txt", "--model", "pipe", "--labels", "person", "--format", "jsonl", "--output", "out"],
+        "out",
+    ),
     "evaluate": (["evaluate", "pipe", "rows.jsonl", "--output", "out"], "out"),
     "convert": (["convert", "rows.jsonl", "out", "--from", "rows", "--to", "prodigy"], "out"),
     "convert to spaCy": (["convert", "rows.jsonl", "out", "--from", "rows", "--to", "spacy"], "out"),
@@ -103,7 +109,7 @@ def test_a_kill_at_any_write_leaves_the_old_result_or_the_new_one(place, name):
     assert forked(args, lambda: None) == 0
     new = snapshot(Path(output))
     assert new
-    old = {key: b"old" for key in new}
+    old = dict.fromkeys(new, b"old")
 
     def put_old():
         shutil.rmtree(output, ignore_errors=True)
@@ -120,7 +126,9 @@ def test_a_kill_at_any_write_leaves_the_old_result_or_the_new_one(place, name):
         put_old()
         status = forked(args, kill_at(number, place))
         found = snapshot(restored(output))
-        assert found is not None and (found == old or found.keys() == new.keys() and b"old" not in found.values()), number
+        assert found is not None and (found == old or (found.keys() == new.keys() and b"old" not in found.values())), (
+            number
+        )
         found_old, found_new = found_old + (found == old), found_new + (found != old)
         assert {part: snapshot(Path(part)) for part in sources} == sources
         if status == 0:

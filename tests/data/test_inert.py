@@ -101,8 +101,19 @@ def test_a_report_of_curate_shows_labels_teachers_and_file_names(tmp_path):
 
 
 def test_what_a_file_of_another_tool_keeps_for_us_never_replaces_its_text_or_spans(tmp_path):
-    kept = {"id": "1", "asked": ["person"], "text": "another", "spans": [{"start": 0, "end": 1, "label": "x"}], "meta": {"doc": "d"}}
-    task = {"text": "Ada met Bob.", "spans": [{"start": 0, "end": 3, "label": "person"}], "answer": "accept", "metaie": kept}
+    kept = {
+        "id": "1",
+        "asked": ["person"],
+        "text": "another",
+        "spans": [{"start": 0, "end": 1, "label": "x"}],
+        "meta": {"doc": "d"},
+    }
+    task = {
+        "text": "Ada met Bob.",
+        "spans": [{"start": 0, "end": 3, "label": "person"}],
+        "answer": "accept",
+        "metaie": kept,
+    }
     (tmp_path / "tasks.jsonl").write_text(json.dumps(task) + "\n")
     convert(tmp_path / "tasks.jsonl", tmp_path / "rows.jsonl", from_format="prodigy")
     row = parse_json((tmp_path / "rows.jsonl").read_bytes().splitlines()[0])
