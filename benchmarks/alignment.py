@@ -19,7 +19,7 @@ from metaie_spacy.teacher.reply.alignment import find_answer
 from metaie_spacy.teacher.reply.parse import FORMS, read_answer, render
 from metaie_spacy.data.rows import read_rows
 
-CASES = Path(__file__).parents[1] / "tests" / "alignment_cases.jsonl"
+CASES = Path(__file__).parents[1] / "tests" / "teacher" / "reply" / "alignment_cases.jsonl"
 def round_trip(rows: list[dict], form: str) -> dict:
     """Counts over all rows in one form."""
     counts = Counter(spans=0, returned=0, extra=0, dropped=0, refused=0, absent_differs=0)

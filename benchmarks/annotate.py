@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "teacher"))
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from provenance import write_data_result  # noqa: E402

@@ -6,19 +6,19 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 import spacy
 import torch
+from helpers import SENTENCES, wake
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import (
-    BertConfig, BertModel, BertTokenizerFast, ElectraConfig, ElectraModel, RobertaConfig,
-    RobertaModel, RobertaTokenizerFast,
+    BertConfig,
+    BertModel,
+    BertTokenizerFast,
+    ElectraConfig,
+    ElectraModel,
+    RobertaConfig,
+    RobertaModel,
+    RobertaTokenizerFast,
 )  # fmt: skip
 
-SENTENCES = [
-    "Ada Lovelace, born 10 December 1815, worked with Charles Babbage in London.",
-    "I flew KLM from Amsterdam to Lagos on Monday, and the food was cold.",
-    "Ibuprofen hurts my stomach; paracetamol does not.",
-    "The Royal Society elected Marie Curie in 1903 for her work on radium.",
-    "person organization location date drug airline place name of a person date of birth what hurt",
-]
 SIZES = dict(
     hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, initializer_range=0.3,
     attention_probs_dropout_prob=0.0, hidden_dropout_prob=0.0,
@@ -69,17 +69,6 @@ def encoders(tmp_path_factory):
     return made
 
 
-def wake(module):
-    """Give a fresh module vectors that matter and a head that speaks: scores spread by more than 1."""
-    with torch.no_grad():
-        module.bias.zero_()
-        for vector in (module.shape.weight, module.marker, module.segment):
-            vector.normal_()
-        for name, weight in module.named_parameters():
-            if "_head" in name and weight.ndim == 2:
-                weight.mul_(2.5)
-
-
 @pytest.fixture
 def make_nlp(encoders):
     """A blank pipeline with a metaie component on a tiny encoder, initialized unless told otherwise."""
@@ -94,20 +83,3 @@ def make_nlp(encoders):
         return nlp
 
     return make
-
-
-def annotated(nlp, text, spans, key="metaie"):
-    """An Example of a text and its (substring, label) spans."""
-    from spacy.training import Example
-
-    reference = nlp.make_doc(text)
-    found = []
-    for part, label in spans:
-        start = text.index(part)
-        found.append(reference.char_span(start, start + len(part), label=label))
-    reference.spans[key] = found
-    return Example(nlp.make_doc(text), reference)
-
-
-def answers(doc, key="metaie"):
-    return [(span.text, span.label_) for span in doc.spans[key]]

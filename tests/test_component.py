@@ -6,33 +6,9 @@ import sys
 import numpy as np
 import pytest
 import spacy
-from conftest import SENTENCES, annotated, answers
+from helpers import SENTENCES, TRAIN, annotated, answers, overfit, scored
 
 from metaie_spacy import pipe_with_labels
-
-TRAIN = [
-    ("Ada Lovelace was born in London.", [("Ada Lovelace", "person"), ("London", "place")]),
-    ("KLM flies from Amsterdam to Lagos.", [("KLM", "airline"), ("Amsterdam", "place"), ("Lagos", "place")]),
-    ("Marie Curie met Charles Babbage.", [("Marie Curie", "person"), ("Charles Babbage", "person")]),
-    ("The food was cold.", []),
-]
-
-
-def scored(doc):
-    group = doc.spans["metaie"]
-    return {(s.start, s.end, s.label_): float(x) for s, x in zip(group, group.attrs["scores"])}
-
-
-def overfit(nlp, examples, *, steps=250, lr=2e-3):
-    from thinc.api import Adam, warmup_linear
-
-    nlp.initialize(lambda: examples)
-    optimizer = Adam(warmup_linear(lr, steps // 10, steps))  # a rate that ends at 0 ends on a stable fit
-    losses = {}
-    for _ in range(steps):
-        losses = nlp.update(examples, sgd=optimizer)
-        optimizer.step_schedules()
-    return losses
 
 
 @pytest.mark.parametrize("architecture", ["LabelToSpan", "CrossEncoder"])

@@ -1,12 +1,11 @@
 """The shipped configs, run through spaCy's own training."""
 import json
-from pathlib import Path
 
 import pytest
 import spacy
+from helpers import CONFIGS
 from spacy.cli.train import train
 
-CONFIGS = Path(__file__).parents[1] / "configs"
 ROWS = [
     {"text": "Ada flew to Rome.", "spans": [{"start": 0, "end": 3, "label": "person"}, {"start": 12, "end": 16, "label": "place"}], "absent": ["drug"]},
     {"text": "No one came.", "spans": [], "absent": ["person"]},

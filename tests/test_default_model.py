@@ -1,7 +1,7 @@
 """The packaged model that users get."""
 import pytest
 import spacy
-from conftest import answers
+from helpers import answers
 from spacy.cli.find_threshold import find_threshold
 from spacy.tokens import DocBin, Span
 

@@ -6,18 +6,13 @@ import sys
 import pytest
 import spacy
 import torch
-from conftest import annotated
-from test_component import TRAIN, scored
+from helpers import TRAIN, annotated, row, scored
 
 from metaie_spacy import fewshot
-from metaie_spacy.measure.evaluate import evaluate_rows
 from metaie_spacy.fewshot import Settings, adapt, adapt_and_score, hold_out, packaged_corpus
+from metaie_spacy.measure.evaluate import evaluate_rows
 
 FAST = Settings(steps=120, lr=2e-3, ema=0.9, rehearsal=0.0)
-
-
-def row(text, spans):
-    return {"text": text, "spans": [{"start": text.index(part), "end": text.index(part) + len(part), "label": label} for part, label in spans]}
 
 
 ROWS = [row(text, spans) for text, spans in TRAIN]

@@ -106,7 +106,7 @@ words = st.one_of(st.sampled_from(["Ada", "London", "KLM", "1815", " ", "\n", ",
 def nlp(encoders):
     import spacy
     import torch
-    from conftest import wake
+    from helpers import wake
 
     made = spacy.blank("en")
     torch.manual_seed(1)

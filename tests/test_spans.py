@@ -2,10 +2,10 @@
 import numpy as np
 import pytest
 
+from metaie_spacy.measure.scores import exact_matches
 from metaie_spacy.model.windows import split_windows
 from metaie_spacy.schema import generality
 from metaie_spacy.spans import Answer, decode, flatten
-from metaie_spacy.measure.scores import exact_matches
 
 
 def logits_of(tags, strength=4.0):

@@ -8,16 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import spacy
 import torch
-from conftest import SENTENCES, answers
-from test_component import scored
+from helpers import SENTENCES, answers, assert_same, scored
 
 from metaie_spacy import pipe_with_labels
 from metaie_spacy.model.shim import MetaIEShim
-
-
-def assert_same(found, expected):
-    assert [one.keys() for one in found] == [one.keys() for one in expected]
-    assert all(abs(one[key] - other[key]) < 1e-4 for one, other in zip(found, expected) for key in other)
 
 
 def test_a_thousand_docs_of_all_lengths_keep_order_and_answers(make_nlp):

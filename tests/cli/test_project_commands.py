@@ -3,16 +3,13 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from helpers import CORPUS, ROOT
 from teacher_server import teacher_server
 from weasel.util import load_project_config
 
 from metaie_spacy.cli.app import main
-
-ROOT = Path(__file__).parents[1]
-CORPUS = ROOT / "assets" / "corpus.jsonl"
 
 
 def run(*args, cwd=ROOT, env=None):

@@ -3,20 +3,18 @@ import json
 import logging
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
+from helpers import ASSETS, CORPUS
 from teacher_server import teacher_server
 
 from metaie_spacy.teacher.annotators import PromptAnnotator
-from metaie_spacy.teacher.reply.parse import SCHEMA
 from metaie_spacy.teacher.client import BudgetSpent, QuestionError, Teacher, TeacherError
+from metaie_spacy.teacher.reply.parse import SCHEMA
 
-ROOT = Path(__file__).parents[1]
-CORPUS = ROOT / "assets" / "corpus.jsonl"
 ROWS = [json.loads(line) for line in CORPUS.read_text(encoding="utf8").splitlines()[:40]]
 KEY = "sk-very-secret-0123456789"
 
@@ -185,7 +183,7 @@ def test_settings_that_cannot_work_are_refused(tmp_path):
     with pytest.raises(ValueError, match="cannot be used as a store of answers"):
         Teacher("x", cache=str(tmp_path / "no.sqlite"))
     with pytest.raises(ValueError, match="temperature above 0"):
-        PromptAnnotator(Teacher("x"), ROOT / "assets" / "prompt.jinja", samples=3)
+        PromptAnnotator(Teacher("x"), ASSETS / "prompt.jinja", samples=3)
 
 
 def test_one_store_serves_threads(tmp_path):

@@ -4,26 +4,8 @@ import json
 import pytest
 import spacy
 import torch
-from conftest import SENTENCES, annotated, answers
+from helpers import CNN, CONFIGS, LISTENER, SENTENCES, TRAIN, annotated, answers, overfit, scored, shared
 from spacy.cli.train import train
-from test_component import TRAIN, overfit, scored
-from test_configs import CONFIGS
-
-LISTENER = {"@architectures": "spacy-transformers.TransformerListener.v1", "grad_factor": 1.0, "pooling": {"@layers": "reduce_mean.v1"}}
-CNN = {
-    "@architectures": "spacy.HashEmbedCNN.v2", "pretrained_vectors": None, "width": 48, "depth": 2, "embed_size": 500,
-    "window_size": 1, "maxout_pieces": 2, "subword_features": True,
-}  # fmt: skip
-
-
-def shared(encoder, tok2vec, labels=()):
-    nlp = spacy.blank("en")
-    if tok2vec is LISTENER:
-        model = {"@architectures": "spacy-transformers.TransformerModel.v3", "name": encoder, "tokenizer_config": {"use_fast": True}}
-        nlp.add_pipe("transformer", config={"model": {**model, "get_spans": {"@span_getters": "spacy-transformers.strided_spans.v1", "window": 128, "stride": 96}}})
-    block = {"@architectures": "metaie-spacy.SharedTransformer.v1", "tok2vec": tok2vec, "label_encoder": encoder, "dropout": 0.0}
-    nlp.add_pipe("metaie", config={"labels": list(labels), "weights": None, "model": block})
-    return nlp
 
 
 @pytest.mark.parametrize("tok2vec", [LISTENER, CNN], ids=["listener", "own"])

@@ -2,14 +2,13 @@
 import json
 import random
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from helpers import CORPUS
 
-from metaie_spacy.data.rows import read_rows
 from metaie_spacy.curate.curate import FILES, CurateSettings, curate
+from metaie_spacy.data.rows import read_rows
 
-ASSETS = Path(__file__).parent.parent / "assets" / "corpus.jsonl"
 OFF = CurateSettings(near_duplicates=0, linked=0)
 
 
@@ -43,9 +42,9 @@ def check_balance(report, folder):
 
 
 def test_our_corpus_goes_through_whole(tmp_path):
-    report = curate([ASSETS], tmp_path, CurateSettings())
+    report = curate([CORPUS], tmp_path, CurateSettings())
     check_balance(report, tmp_path)
-    assert report["rows"]["in"] == sum(1 for _ in read_rows(ASSETS)) and report["rows"]["out"] > 0.98 * report["rows"]["in"]
+    assert report["rows"]["in"] == sum(1 for _ in read_rows(CORPUS)) and report["rows"]["out"] > 0.98 * report["rows"]["in"]
     for name in ("train", "dev", "test"):
         rows = list(read_rows(tmp_path / f"{name}.jsonl"))
         assert len(rows) == report["splits"][name]["rows"] > 80
@@ -59,10 +58,10 @@ def test_our_corpus_goes_through_whole(tmp_path):
 
 def test_same_input_and_seed_give_the_same_bytes(tmp_path):
     for name in "ab":
-        curate([ASSETS], tmp_path / name, CurateSettings(max_label_rows=20))
+        curate([CORPUS], tmp_path / name, CurateSettings(max_label_rows=20))
     for name in FILES:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    curate([ASSETS], tmp_path / "b", CurateSettings(max_label_rows=20, seed=1))
+    curate([CORPUS], tmp_path / "b", CurateSettings(max_label_rows=20, seed=1))
     assert (tmp_path / "a" / "dev.jsonl").read_bytes() != (tmp_path / "b" / "dev.jsonl").read_bytes()
 
 

@@ -6,19 +6,18 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from helpers import ASSETS, CONFIGS, CORPUS, ROOT
 from teacher_server import teacher_server
 
+from metaie_spacy.data.rows import check_row
 from metaie_spacy.teacher.annotate import annotate
 from metaie_spacy.teacher.annotators import PromptAnnotator, RulesAnnotator, agreed
-from metaie_spacy.teacher.prompts import read_prompt
-from metaie_spacy.data.rows import check_row
 from metaie_spacy.teacher.client import Teacher, TeacherError
+from metaie_spacy.teacher.prompts import read_prompt
 
-ROOT = Path(__file__).parents[1]
-CORPUS, PROMPT = ROOT / "assets" / "corpus.jsonl", ROOT / "assets" / "prompt.jinja"
+PROMPT = ASSETS / "prompt.jinja"
 GOLD = [json.loads(line) for line in CORPUS.read_text(encoding="utf8").splitlines()]
 TEXTS = [{"id": row["id"], "text": row["text"], "meta": {"n": i}} for i, row in enumerate(GOLD)]
 
@@ -182,7 +181,7 @@ def test_kill_9_and_faults_lose_no_text_and_no_answer(tmp_path):
     texts.write_text("".join(json.dumps(row) + "\n" for row in TEXTS[:150]), encoding="utf8")
     with teacher_server(corpus=[CORPUS], faults=0.3, delay=0.05, hang=1.5, seed=5) as server:
         command = [
-            sys.executable, "-m", "metaie_spacy", "annotate", str(texts), str(out), "--config", str(ROOT / "configs" / "teacher.cfg"),
+            sys.executable, "-m", "metaie_spacy", "annotate", str(texts), str(out), "--config", str(CONFIGS / "teacher.cfg"),
             "--teacher.base_url", server.url, "--teacher.api_key_env", "null", "--teacher.timeout", "1.0",
         ]  # fmt: skip
         for goal in (40, 90):

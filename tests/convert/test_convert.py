@@ -1,10 +1,10 @@
 """Data that users bring, and rows that go to human review and come back."""
 import json
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import spacy
+from helpers import CORPUS
 from spacy.tokens import Doc, DocBin, Span, SpanGroup
 
 from metaie_spacy.convert.convert import convert
@@ -105,7 +105,7 @@ def test_rows_return_from_review_tools_as_they_went(tmp_path, target, name):
 
 
 def test_corpus_of_ours_returns_from_review_tools(tmp_path):
-    rows = load(Path(__file__).parent.parent / "assets" / "corpus.jsonl")[:300]
+    rows = load(CORPUS)[:300]
     source = save(tmp_path / "rows.jsonl", rows)
     for name, target in (("a.jsonl", "prodigy"), ("b.json", "label-studio")):
         convert(source, tmp_path / name, to_format=target)

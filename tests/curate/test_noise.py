@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import spacy
 import torch
-from conftest import SENTENCES, annotated, wake
+from helpers import SENTENCES, annotated, wake
 from thinc.api import Adam, warmup_linear
 
 from metaie_spacy.curate.ledger import Ledger, Sourced

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import spacy
 import srsly
-from conftest import SENTENCES
+from helpers import SENTENCES
 
 EVIL = "from pathlib import Path\nPath({sentinel!r}).touch()\n"
 

@@ -2,11 +2,11 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from helpers import ASSETS
 
-SAMPLE = Path(__file__).parents[1] / "assets" / "sample.txt"
+SAMPLE = ASSETS / "sample.txt"
 
 
 def run(*args, stdin=None):

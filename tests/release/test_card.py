@@ -1,14 +1,12 @@
 """The model card says what the files of the run say."""
 import json
-from pathlib import Path
 
 import pytest
 import srsly
+from helpers import CONFIGS
 from spacy.schemas import ModelMetaSchema, validate
 
 from metaie_spacy.release.card import write_card
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -30,7 +28,7 @@ def files(tmp_path):
 
 
 def card(files, **kwargs):
-    meta = write_card(files / "pipeline", files / "data", sources=ROOT / "configs" / "sources.json", **kwargs)
+    meta = write_card(files / "pipeline", files / "data", sources=CONFIGS / "sources.json", **kwargs)
     return meta, (files / "pipeline" / "README.md").read_text(encoding="utf8")
 
 

@@ -2,8 +2,7 @@
 import pytest
 import spacy
 import torch
-from conftest import SENTENCES, annotated
-from test_component import TRAIN, scored
+from helpers import SENTENCES, TRAIN, annotated, scored
 
 from metaie_spacy.model import dtypes as precision
 from metaie_spacy.model.dtypes import resolve_dtype

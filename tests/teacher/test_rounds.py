@@ -1,16 +1,23 @@
 """Feedback rounds: what is chosen, what the teacher writes, what it confirms."""
 import json
-from pathlib import Path
 
 import pytest
 import spacy
+from helpers import ASSETS
 from teacher_server import teacher_server
 
 from metaie_spacy.data.rows import check_row
-from metaie_spacy.teacher.rounds import correct, most_disputed, most_failed, read_confirmed, read_texts, unseen, write_similar
 from metaie_spacy.teacher.client import Teacher
+from metaie_spacy.teacher.rounds import (
+    correct,
+    most_disputed,
+    most_failed,
+    read_confirmed,
+    read_texts,
+    unseen,
+    write_similar,
+)
 
-ASSETS = Path(__file__).parents[1] / "assets"
 TEXT = "Ada Lovelace met Charles Babbage in London."
 OTHER = "Nothing happened that day."
 

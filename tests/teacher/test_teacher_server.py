@@ -8,15 +8,13 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from helpers import ASSETS, CORPUS, ROOT
 from teacher_answers import Replay, guess
 from teacher_server import FAULTS, PROSE, teacher_server
 
-ROOT = Path(__file__).parents[1]
-CORPUS = ROOT / "assets/corpus.jsonl"
 ROWS = [json.loads(line) for line in CORPUS.read_text(encoding="utf8").splitlines()]
 ROW = next(row for row in ROWS if row["spans"] and row["absent"] and not row["text"].isascii())
 UNKNOWN = "Yesterday Zelda Okoro sold two boats to the Nimbus Company."
@@ -150,7 +148,7 @@ def test_candidates_are_confirmed_by_their_row(server):
         {"id": 1, "label": label, "span": span}, {"id": 2, "label": "no such label", "span": span},
         {"id": 3, "label": label, "span": "no such span"}, {"id": 7, "label": sorted(pairs(ROW))[1][0], "span": sorted(pairs(ROW))[1][1]},
     ]  # fmt: skip
-    template = jinja2.Template((ROOT / "assets/confirm.jinja").read_text(encoding="utf8"))
+    template = jinja2.Template((ASSETS / "confirm.jinja").read_text(encoding="utf8"))
     message = template.render(text=ROW["text"], candidates=candidates)
     request = {"model": "m", "messages": [{"role": "user", "content": message}]}
     assert json.loads(content(server, request)) == {"confirmed": [1, 7]}
@@ -160,7 +158,7 @@ def test_candidates_are_confirmed_by_their_row(server):
 
 def test_similar_texts_are_new_and_the_same_each_time(server):
     jinja2 = pytest.importorskip("jinja2")
-    template = jinja2.Template((ROOT / "assets/similar.jinja").read_text(encoding="utf8"))
+    template = jinja2.Template((ASSETS / "similar.jinja").read_text(encoding="utf8"))
     made = set()
     for row in ROWS[:20]:
         request = {"model": "m", "messages": [{"role": "user", "content": template.render(text=row["text"], n=3)}]}
@@ -392,7 +390,7 @@ def test_connections_are_kept_and_served_side_by_side():
 
 
 def test_a_server_that_cannot_start_says_why(tmp_path):
-    command = [sys.executable, ROOT / "tests/teacher_server.py"]
+    command = [sys.executable, ROOT / "tests/teacher/teacher_server.py"]
     for arguments, why in (
         (["--fault", "418=1"], "'418' is none of 429"), (["--corpus", tmp_path / "none.jsonl"], "none.jsonl"),
         (["--faults", "0.5", "--fault", "cut=0.9"], "at most 1 together"),

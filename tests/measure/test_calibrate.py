@@ -1,21 +1,31 @@
 """Calibration: scores that are probabilities, folded into the weights together with their threshold."""
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import spacy
-from conftest import SENTENCES, annotated
-from test_component import TRAIN, scored
-from test_shared import CNN, LISTENER, shared
+from helpers import CNN, CORPUS, LISTENER, SENTENCES, TRAIN, annotated, scored, shared
 
-from metaie_spacy.release.assemble import assemble
-from metaie_spacy.measure.calibrate import CANDIDATES, Cells, Part, Rules, Scale, Scored, calibrate, clearly_best, fit_scale, log_loss, measure, settle, split_documents  # fmt: skip
+from metaie_spacy.measure.calibrate import (  # fmt: skip
+    CANDIDATES,
+    Cells,
+    Part,
+    Rules,
+    Scale,
+    Scored,
+    calibrate,
+    clearly_best,
+    fit_scale,
+    log_loss,
+    measure,
+    settle,
+    split_documents,
+)
 from metaie_spacy.measure.evaluate import evaluate
+from metaie_spacy.release.assemble import assemble
 from metaie_spacy.schema import move_threshold, parse_labels, read_schema
 from metaie_spacy.spans import decode
 
-CORPUS = Path(__file__).parents[1] / "assets" / "corpus.jsonl"
 LABELS = ["person", "place", "date of birth"]
 
 

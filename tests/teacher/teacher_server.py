@@ -1,6 +1,6 @@
 """An OpenAI-compatible endpoint on loopback that replays annotations and injects faults: a real process, for tests.
 
-    python tests/teacher_server.py --corpus assets/corpus.jsonl --faults 0.3 --delay 0.2
+    python tests/teacher/teacher_server.py --corpus assets/corpus.jsonl --faults 0.3 --delay 0.2
 
 Standard library only. It prints `{"port": N}` when it listens. Tests use the context manager `teacher_server`.
 """

@@ -6,11 +6,17 @@ import random
 import pytest
 
 from metaie_spacy.curate.contamination import drop_contaminated
-from metaie_spacy.data.items import Item, split_dev
-from metaie_spacy.curate.duplicates import drop_near_texts, drop_repeated_ids, drop_repeated_texts, shingles_of, similarity
+from metaie_spacy.curate.duplicates import (
+    drop_near_texts,
+    drop_repeated_ids,
+    drop_repeated_texts,
+    shingles_of,
+    similarity,
+)
 from metaie_spacy.curate.ledger import Ledger, Sourced
 from metaie_spacy.curate.merging import merge_teachers
 from metaie_spacy.curate.splits import split_rows
+from metaie_spacy.data.items import Item, split_dev
 
 WORDS = "the quick brown fox jumps over a lazy dog while seven wizards mix strange potions near old river banks at night".split()
 

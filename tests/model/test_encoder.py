@@ -2,11 +2,11 @@
 import numpy as np
 import pytest
 import torch
-from conftest import SENTENCES, wake
+from helpers import SENTENCES, wake
 
 from metaie_spacy.model.modules import CrossEncoder, LabelToSpan, label_pieces
-from metaie_spacy.model.predict import score_texts
 from metaie_spacy.model.pieces import WordPieces, load_tokenizer
+from metaie_spacy.model.predict import score_texts
 
 LABELS = ["person", "date of birth", "name of a person", "drug", "what hurt"]
 FAMILIES = ("bert", "electra", "roberta")

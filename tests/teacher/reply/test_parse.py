@@ -1,15 +1,14 @@
 """The two forms of a teacher's answer: what is written is read back, and what models get wrong is understood."""
 import json
-from pathlib import Path
 
 import pytest
+from helpers import CORPUS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metaie_spacy.teacher.reply.parse import SCHEMA, parse, read_answer, render
 from metaie_spacy.data.rows import read_rows
+from metaie_spacy.teacher.reply.parse import SCHEMA, parse, read_answer, render
 
-CORPUS = Path(__file__).parents[1] / "assets" / "corpus.jsonl"
 TEXT = "Ada Lovelace, born 10 December 1815, worked with Charles Babbage, Mary Somerville and the BBC; it's \"fine\"."
 ADA = [("person", "Ada Lovelace")]
 ROW = {

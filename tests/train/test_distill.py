@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import answers
+from helpers import answers
 from safetensors.torch import load_file
 
-from metaie_spacy.release.assemble import average
 from metaie_spacy.data.items import Item, blank_tokenizer
-from metaie_spacy.train.distill import Settings, batch_stream, distill, ramp
 from metaie_spacy.model.modules import LabelToSpan
 from metaie_spacy.model.weights import architecture_of
+from metaie_spacy.release.assemble import average
 from metaie_spacy.train.batches import recased
+from metaie_spacy.train.distill import Settings, batch_stream, distill, ramp
 
 
 def rows(n=40):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metaie_spacy.data.texts import TextReader
 from metaie_spacy.data.passages import passage_cutter, passages
+from metaie_spacy.data.texts import TextReader
 
 CUT = passage_cutter(12)
 

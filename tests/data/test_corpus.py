@@ -4,11 +4,11 @@ import random
 
 import pytest
 import spacy
-from conftest import SENTENCES
+from helpers import SENTENCES, annotated
 
+from metaie_spacy.data.corpus import make_corpus
 from metaie_spacy.data.items import Item, blank_tokenizer, read_items, split_dev
 from metaie_spacy.data.rows import longest_first, read_rows
-from metaie_spacy.data.corpus import make_corpus
 from metaie_spacy.model.pieces import MAX_PIECES, WordPieces, load_tokenizer, word_shape
 from metaie_spacy.train.batches import LabelSpace, closed_batch, open_batch
 
@@ -168,8 +168,6 @@ def test_long_texts_are_trained_on_in_windows_that_cut_no_span(caplog):
 
 @pytest.mark.parametrize("architecture", ["LabelToSpan", "CrossEncoder"])
 def test_texts_beyond_the_encoders_window_train_and_predict(make_nlp, architecture):
-    from conftest import annotated
-
     nlp = make_nlp(["person", "place"], architecture=architecture, model={"window": 512, "overlap": 32})
     text = " ".join(SENTENCES * 12)
     example = annotated(nlp, text, [("Ada Lovelace", "person"), ("London", "place")])
