@@ -26,21 +26,40 @@ SIZES = dict(
 
 
 def make_tokenizer(family, folder):
-    specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"] if family == "roberta" else ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    specials = (
+        ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+        if family == "roberta"
+        else ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    )
     if family == "roberta":
         raw = Tokenizer(models.BPE())
         raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         alphabet = pre_tokenizers.ByteLevel.alphabet()
-        raw.train_from_iterator(SENTENCES, trainers.BpeTrainer(vocab_size=400, special_tokens=specials, initial_alphabet=alphabet))
+        raw.train_from_iterator(
+            SENTENCES, trainers.BpeTrainer(vocab_size=400, special_tokens=specials, initial_alphabet=alphabet)
+        )
         raw.save(str(folder / "raw.json"))
-        named = dict(bos_token="<s>", cls_token="<s>", eos_token="</s>", sep_token="</s>", pad_token="<pad>", unk_token="<unk>", mask_token="<mask>")
+        named = dict(
+            bos_token="<s>",
+            cls_token="<s>",
+            eos_token="</s>",
+            sep_token="</s>",
+            pad_token="<pad>",
+            unk_token="<unk>",
+            mask_token="<mask>",
+        )
         return RobertaTokenizerFast(tokenizer_file=str(folder / "raw.json"), add_prefix_space=True, **named)
     # A trained WordPiece vocabulary differs from process to process, and with it what a tiny encoder learns.
     split = pre_tokenizers.BertPreTokenizer()
     letters = list("abcdefghijklmnopqrstuvwxyz0123456789.,;:-'")
-    words = sorted({word for sentence in SENTENCES for word, _ in split.pre_tokenize_str(sentence.lower()) if len(word) > 1})
+    words = sorted(
+        {word for sentence in SENTENCES for word, _ in split.pre_tokenize_str(sentence.lower()) if len(word) > 1}
+    )
     starts = sorted({word[:2] for word in words} - {*words})
-    vocab = {piece: number for number, piece in enumerate([*specials, *letters, *(f"##{letter}" for letter in letters), *starts, *words])}
+    vocab = {
+        piece: number
+        for number, piece in enumerate([*specials, *letters, *(f"##{letter}" for letter in letters), *starts, *words])
+    }
     raw = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
     raw.normalizer = normalizers.BertNormalizer(lowercase=True)
     raw.pre_tokenizer = split
@@ -59,9 +78,17 @@ def encoders(tmp_path_factory):
         if family == "bert":
             model = BertModel(BertConfig(vocab_size=len(tokenizer), max_position_embeddings=512, **SIZES))
         elif family == "electra":  # narrower embeddings than states
-            model = ElectraModel(ElectraConfig(vocab_size=len(tokenizer), embedding_size=16, max_position_embeddings=512, **SIZES))
+            model = ElectraModel(
+                ElectraConfig(vocab_size=len(tokenizer), embedding_size=16, max_position_embeddings=512, **SIZES)
+            )
         else:
-            config = RobertaConfig(vocab_size=len(tokenizer), max_position_embeddings=514, pad_token_id=tokenizer.pad_token_id, type_vocab_size=1, **SIZES)
+            config = RobertaConfig(
+                vocab_size=len(tokenizer),
+                max_position_embeddings=514,
+                pad_token_id=tokenizer.pad_token_id,
+                type_vocab_size=1,
+                **SIZES,
+            )
             model = RobertaModel(config)
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
@@ -75,9 +102,23 @@ def make_nlp(encoders):
 
     def make(labels=("person", "date"), *, architecture="LabelToSpan", family="bert", model=None, **config):
         nlp = spacy.blank("en")
-        block = {"@architectures": f"metaie-spacy.{architecture}.v1", "name": encoders[family], "dropout": 0.0, "compute_dtype": "float32", **(model or {})}
+        block = {
+            "@architectures": f"metaie-spacy.{architecture}.v1",
+            "name": encoders[family],
+            "dropout": 0.0,
+            "compute_dtype": "float32",
+            **(model or {}),
+        }
         torch.manual_seed(1)
-        pipe = nlp.add_pipe("metaie", config={"labels": labels if isinstance(labels, dict) else list(labels), "weights": None, "model": block, **config})
+        pipe = nlp.add_pipe(
+            "metaie",
+            config={
+                "labels": labels if isinstance(labels, dict) else list(labels),
+                "weights": None,
+                "model": block,
+                **config,
+            },
+        )
         pipe.model.initialize()
         wake(pipe.model.shims[0].module)
         return nlp

@@ -1,4 +1,5 @@
 """What several test files share: sample texts, files of the repository, and short ways to make, train and read pipelines."""
+
 from pathlib import Path
 
 import spacy
@@ -22,7 +23,11 @@ TRAIN = [
     ("The food was cold.", []),
 ]
 # Token vectors for a SharedTransformer: those of the pipeline's transformer, or a small network's of its own.
-LISTENER = {"@architectures": "spacy-transformers.TransformerListener.v1", "grad_factor": 1.0, "pooling": {"@layers": "reduce_mean.v1"}}
+LISTENER = {
+    "@architectures": "spacy-transformers.TransformerListener.v1",
+    "grad_factor": 1.0,
+    "pooling": {"@layers": "reduce_mean.v1"},
+}
 CNN = {
     "@architectures": "spacy.HashEmbedCNN.v2", "pretrained_vectors": None, "width": 48, "depth": 2, "embed_size": 500,
     "window_size": 1, "maxout_pieces": 2, "subword_features": True,
@@ -44,10 +49,19 @@ def shared(encoder, tok2vec, labels=()):
     """A pipeline with a SharedTransformer that has no weights yet."""
     nlp = spacy.blank("en")
     if tok2vec is LISTENER:
-        model = {"@architectures": "spacy-transformers.TransformerModel.v3", "name": encoder, "tokenizer_config": {"use_fast": True}}
+        model = {
+            "@architectures": "spacy-transformers.TransformerModel.v3",
+            "name": encoder,
+            "tokenizer_config": {"use_fast": True},
+        }
         spans = {"@span_getters": "spacy-transformers.strided_spans.v1", "window": 128, "stride": 96}
         nlp.add_pipe("transformer", config={"model": {**model, "get_spans": spans}})
-    block = {"@architectures": "metaie-spacy.SharedTransformer.v1", "tok2vec": tok2vec, "label_encoder": encoder, "dropout": 0.0}
+    block = {
+        "@architectures": "metaie-spacy.SharedTransformer.v1",
+        "tok2vec": tok2vec,
+        "label_encoder": encoder,
+        "dropout": 0.0,
+    }
     nlp.add_pipe("metaie", config={"labels": list(labels), "weights": None, "model": block})
     return nlp
 
@@ -68,7 +82,9 @@ def annotated(nlp, text, spans, key="metaie"):
     from spacy.training import Example
 
     reference = nlp.make_doc(text)
-    reference.spans[key] = [reference.char_span(span["start"], span["end"], label=span["label"]) for span in row(text, spans)["spans"]]
+    reference.spans[key] = [
+        reference.char_span(span["start"], span["end"], label=span["label"]) for span in row(text, spans)["spans"]
+    ]
     return Example(nlp.make_doc(text), reference)
 
 

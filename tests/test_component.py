@@ -1,4 +1,5 @@
 """The component in a pipeline: what users do with it, and what they do wrong."""
+
 import json
 import subprocess
 import sys
@@ -39,7 +40,14 @@ def test_open_labels_train_on_rows_with_labels_of_their_own(make_nlp, tmp_path):
     from metaie_spacy.data.corpus import make_corpus
 
     rows = [
-        {"text": text, "spans": [{"start": text.index(part), "end": text.index(part) + len(part), "label": label} for part, label in spans], "absent": ["drug"]}
+        {
+            "text": text,
+            "spans": [
+                {"start": text.index(part), "end": text.index(part) + len(part), "label": label}
+                for part, label in spans
+            ],
+            "absent": ["drug"],
+        }
         for text, spans in TRAIN
     ]
     path = tmp_path / "rows.jsonl"
@@ -233,7 +241,9 @@ def test_run_time_settings_are_saved_and_a_changed_config_wins(make_nlp, tmp_pat
     nlp.to_disk(tmp_path)
     again = spacy.load(tmp_path).get_pipe("metaie")
     assert again.label_data == {"D": {"query": "date", "threshold": 0.2}} and again.threshold == 0.3
-    changed = spacy.load(tmp_path, config={"components": {"metaie": {"threshold": 0.7, "model": {"token_budget": 99}}}}).get_pipe("metaie")
+    changed = spacy.load(
+        tmp_path, config={"components": {"metaie": {"threshold": 0.7, "model": {"token_budget": 99}}}}
+    ).get_pipe("metaie")
     assert changed.threshold == 0.7 and changed.labels == ("D",)
     assert changed.model.shims[0].limits["token_budget"] == 99
 
@@ -293,7 +303,10 @@ def test_new_weights_do_not_see_labels_unless_told_to(make_nlp):
     nlp = make_nlp(["person"])
     shim = nlp.get_pipe("metaie").model.shims[0]
     assert shim.module.options["text_sees_labels"] is False and len(shim.encode_labels(["person"]).kv) == 0
-    assert len(make_nlp(model={"text_sees_labels": True}).get_pipe("metaie").model.shims[0].encode_labels(["person"]).kv) > 0
+    assert (
+        len(make_nlp(model={"text_sees_labels": True}).get_pipe("metaie").model.shims[0].encode_labels(["person"]).kv)
+        > 0
+    )
 
 
 def test_examples_without_the_spans_key_are_refused(make_nlp):
@@ -318,7 +331,10 @@ def test_copies_and_threads_share_nothing_that_breaks(make_nlp):
     from concurrent.futures import ThreadPoolExecutor
 
     nlp = make_nlp(threshold=0.01)
-    expected = {label: scored(nlp(SENTENCES[0], component_cfg={"metaie": {"labels": [label]}})) for label in ("person", "date", "drug")}
+    expected = {
+        label: scored(nlp(SENTENCES[0], component_cfg={"metaie": {"labels": [label]}}))
+        for label in ("person", "date", "drug")
+    }
     model = nlp.get_pipe("metaie").model
     for other in (model.copy(), copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         nlp.get_pipe("metaie").model = other
@@ -366,7 +382,11 @@ def test_source_from_another_pipeline(make_nlp):
 
 def test_schema_comes_from_a_dict_or_a_json_file(make_nlp, tmp_path):
     pipe = make_nlp().get_pipe("metaie")
-    schema = {"labels": {"DOB": {"query": "date of birth", "threshold": 0.2, "description": "as written"}, "PER": "person"}, "flat": True, "threshold": 0.3}
+    schema = {
+        "labels": {"DOB": {"query": "date of birth", "threshold": 0.2, "description": "as written"}, "PER": "person"},
+        "flat": True,
+        "threshold": 0.3,
+    }
     pipe.schema = schema
     assert pipe.labels == ("DOB", "PER") and pipe.flat and pipe.threshold == 0.3 and not pipe.set_ents
     assert pipe.schema == schema | {"set_ents": False}
@@ -380,13 +400,22 @@ def test_schema_comes_from_a_dict_or_a_json_file(make_nlp, tmp_path):
     "content, message",
     [
         ("{", "schema.json, line 1, column 2: not JSON"),
-        ('{"labels": {"A": {"query": "x", "threshold": 2}}}', r"schema.json: labels\['A'\]\['threshold'\] must be a number"),
+        (
+            '{"labels": {"A": {"query": "x", "threshold": 2}}}',
+            r"schema.json: labels\['A'\]\['threshold'\] must be a number",
+        ),
         ('{"labels": {"A": "x", "A": "y"}}', "schema.json: the key 'A' occurs twice"),
-        ('{"labels": ["x"], "links": {}}', r"schema.json: the schema has the unknown keys \['links'\]; known are labels, threshold"),
+        (
+            '{"labels": ["x"], "links": {}}',
+            r"schema.json: the schema has the unknown keys \['links'\]; known are labels, threshold",
+        ),
         ('{"labels": ["x"], "flat": "yes"}', "flat must be true or false"),
         ('["x"]', 'a schema is an object with "labels"'),
         ('{"labels": [{"query": "x"}]}', r'labels\[0\] has no "name"'),
-        ('{"labels": [{"name": "A", "query": "x"}, {"name": "A", "query": "y"}]}', r"labels\[1\] names 'A' a second time"),
+        (
+            '{"labels": [{"name": "A", "query": "x"}, {"name": "A", "query": "y"}]}',
+            r"labels\[1\] names 'A' a second time",
+        ),
         ('{"labels": {"A": {"description": 3}}}', r"labels\['A'\]\['description'\] must be a string"),
         ('{"labels": ["\\ud800"]}', r"labels\[0\] holds half of a surrogate pair"),
         ("\xff", "schema.json: .*can't decode"),
@@ -460,7 +489,10 @@ def test_answers_survive_docbin_and_bytes(make_nlp):
 
     nlp = make_nlp(threshold=0.01)
     doc = nlp(SENTENCES[0])
-    for other in (Doc(nlp.vocab).from_bytes(doc.to_bytes()), next(DocBin().from_bytes(DocBin(docs=[doc]).to_bytes()).get_docs(nlp.vocab))):
+    for other in (
+        Doc(nlp.vocab).from_bytes(doc.to_bytes()),
+        next(DocBin().from_bytes(DocBin(docs=[doc]).to_bytes()).get_docs(nlp.vocab)),
+    ):
         assert scored(other) == scored(doc) and other.spans["metaie"].attrs["asked"] == ["person", "date"]
 
 
@@ -476,7 +508,9 @@ def test_training_a_pipeline_leaves_a_frozen_component_alone(make_nlp):
 def test_weights_of_another_encoder_than_the_configs_are_told(make_nlp, encoders, tmp_path):
     make_nlp().to_disk(tmp_path)
     nlp = spacy.blank("en")
-    nlp.add_pipe("metaie", config={"labels": ["person"], "weights": str(tmp_path), "model": {"name": "xlm-roberta-base"}})
+    nlp.add_pipe(
+        "metaie", config={"labels": ["person"], "weights": str(tmp_path), "model": {"name": "xlm-roberta-base"}}
+    )
     with pytest.warns(UserWarning, match="'xlm-roberta-base' in the config has no effect.*to null"):
         nlp("Ada flew.")
 
@@ -534,6 +568,8 @@ def test_flat_counts_the_labels_of_all_passes(make_nlp, monkeypatch):
     nlp = make_nlp([f"label {i}" for i in range(60)], flat=True, model={"label_budget": 32})
     pipe = nlp.get_pipe("metaie")
     seen, generality = [], type(pipe).generality
-    monkeypatch.setattr(type(pipe), "generality", lambda self, labels, n: seen.append((len(labels), n)) or generality(self, labels, n))
+    monkeypatch.setattr(
+        type(pipe), "generality", lambda self, labels, n: seen.append((len(labels), n)) or generality(self, labels, n)
+    )
     nlp("Ada Lovelace met Charles Babbage.")
     assert len(seen) > 1 and sum(part for part, _ in seen) == 60 and {n for _, n in seen} == {60}

@@ -1,4 +1,5 @@
 """Adapting to a few examples: what it learns, what it keeps, what it refuses."""
+
 import json
 import subprocess
 import sys
@@ -59,7 +60,10 @@ def test_queries_may_have_other_names(make_nlp):
 
 
 def test_open_labels_ask_each_text_its_own(make_nlp):
-    rows = [row("Ada met Bob.", [("Bob", "Ada met")]) | {"absent": ["Bob met"]}, row("Cy met Di.", [("Di", "Cy met")]) | {"absent": ["Di met"]}]
+    rows = [
+        row("Ada met Bob.", [("Bob", "Ada met")]) | {"absent": ["Bob met"]},
+        row("Cy met Di.", [("Di", "Cy met")]) | {"absent": ["Di met"]},
+    ]
     nlp = make_nlp(["date"])
     adapt(nlp, rows, settings=FAST, open_labels=True, progress=False)
     assert nlp.get_pipe("metaie").labels == ("date",)
@@ -73,7 +77,11 @@ def test_a_failure_leaves_the_pipeline_as_it_was(make_nlp, error):
     nlp.get_pipe("metaie").threshold = 0.4
     shim = nlp.get_pipe("metaie").model.shims[0]
     shim.module.config.metaie["label_counts"] = {"person": 40}
-    before, answers, options = weights(nlp), scored(nlp("Ada Lovelace was born in London.")), dict(shim.module.config.metaie)
+    before, answers, options = (
+        weights(nlp),
+        scored(nlp("Ada Lovelace was born in London.")),
+        dict(shim.module.config.metaie),
+    )
 
     def fail(step):
         assert step == 3
@@ -89,7 +97,14 @@ def test_a_failure_leaves_the_pipeline_as_it_was(make_nlp, error):
 
 def test_averaged_weights_answer_between_the_steps(make_nlp):
     nlp, seen = make_nlp(), []
-    adapt(nlp, ROWS, settings=Settings(steps=8, rehearsal=0.0), progress=False, on_step=lambda step: seen.append(weights(nlp)), at_steps=range(1, 9))
+    adapt(
+        nlp,
+        ROWS,
+        settings=Settings(steps=8, rehearsal=0.0),
+        progress=False,
+        on_step=lambda step: seen.append(weights(nlp)),
+        at_steps=range(1, 9),
+    )
     assert len(seen) == 8 and same(seen[-1], weights(nlp)) and not same(seen[0], seen[-1])
 
 
@@ -102,7 +117,11 @@ def test_averaged_weights_answer_between_the_steps(make_nlp):
         ([{"text": "Ada", "spans": [{"start": 0, "end": 9, "label": "person"}]}], None, "Example 1: .*outside"),
         ([{"spans": []}], None, "Example 1: expected an object"),
         (["Ada"], None, "Example 1: expected an object"),
-        ([{"text": "Ada left", "spans": [{"start": 0, "end": 2, "label": "person"}]}], None, "No span .* begins and ends with a token"),
+        (
+            [{"text": "Ada left", "spans": [{"start": 0, "end": 2, "label": "person"}]}],
+            None,
+            "No span .* begins and ends with a token",
+        ),
     ],
 )
 def test_bad_examples(make_nlp, data, labels, message):
@@ -126,7 +145,9 @@ def test_components_that_cannot_be_adapted(make_nlp):
 
 
 def test_held_out_examples_leave_every_label_one(make_nlp):
-    rows = [{"id": str(i), **row(f"Ada met Bob {i}.", [("Ada", "person")])} for i in range(8)] + [{"id": "k", **row("KLM flew.", [("KLM", "airline")])}]
+    rows = [{"id": str(i), **row(f"Ada met Bob {i}.", [("Ada", "person")])} for i in range(8)] + [
+        {"id": "k", **row("KLM flew.", [("KLM", "airline")])}
+    ]
     kept, held = hold_out(rows, 0.5, 0)
     assert len(held) == 5 and len(kept) == 4 and any(r["text"] == "KLM flew." for r in kept)
     assert hold_out(rows[:3], 0.5, 0)[1] == []  # too few to split
@@ -137,7 +158,13 @@ def test_held_out_examples_leave_every_label_one(make_nlp):
 def test_the_estimate_does_not_see_what_it_is_scored_on(make_nlp, monkeypatch):
     nlp, seen = make_nlp(), []
     rows = [row(f"{name} left.", [(name, "person")]) for name in ("Ada", "Bob", "Cy", "Di", "Eve", "Fay", "Guy", "Hal")]
-    monkeypatch.setattr(fewshot, "adapt", lambda nlp, examples, *rest, **options: seen.append([r["text"] for r in examples]) or adapt(nlp, examples, *rest, **options))
+    monkeypatch.setattr(
+        fewshot,
+        "adapt",
+        lambda nlp, examples, *rest, **options: (
+            seen.append([r["text"] for r in examples]) or adapt(nlp, examples, *rest, **options)
+        ),
+    )
     quick = Settings(steps=4, rehearsal=0.0)
     result = adapt_and_score(nlp, rows, held_out=0.3, settings=quick, progress=False)
     held = hold_out([{"id": str(i), **r} for i, r in enumerate(rows, 1)], 0.3, 0)[1]
@@ -196,7 +223,14 @@ def test_the_corpus_comes_along():
 
 
 def test_command_line(tmp_path):
-    texts = ["Send 3 kg of nails.", "We ordered 20 m of cable.", "2 l of paint, please.", "Add 5 boxes of screws.", "They want 7 bags of sand.", "No goods."]
+    texts = [
+        "Send 3 kg of nails.",
+        "We ordered 20 m of cable.",
+        "2 l of paint, please.",
+        "Add 5 boxes of screws.",
+        "They want 7 bags of sand.",
+        "No goods.",
+    ]
     goods = ["nails", "cable", "paint", "screws", "sand"]
     rows = [row(text, [(word, "goods") for word in goods if word in text]) for text in texts]
     data, out = tmp_path / "examples.jsonl", tmp_path / "out"

@@ -1,4 +1,5 @@
 """Properties that hold for all input: decoding, windows, label chunks, alignment."""
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -43,7 +44,9 @@ def test_decode_agrees_with_its_definition(values, data):
     tokens = sorted(data.draw(st.sets(st.integers(0, 40), min_size=n_words, max_size=n_words)))
     found = decode(values, names, limits, tokens)
     expected = [span for u, name in enumerate(names) for span in slow_decode(values[:, u], name, limits[u])]
-    assert [(a.label, a.start, a.end) for a in found] == [(label, tokens[start], tokens[end - 1] + 1) for label, start, end, _ in expected]
+    assert [(a.label, a.start, a.end) for a in found] == [
+        (label, tokens[start], tokens[end - 1] + 1) for label, start, end, _ in expected
+    ]
     assert np.allclose([a.score for a in found], [score for *_, score in expected], atol=1e-6)
     assert all(0 <= a.score <= 1 for a in found)
 
@@ -99,7 +102,28 @@ def test_plain_labels_parse_to_themselves(labels):
     assert parse_labels(plain(parsed)) == parsed and [label.name for label in parsed] == list(labels)
 
 
-words = st.one_of(st.sampled_from(["Ada", "London", "KLM", "1815", " ", "\n", ",", "e.g.", "don't", "\u00a0", "é", "e\u0301", "👩‍👩‍👧", "日本語", "שלום"]), st.text(max_size=8))
+words = st.one_of(
+    st.sampled_from(
+        [
+            "Ada",
+            "London",
+            "KLM",
+            "1815",
+            " ",
+            "\n",
+            ",",
+            "e.g.",
+            "don't",
+            "\u00a0",
+            "é",
+            "e\u0301",
+            "👩‍👩‍👧",
+            "日本語",
+            "שלום",
+        ]
+    ),
+    st.text(max_size=8),
+)
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +134,16 @@ def nlp(encoders):
 
     made = spacy.blank("en")
     torch.manual_seed(1)
-    block = {"@architectures": "metaie-spacy.LabelToSpan.v1", "name": encoders["bert"], "window": 24, "overlap": 8, "compute_dtype": "float32"}
-    pipe = made.add_pipe("metaie", config={"labels": ["person", "date", "place"], "threshold": 0.05, "weights": None, "model": block})
+    block = {
+        "@architectures": "metaie-spacy.LabelToSpan.v1",
+        "name": encoders["bert"],
+        "window": 24,
+        "overlap": 8,
+        "compute_dtype": "float32",
+    }
+    pipe = made.add_pipe(
+        "metaie", config={"labels": ["person", "date", "place"], "threshold": 0.05, "weights": None, "model": block}
+    )
     pipe.model.initialize()
     wake(pipe.model.shims[0].module)
     return made

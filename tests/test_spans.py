@@ -1,4 +1,5 @@
 """Decoding, overlap and windows, on numbers alone."""
+
 import numpy as np
 import pytest
 
@@ -51,7 +52,10 @@ def test_threshold_0_tags_every_token_and_1_none():
 def test_threshold_trades_recall_for_precision():
     rng = np.random.default_rng(0)
     logits = rng.normal(-1, 2, (200, 3, 2)).astype("float32")
-    counts = [sum(a.end - a.start for a in decode(logits, list("abc"), np.full(3, t), range(200))) for t in (0.01, 0.3, 0.5, 0.7, 0.99)]
+    counts = [
+        sum(a.end - a.start for a in decode(logits, list("abc"), np.full(3, t), range(200)))
+        for t in (0.01, 0.3, 0.5, 0.7, 0.99)
+    ]
     assert counts == sorted(counts, reverse=True) and counts[0] > counts[2] > counts[-1]
     thresholds = np.array([0.01, 0.5, 0.99])
     mixed = decode(logits, list("abc"), thresholds, range(200))

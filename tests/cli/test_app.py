@@ -1,4 +1,5 @@
 """The command line, as a process."""
+
 import json
 import subprocess
 import sys
@@ -36,17 +37,40 @@ def test_jsonl_of_a_file_has_a_row_for_every_text(result_of_sample):
 
 
 def test_stdin_and_bad_lines_are_reported_kept_and_passed_over(tmp_path):
-    lines = [b'{"id": "a", "text": "Ada met Marie."}', b'{"text": "cut', b"\xff\xfe", b'{"id": 7}', b"", b'{"text": "\\ud800"}', b'{"id": "b", "text": ""}']
+    lines = [
+        b'{"id": "a", "text": "Ada met Marie."}',
+        b'{"text": "cut',
+        b"\xff\xfe",
+        b'{"id": 7}',
+        b"",
+        b'{"text": "\\ud800"}',
+        b'{"id": "b", "text": ""}',
+    ]
     source = tmp_path / "in.jsonl"
     source.write_bytes(b"\n".join(lines))
     for result in (
         run("extract", source, "--labels", "person", "--format", "jsonl", "--errors", tmp_path / "bad"),
-        run("extract", "-", "--labels", "person", "--format", "jsonl", "--errors", tmp_path / "bad", stdin=source.read_bytes()),
+        run(
+            "extract",
+            "-",
+            "--labels",
+            "person",
+            "--format",
+            "jsonl",
+            "--errors",
+            tmp_path / "bad",
+            stdin=source.read_bytes(),
+        ),
     ):
         assert result.returncode == 0, result.stderr
         assert [json.loads(line)["id"] for line in result.stdout.splitlines()][0] == "a"
         message = result.stderr.decode()
-        assert "line 2: not JSON" in message and "line 3: not UTF-8" in message and "line 4: expected an object" in message and "line 6:" in message
+        assert (
+            "line 2: not JSON" in message
+            and "line 3: not UTF-8" in message
+            and "line 4: expected an object" in message
+            and "line 6:" in message
+        )
         kept = (tmp_path / "bad").read_bytes().splitlines()
         assert kept[:2] == [lines[1], lines[2]] and len(kept) == 4
 
@@ -78,7 +102,11 @@ def test_mistakes_end_with_a_message_and_no_traceback(args, message, tmp_path):
 
 def test_evaluate_prints_and_writes_scores(tmp_path):
     rows = tmp_path / "rows.jsonl"
-    row = {"text": "Ada Lovelace was born in London.", "spans": [{"start": 0, "end": 12, "label": "person"}], "absent": ["drug"]}
+    row = {
+        "text": "Ada Lovelace was born in London.",
+        "spans": [{"start": 0, "end": 12, "label": "person"}],
+        "absent": ["drug"],
+    }
     rows.write_text(json.dumps(row), encoding="utf8")
     result = run("evaluate", "en_metaie_sm", rows, "--output", tmp_path / "scores.json")
     assert result.returncode == 0, result.stderr
@@ -88,9 +116,15 @@ def test_evaluate_prints_and_writes_scores(tmp_path):
 
 def test_schema_file_gives_names_queries_and_flatness(tmp_path):
     schema = tmp_path / "schema.json"
-    schema.write_text(json.dumps({"labels": {"WHO": "person", "WHERE": {"query": "city", "threshold": 0.4}}, "flat": True}), encoding="utf8")
+    schema.write_text(
+        json.dumps({"labels": {"WHO": "person", "WHERE": {"query": "city", "threshold": 0.4}}, "flat": True}),
+        encoding="utf8",
+    )
     result = run("extract", "Ada Lovelace lived in London.", "--schema", schema, "--format", "jsonl")
-    assert [(s["text"], s["label"]) for s in json.loads(result.stdout)["spans"]] == [("Ada Lovelace", "WHO"), ("London", "WHERE")]
+    assert [(s["text"], s["label"]) for s in json.loads(result.stdout)["spans"]] == [
+        ("Ada Lovelace", "WHO"),
+        ("London", "WHERE"),
+    ]
     schema.write_text('{"labels": {"WHO": {"query": ""}}}', encoding="utf8")
     for extra, message in ((), "labels['WHO']['query'] is empty"), (("--labels", "x"), "not both"):
         result = run("extract", "Ada.", "--schema", schema, *extra)

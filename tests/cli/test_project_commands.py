@@ -1,4 +1,5 @@
 """project.yml, the configs and the command line of the stages fit together."""
+
 import json
 import os
 import subprocess
@@ -14,7 +15,9 @@ from metaie_spacy.cli.app import main
 
 def run(*args, cwd=ROOT, env=None):
     command = [sys.executable, "-m", "metaie_spacy", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env={**os.environ, **(env or {})}, timeout=300)
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=cwd, env={**os.environ, **(env or {})}, timeout=300
+    )
 
 
 @pytest.fixture
@@ -52,7 +55,9 @@ def test_curate_takes_folders_and_its_settings_as_options(tmp_path, call):
     (tmp_path / "in" / "a.jsonl").write_bytes(b"".join(lines) + lines[0][:-20])  # a last line that was cut
     result = run("curate", tmp_path / "in", "--test-share", "0.2", "--near-duplicates=0", "--output", tmp_path / "out")
     assert result.returncode == 0, result.stderr
-    splits = {name: len((tmp_path / "out" / f"{name}.jsonl").read_bytes().splitlines()) for name in ("train", "dev", "test")}
+    splits = {
+        name: len((tmp_path / "out" / f"{name}.jsonl").read_bytes().splitlines()) for name in ("train", "dev", "test")
+    }
     assert sum(splits.values()) == 60 and splits["test"] > splits["dev"] > 0
     report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf8"))
     assert report["settings"]["near_duplicates"] == 0 and sum(report["rows"]["dropped"].values()) == 1
@@ -68,7 +73,13 @@ def test_curate_takes_folders_and_its_settings_as_options(tmp_path, call):
 
 def test_annotate_by_the_config_of_the_project_and_its_key_from_the_environment(tmp_path):
     with teacher_server(corpus=[CORPUS], key="secret-key") as server:
-        common = ["annotate", ROOT / "assets" / "texts.sample.jsonl", tmp_path / "rows.jsonl", "--teacher.base_url", server.url]
+        common = [
+            "annotate",
+            ROOT / "assets" / "texts.sample.jsonl",
+            tmp_path / "rows.jsonl",
+            "--teacher.base_url",
+            server.url,
+        ]
         result = run(*common, env={"OPENAI_API_KEY": "wrong-key-wrong-key"})
         assert result.returncode == 1 and "refuses the key in OPENAI_API_KEY" in result.stderr
         assert "wrong-key-wrong-key" not in result.stderr + result.stdout and "Traceback" not in result.stderr
@@ -77,7 +88,9 @@ def test_annotate_by_the_config_of_the_project_and_its_key_from_the_environment(
         rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").open(encoding="utf8")]
         assert len(rows) == 18 and {"long-report#0", "long-report#1", "long-report#2"} < {row["id"] for row in rows}
         common[2] = tmp_path / "other.jsonl"
-        result = run(*common, "--teacher.budget_tokens", "10", "--annotate.max_words", "40", env={"OPENAI_API_KEY": "secret-key"})
+        result = run(
+            *common, "--teacher.budget_tokens", "10", "--annotate.max_words", "40", env={"OPENAI_API_KEY": "secret-key"}
+        )
         assert result.returncode == 1 and "the budget is spent" in result.stderr
 
 
@@ -100,7 +113,16 @@ def test_mistakes_of_annotate_are_named(tmp_path, call, args, message):
 
 def test_rules_annotate_stdin(tmp_path):
     (tmp_path / "p.jsonl").write_text('{"label": "person", "pattern": "Ada"}\n', encoding="utf8")
-    command = [sys.executable, "-m", "metaie_spacy", "annotate", "-", str(tmp_path / "rows.jsonl"), "--rules", str(tmp_path / "p.jsonl")]
+    command = [
+        sys.executable,
+        "-m",
+        "metaie_spacy",
+        "annotate",
+        "-",
+        str(tmp_path / "rows.jsonl"),
+        "--rules",
+        str(tmp_path / "p.jsonl"),
+    ]
     result = subprocess.run(command, input=b"Ada came.\n\xff\n\nNobody.\n", capture_output=True, cwd=ROOT, timeout=300)
     assert result.returncode == 0, result.stderr
     assert "bad lines 1" in result.stdout.decode()

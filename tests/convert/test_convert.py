@@ -1,4 +1,5 @@
 """Data that users bring, and rows that go to human review and come back."""
+
 import json
 from xml.etree import ElementTree
 
@@ -34,7 +35,13 @@ ROWS = [
         "meta": {"start": 3, "url": "https://example.org/ü"},
     },
     {"id": "news#1", "text": "Nothing here.", "spans": [], "absent": ["person"], "teacher": "rules:a.jsonl"},
-    {"id": "7", "text": "Ada", "spans": [{"start": 0, "end": 3, "label": "person", "score": 0.5}], "absent": [], "teacher": "model"},
+    {
+        "id": "7",
+        "text": "Ada",
+        "spans": [{"start": 0, "end": 3, "label": "person", "score": 0.5}],
+        "absent": [],
+        "teacher": "model",
+    },
 ]
 CONLL = """-DOCSTART- -X- -X- O
 
@@ -68,7 +75,9 @@ def load(path):
 def rows_of(tmp_path, name, value, **options):
     """What `convert` makes of a file, and its counts. The rows keep the contract."""
     output = tmp_path / "out.jsonl"
-    counts = convert(save(tmp_path / name, value), output, to_format="rows", errors=tmp_path / "errors.jsonl", **options)
+    counts = convert(
+        save(tmp_path / name, value), output, to_format="rows", errors=tmp_path / "errors.jsonl", **options
+    )
     rows = list(read_rows(output))
     assert counts["written"] == len(rows) and counts["read"] == len(rows) + sum(counts["skipped"].values())
     assert counts["spans"] == sum(len(row["spans"]) for row in rows)
@@ -82,7 +91,8 @@ def words_of(row):
 def task(text, *results, **more):
     """A Label Studio task with one annotation for each list of (start, end, text, label)."""
     annotations = [
-        {"completed_by": number, "result": [region(*place) for place in result]} for number, result in enumerate(results, 1)
+        {"completed_by": number, "result": [region(*place) for place in result]}
+        for number, result in enumerate(results, 1)
     ]
     return {"id": 41, "data": {"text": text}, "annotations": annotations, "predictions": []} | more
 
@@ -92,7 +102,9 @@ def region(start, end, text, *labels, type="labels"):
     return {"id": "x", "from_name": "label", "to_name": "text", "type": type, "value": value}
 
 
-@pytest.mark.parametrize("target, name", [("prodigy", "tasks.jsonl"), ("label-studio", "tasks.json"), ("rows", "copy.jsonl")])
+@pytest.mark.parametrize(
+    "target, name", [("prodigy", "tasks.jsonl"), ("label-studio", "tasks.json"), ("rows", "copy.jsonl")]
+)
 def test_rows_return_from_review_tools_as_they_went(tmp_path, target, name):
     source, there, back = save(tmp_path / "rows.jsonl", ROWS), tmp_path / "new" / name, tmp_path / "back.jsonl"
     counts = convert(source, there, to_format=target)
@@ -131,14 +143,20 @@ def test_prodigy_tokens_are_spacys_where_no_span_asks_for_others(tmp_path):
     convert(save(tmp_path / "rows.jsonl", [{**ROWS[1], "text": text}]), tmp_path / "tasks.jsonl", to_format="prodigy")
     (found,) = load(tmp_path / "tasks.jsonl")
     doc = spacy.blank("en")(text)
-    assert [(token["text"], token["ws"]) for token in found["tokens"]] == [(token.text, bool(token.whitespace_)) for token in doc]
+    assert [(token["text"], token["ws"]) for token in found["tokens"]] == [
+        (token.text, bool(token.whitespace_)) for token in doc
+    ]
 
 
 def test_accepted_review_makes_the_row_the_humans(tmp_path):
     convert(save(tmp_path / "rows.jsonl", ROWS), tmp_path / "tasks.jsonl", to_format="prodigy")
     first, second, third = load(tmp_path / "tasks.jsonl")
     first["spans"] = [{**first["spans"][0], "label": "drug", "input_hash": 7, "score": 0.9}]
-    reviewed = [first | {"answer": "accept", "_input_hash": 1}, second | {"answer": "reject"}, third | {"answer": "ignore"}]
+    reviewed = [
+        first | {"answer": "accept", "_input_hash": 1},
+        second | {"answer": "reject"},
+        third | {"answer": "ignore"},
+    ]
     (row,), counts = rows_of(tmp_path, "reviewed.jsonl", reviewed)
     assert counts["skipped"] == {"reject": 1, "ignore": 1}
     assert row["id"] == "news#0" and row["teacher"] == "human" and row["meta"] == ROWS[0]["meta"]
@@ -205,7 +223,10 @@ def test_label_studio_offsets_in_utf16_are_corrected(tmp_path):
 
     def regions(measure, repeat=True):
         starts = [(text.index(word), word, label) for word, label in places]
-        return [(measure(text[:at]), measure(text[:at] + word), word if repeat else None, label) for at, word, label in starts]
+        return [
+            (measure(text[:at]), measure(text[:at] + word), word if repeat else None, label)
+            for at, word, label in starts
+        ]
 
     def utf16(part):
         return len(part.encode("utf-16-le")) // 2
@@ -232,9 +253,20 @@ def test_label_studio_words_may_differ_in_white_space(tmp_path):
 
 def test_label_studio_json_min(tmp_path):
     tasks = [
-        {"id": 3, "text": "Ada flew.", "label": [{"start": 0, "end": 3, "text": "Ada", "labels": ["PER"]}], "annotator": 1, "by": "x"},
+        {
+            "id": 3,
+            "text": "Ada flew.",
+            "label": [{"start": 0, "end": 3, "text": "Ada", "labels": ["PER"]}],
+            "annotator": 1,
+            "by": "x",
+        },
         {"id": 3, "text": "Ada flew.", "annotator": 2, "created_at": "y"},
-        {"id": 4, "text": "In Rome", "ner": [{"start": 3, "end": 7, "text": "Rome", "labels": ["LOC"]}], "sentiment": "good"},
+        {
+            "id": 4,
+            "text": "In Rome",
+            "ner": [{"start": 3, "end": 7, "text": "Rome", "labels": ["LOC"]}],
+            "sentiment": "good",
+        },
         {"id": 5, "text": "In Rome", "label": [{"start": 3, "text": "Rome", "labels": ["LOC"]}]},
     ]
     rows, counts = rows_of(tmp_path, "min.json", json.dumps(tasks))
@@ -247,7 +279,10 @@ def test_label_studio_json_min(tmp_path):
 @pytest.mark.parametrize(
     "bad",
     [
-        {"type": "hypertextlabels", "value": {"start": "/p[1]/text()[1]", "startOffset": 2, "hypertextlabels": ["PER"]}},
+        {
+            "type": "hypertextlabels",
+            "value": {"start": "/p[1]/text()[1]", "startOffset": 2, "hypertextlabels": ["PER"]},
+        },
         {"type": "paragraphlabels", "value": {"start": 0, "end": 1, "startOffset": 2, "paragraphlabels": ["PER"]}},
         {"type": "labels", "value": {"start": "/p[1]/text()[1]", "end": "/p[1]/text()[1]", "labels": ["PER"]}},
     ],
@@ -264,7 +299,10 @@ def test_label_studio_html_is_refused(tmp_path, bad):
 
 def test_other_regions_of_label_studio_are_counted(tmp_path):
     export = task("Ada flew.", [(0, 3, "Ada", "PER")])
-    export["annotations"][0]["result"] += [{"type": "choices", "value": {"choices": ["good"]}}, {"type": "relation", "from_id": "a"}]
+    export["annotations"][0]["result"] += [
+        {"type": "choices", "value": {"choices": ["good"]}},
+        {"type": "relation", "from_id": "a"},
+    ]
     ((row,), counts) = rows_of(tmp_path, "export.json", json.dumps([export]))
     assert words_of(row) == [("Ada", "PER")] and counts["spans_skipped"] == {"no labelled text": 2}
 
@@ -276,14 +314,18 @@ def test_labeling_config_names_every_label_and_scores_go_along(tmp_path):
     tasks = json.loads((tmp_path / "tasks.json").read_text(encoding="utf8"))
     config = ElementTree.parse(tmp_path / "tasks.json.xml").getroot()
     labels = [label.get("value") for label in config.iter("Label")]
-    assert labels == sorted({"person", 'city "<&>"', "part of a name", "space and half an emoji", "drug", "stadium", "a\nb ü"})
+    assert labels == sorted(
+        {"person", 'city "<&>"', "part of a name", "space and half an emoji", "drug", "stadium", "a\nb ü"}
+    )
     names = config.find("Labels").get("name"), config.find("Text").get("name"), config.find("Text").get("value")
     assert names == ("label", "text", "$text")
     for row, found in zip(rows, tasks):
         (prediction,) = found["predictions"]
         assert found["data"]["text"] == row["text"] and found["data"]["meta"]["absent"] == row["absent"]
         assert [item["value"]["text"] for item in prediction["result"]] == [word for word, _ in words_of(row)]
-        assert {(item["from_name"], item["to_name"], item["type"]) for item in prediction["result"]} <= {("label", "text", "labels")}
+        assert {(item["from_name"], item["to_name"], item["type"]) for item in prediction["result"]} <= {
+            ("label", "text", "labels")
+        }
     assert tasks[3]["predictions"][0]["score"] == tasks[3]["predictions"][0]["result"][0]["score"] == 0.25
     with pytest.raises(ValueError, match="control character"):
         convert(save(tmp_path / "rows.jsonl", [{**ROWS[1], "absent": ["a\x00b"]}]), tmp_path / "new.json")
@@ -298,14 +340,27 @@ def test_conll_sentences_are_passages_of_their_document(tmp_path):
     assert [row["absent"] for row in rows] == [[], ["PER"], ["LOC", "PER"]]
     (first, one), (second, two), (third, three) = (row["id"].split("#") for row in rows)
     assert first == second != third and (one, two, three) == ("0", "1", "0")
-    assert {row["kind"] for row in rows} == {"entity"} and {row["source"] for row in rows} == {"conll"} and counts["spans"] == 4
+    assert (
+        {row["kind"] for row in rows} == {"entity"}
+        and {row["source"] for row in rows} == {"conll"}
+        and counts["spans"] == 4
+    )
     rows, _ = rows_of(tmp_path, "train.conll", CONLL, closed=False)
     assert all(row["absent"] == [] for row in rows)
 
 
 @pytest.mark.parametrize("last, unit", [("L", "U"), ("E", "S"), ("I", "B")])
 def test_tagging_schemes_say_the_same(tmp_path, last, unit):
-    lines = ["# a comment", "#\tO", "New\tB-GPE", "York\tI-GPE", f"City\t{last}-GPE", f"Rome\t{unit}-GPE", f"Ada\t{unit}-PER", ".\tO"]
+    lines = [
+        "# a comment",
+        "#\tO",
+        "New\tB-GPE",
+        "York\tI-GPE",
+        f"City\t{last}-GPE",
+        f"Rome\t{unit}-GPE",
+        f"Ada\t{unit}-PER",
+        ".\tO",
+    ]
     ((row,), _) = rows_of(tmp_path, "train.tsv", "\ufeff" + "\r\n".join(lines))
     assert row["text"] == "# New York City Rome Ada ."
     assert words_of(row) == [("New York City", "GPE"), ("Rome", "GPE"), ("Ada", "PER")]
@@ -356,7 +411,11 @@ def test_span_group_of_a_docbin_is_found_or_must_be_chosen(tmp_path):
         doc.spans["sc"], doc.spans["empty"] = [], []
     one.spans["sc"] = [Span(one, 0, 4, "A"), Span(one, 2, 4, "A"), Span(one, 2, 4, "B")]
     counts = convert(docbin(tmp_path / "a.spacy", one, two, three), tmp_path / "out.jsonl")
-    assert [words_of(row) for row in read_rows(tmp_path / "out.jsonl")] == [[("Ada flew to Rome", "A"), ("to Rome", "B")], [], []]
+    assert [words_of(row) for row in read_rows(tmp_path / "out.jsonl")] == [
+        [("Ada flew to Rome", "A"), ("to Rome", "B")],
+        [],
+        [],
+    ]
     assert counts["spans_skipped"] == {"overlap": 1} and counts["spans"] == 2
     two.ents = [Span(two, 0, 1, "PER")]
     source = docbin(tmp_path / "b.spacy", one, two, three)
@@ -427,7 +486,9 @@ def test_bad_rows_are_skipped_counted_and_kept(tmp_path, caplog):
     assert [row["text"] for row in rows] == ["Nothing here.", "No id."] and {row["teacher"] for row in rows} == {"Kim"}
     assert counts["skipped"] == {"not JSON": 1, "not UTF-8": 1, "bad row": 4}
     kept = load(tmp_path / "errors.jsonl")
-    assert [entry["why"].split(": ")[0] for entry in kept] == [f"{tmp_path / 'rows.jsonl'}, line {n}" for n in range(2, 8)]
+    assert [entry["why"].split(": ")[0] for entry in kept] == [
+        f"{tmp_path / 'rows.jsonl'}, line {n}" for n in range(2, 8)
+    ]
     assert "2:9" in kept[2]["why"] and kept[1]["record"] == '{"id": "1", "text": "Z\\xfcrich", "spans": []}'
     assert "of 8 rows, left out" in caplog.text
 

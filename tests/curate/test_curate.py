@@ -1,4 +1,5 @@
 """Annotation files -> train, dev, test: nothing is lost, nothing changes by itself."""
+
 import json
 import random
 from collections import Counter
@@ -14,11 +15,20 @@ OFF = CurateSettings(near_duplicates=0, linked=0)
 
 def row(n, text=None, spans=((0, 3, "person"),), **fields):
     spans = [{"start": start, "end": end, "label": label} for start, end, label in spans]
-    return {"id": f"r{n}", "text": text or f"Ada number {n} flew to Rome.", "spans": spans, "absent": ["drug"], "teacher": "t", **fields}
+    return {
+        "id": f"r{n}",
+        "text": text or f"Ada number {n} flew to Rome.",
+        "spans": spans,
+        "absent": ["drug"],
+        "teacher": "t",
+        **fields,
+    }
 
 
 def write(path, *lines):
-    path.write_bytes(b"\n".join(line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines) + b"\n")
+    path.write_bytes(
+        b"\n".join(line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines) + b"\n"
+    )
     return path
 
 
@@ -44,7 +54,10 @@ def check_balance(report, folder):
 def test_our_corpus_goes_through_whole(tmp_path):
     report = curate([CORPUS], tmp_path, CurateSettings())
     check_balance(report, tmp_path)
-    assert report["rows"]["in"] == sum(1 for _ in read_rows(CORPUS)) and report["rows"]["out"] > 0.98 * report["rows"]["in"]
+    assert (
+        report["rows"]["in"] == sum(1 for _ in read_rows(CORPUS))
+        and report["rows"]["out"] > 0.98 * report["rows"]["in"]
+    )
     for name in ("train", "dev", "test"):
         rows = list(read_rows(tmp_path / f"{name}.jsonl"))
         assert len(rows) == report["splits"][name]["rows"] > 80
@@ -151,17 +164,28 @@ def test_every_filter_counts_what_it_drops(tmp_path):
 
 def test_the_cap_keeps_rows_that_bring_something_rare_or_nothing(tmp_path):
     rows = [row(n) for n in range(5)] + [row(5, spans=[(0, 3, "person"), (4, 10, "rare")]), row(6, spans=[])]
-    curate([write(tmp_path / "rows.jsonl", *rows)], tmp_path / "out", CurateSettings(near_duplicates=0, linked=0, max_label_rows=3))
+    curate(
+        [write(tmp_path / "rows.jsonl", *rows)],
+        tmp_path / "out",
+        CurateSettings(near_duplicates=0, linked=0, max_label_rows=3),
+    )
     assert kept(tmp_path / "out") == ["r0", "r1", "r2", "r5", "r6"]
 
 
 def test_clusters_and_noise_are_found_by_a_pipeline(tmp_path, make_nlp):
     make_nlp().to_disk(tmp_path / "model")
-    labels = ["person", "date", "drug", "persón"]  # the tokenizer drops accents: the first and the last are one to the encoder
+    labels = [
+        "person",
+        "date",
+        "drug",
+        "persón",
+    ]  # the tokenizer drops accents: the first and the last are one to the encoder
     rows = [row(n, spans=[(0, 3, labels[n % 4]), (4, 10, labels[n % 3])]) for n in range(24)]
     source = write(tmp_path / "rows.jsonl", *rows)
     model = str(tmp_path / "model")
-    report = curate([source], tmp_path / "out", CurateSettings(near_duplicates=0, linked=0, cluster=0.999, cluster_model=model))
+    report = curate(
+        [source], tmp_path / "out", CurateSettings(near_duplicates=0, linked=0, cluster=0.999, cluster_model=model)
+    )
     check_balance(report, tmp_path / "out")
     assert report["clusters"] == {"person": ["persón"]} and report["labels"] == {
         "in": 4, "respelled": 0, "after_spelling": 4, "clustered": 1, "equal_spans": 0, "absent_but_found": 12, "out": 3,
@@ -169,7 +193,9 @@ def test_clusters_and_noise_are_found_by_a_pipeline(tmp_path, make_nlp):
     merged = json.loads((tmp_path / "out" / "labels.json").read_text(encoding="utf8"))["merged"]
     assert merged == report["clusters"]
     # A bound of nearly 0: what an untrained model says is not the point here.
-    report = curate([source], tmp_path / "out", CurateSettings(near_duplicates=0, linked=0, ifd_model=model, max_ifd=1e-6))
+    report = curate(
+        [source], tmp_path / "out", CurateSettings(near_duplicates=0, linked=0, ifd_model=model, max_ifd=1e-6)
+    )
     check_balance(report, tmp_path / "out")
     assert report["rows"] == {"in": 24, "out": 0, "dropped": {"noise": 24}}
 
@@ -194,7 +220,11 @@ def test_a_source_is_never_overwritten(tmp_path):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"near_duplicates": 1.5}, {"cluster": 0.0}, {"dev_share": 0.5, "test_share": 0.5}, {"max_label_rows": -1}, {"max_ifd": 0},
+        {"near_duplicates": 1.5},
+        {"cluster": 0.0},
+        {"dev_share": 0.5, "test_share": 0.5},
+        {"max_label_rows": -1},
+        {"max_ifd": 0},
         {"against": "file.txt"},
     ],  # fmt: skip
 )

@@ -1,4 +1,5 @@
 """Duplicates, teachers of one text, contamination and the split."""
+
 import builtins
 import json
 import random
@@ -53,7 +54,9 @@ def test_ids_are_used_once_a_teacher():
 
 def test_texts_that_differ_in_case_and_space_are_one():
     ledger = Ledger()
-    assert ids(drop_repeated_texts([item("1", "Ada  flew"), item("2", "ada flew\n"), item("3", "Ada flew!")], ledger)) == ["1", "3"]
+    assert ids(
+        drop_repeated_texts([item("1", "Ada  flew"), item("2", "ada flew\n"), item("3", "Ada flew!")], ledger)
+    ) == ["1", "3"]
     assert ledger.entries[0]["detail"] == "1"
 
 
@@ -94,7 +97,9 @@ def test_texts_without_words_are_like_no_other():
 
 def test_missing_datasketch_is_named_with_its_extra(monkeypatch):
     real = builtins.__import__
-    monkeypatch.setattr(builtins, "__import__", lambda name, *args: _refuse() if name == "datasketch" else real(name, *args))
+    monkeypatch.setattr(
+        builtins, "__import__", lambda name, *args: _refuse() if name == "datasketch" else real(name, *args)
+    )
     with pytest.raises(ImportError, match=r"metaie-spacy\[project\]"):
         drop_near_texts([item("1", "Ada")], 0.8, Ledger())
 
@@ -108,7 +113,15 @@ def test_teachers_of_one_text_are_merged():
     text = "Ada met Bob in Rome"
     rows = [
         item("1", text, [(0, 3, "person"), (8, 11, "person")], absent=["drug", "city"], teacher="x", source="s"),
-        item("1", text, [(0, 3, "woman"), (15, 19, "city")], absent=["person", "river"], teacher="y", line=2, dropped=[{"label": "a"}]),
+        item(
+            "1",
+            text,
+            [(0, 3, "woman"), (15, 19, "city")],
+            absent=["person", "river"],
+            teacher="y",
+            line=2,
+            dropped=[{"label": "a"}],
+        ),
         item("2", text, [(0, 3, "person")], teacher="z", line=3, agreement=0.9),
         item("3", "Another text", teacher="x", line=4),
         item("4", text, teacher="x", line=5),
@@ -116,7 +129,12 @@ def test_teachers_of_one_text_are_merged():
     merged, other, same_teacher = merge_teachers(rows, ledger)
     row = merged.row
     assert (row["id"], row["teacher"], row["source"]) == ("1", "x+y+z", "s")
-    assert [(s["start"], s["label"]) for s in row["spans"]] == [(0, "person"), (0, "woman"), (8, "person"), (15, "city")]
+    assert [(s["start"], s["label"]) for s in row["spans"]] == [
+        (0, "person"),
+        (0, "woman"),
+        (8, "person"),
+        (15, "city"),
+    ]
     assert row["absent"] == ["drug", "river"] and row["dropped"] == [{"label": "a"}]
     # places: {Ada, Bob}, {Ada, Rome}, {Ada}: F1 1/2, 2/3, 2/3
     assert row["agreement"] == pytest.approx((0.5 + 2 / 3 + 2 / 3) / 3, abs=1e-4)
@@ -195,7 +213,9 @@ def test_documents_much_alike_stand_on_one_side_and_train_wins():
     assert any(apart[a] != apart[b] for a, b in alike)
     assert all(together[a] == together[b] for a, b in alike)
     assert all(together[a] == "train" for a, b in alike if "train" in (apart[a], apart[b]))
-    assert all(together[id] == "train" for id, side in apart.items() if side == "train")  # what was trained on is not tested on later
+    assert all(
+        together[id] == "train" for id, side in apart.items() if side == "train"
+    )  # what was trained on is not tested on later
     assert split_rows(rows, 0.15, 0.15, linked=0.6)[1] == [2] * 150
 
 

@@ -1,4 +1,5 @@
 """Spelling of labels: what is respelled, what is a name and stays, what is merged."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -92,7 +93,11 @@ def test_labels_that_become_equal_keep_the_contract():
 
 
 def test_label_rows_counts_rows_not_spans():
-    items = [item("Ada Ada", [(0, 3, "b"), (4, 7, "b"), (0, 3, "a")]), item("Ada", [(0, 3, "b")]), item("Rome", [(0, 4, "c")])]
+    items = [
+        item("Ada Ada", [(0, 3, "b"), (4, 7, "b"), (0, 3, "a")]),
+        item("Ada", [(0, 3, "b")]),
+        item("Rome", [(0, 4, "c")]),
+    ]
     assert list(label_rows(items).items()) == [("b", 2), ("a", 1), ("c", 1)]
 
 

@@ -1,4 +1,5 @@
 """Ratios of losses with and without a label."""
+
 import numpy as np
 import pytest
 import spacy
@@ -35,7 +36,9 @@ def trained(encoders):
     model = {"@architectures": "metaie-spacy.LabelToSpan.v1", "name": encoders["bert"], "dropout": 0.0}
     model |= {"text_sees_labels": False, "compute_dtype": "float32"}
     torch.manual_seed(1)
-    pipe = nlp.add_pipe("metaie", config={"labels": ["person", "place", "airline", "[MASK]"], "weights": None, "model": model})
+    pipe = nlp.add_pipe(
+        "metaie", config={"labels": ["person", "place", "airline", "[MASK]"], "weights": None, "model": model}
+    )
     pipe.model.initialize()
     wake(pipe.model.shims[0].module)
     examples = [annotated(nlp, text, spans) for text, spans in TRAIN]
@@ -80,7 +83,11 @@ def test_labels_that_cannot_be_rated_are_left_out(trained):
 
 
 def test_ratios_do_not_depend_on_the_company(trained):
-    rows = [row_of(SENTENCES[0], GOLD), row_of(SENTENCES[1], [("KLM", "airline")]), row_of(SENTENCES[2], [("Ibuprofen", "drug")])]
+    rows = [
+        row_of(SENTENCES[0], GOLD),
+        row_of(SENTENCES[1], [("KLM", "airline")]),
+        row_of(SENTENCES[2], [("Ibuprofen", "drug")]),
+    ]
     together = list(label_ratios(rows, trained))
     alone = [next(label_ratios([row], trained)) for row in rows]
     for a, b in zip(together, alone):

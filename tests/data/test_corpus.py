@@ -1,4 +1,5 @@
 """Annotation rows: what is read, what is refused, what is asked in training."""
+
 import json
 import random
 
@@ -12,7 +13,12 @@ from metaie_spacy.data.rows import longest_first, read_rows
 from metaie_spacy.model.pieces import MAX_PIECES, WordPieces, load_tokenizer, word_shape
 from metaie_spacy.train.batches import LabelSpace, closed_batch, open_batch
 
-GOOD = {"id": "1", "text": "Ada flew to Rome.", "spans": [{"start": 0, "end": 3, "label": "person"}], "absent": ["drug"]}
+GOOD = {
+    "id": "1",
+    "text": "Ada flew to Rome.",
+    "spans": [{"start": 0, "end": 3, "label": "person"}],
+    "absent": ["drug"],
+}
 
 
 def write(tmp_path, *rows):
@@ -24,7 +30,10 @@ def write(tmp_path, *rows):
 @pytest.mark.parametrize(
     "row, message",
     [
-        ({**GOOD, "spans": [{"start": 12, "end": 99, "label": "place"}]}, "12:99 .'place'. lies outside its text of 17"),
+        (
+            {**GOOD, "spans": [{"start": 12, "end": 99, "label": "place"}]},
+            "12:99 .'place'. lies outside its text of 17",
+        ),
         ({**GOOD, "spans": [{"start": -1, "end": 3, "label": "place"}]}, "outside"),
         ({**GOOD, "spans": [{"start": 3, "end": 3, "label": "place"}]}, "is empty"),
         ({**GOOD, "spans": [{"start": "0", "end": 3, "label": "place"}]}, "whole numbers"),
@@ -47,7 +56,11 @@ def test_missing_file_is_named(tmp_path):
 
 
 def test_misaligned_and_overlapping_spans_are_counted(tmp_path, caplog):
-    spans = [{"start": 0, "end": 2, "label": "person"}, {"start": 0, "end": 3, "label": "person"}, {"start": 0, "end": 8, "label": "person"}]
+    spans = [
+        {"start": 0, "end": 2, "label": "person"},
+        {"start": 0, "end": 3, "label": "person"},
+        {"start": 0, "end": 8, "label": "person"},
+    ]
     (item,) = read_items(write(tmp_path, {**GOOD, "spans": spans}), blank_tokenizer())
     assert item.spans == [(0, 2, "person")]
     assert "1 do not align with the tokens and 1 overlap" in caplog.text

@@ -1,4 +1,5 @@
 """Texts of any source, and passages."""
+
 import io
 import json
 
@@ -80,6 +81,10 @@ def test_rows_that_are_no_texts_are_kept(tmp_path):
 
 def test_ids_that_are_none_and_marks_of_byte_order(tmp_path):
     path = tmp_path / "in.jsonl"
-    path.write_bytes(b'\xef\xbb\xbf{"id": null, "text": "Ada."}\n{"id": "", "text": "Marie."}\n{"id": 0, "text": "Eve."}\n')
+    path.write_bytes(
+        b'\xef\xbb\xbf{"id": null, "text": "Ada."}\n{"id": "", "text": "Marie."}\n{"id": 0, "text": "Eve."}\n'
+    )
     rows = list(passages([(i, row) for i, row in enumerate(read(path))], CUT))
-    assert len({row["id"] for row in rows}) == 3 and rows[2]["id"] == "0" and all(len(row["id"]) == 12 for row in rows[:2])
+    assert (
+        len({row["id"] for row in rows}) == 3 and rows[2]["id"] == "0" and all(len(row["id"]) == 12 for row in rows[:2])
+    )

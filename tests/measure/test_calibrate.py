@@ -1,4 +1,5 @@
 """Calibration: scores that are probabilities, folded into the weights together with their threshold."""
+
 import json
 
 import numpy as np
@@ -64,13 +65,18 @@ def rows(tmp_path_factory):
 def test_folding_scales_every_logit(any_nlp, architecture):
     nlp = any_nlp(architecture)
     pipe = nlp.get_pipe("metaie")
-    pipe.threshold, pipe.labels = 0.4, {"PER": "person", "place": "place", "DOB": {"query": "date of birth", "threshold": 0.3}}
+    pipe.threshold, pipe.labels = (
+        0.4,
+        {"PER": "person", "place": "place", "DOB": {"query": "date of birth", "threshold": 0.3}},
+    )
     before = logits(nlp)
     assert np.ptp(before) > 0.1
     pipe.calibrate(2.5, -0.75, 0.35, 0.2)
     assert np.allclose(logits(nlp), before / 2.5 - 0.75, atol=1e-5)
     assert pipe.effective_threshold == 0.35
-    assert pipe.threshold is None and pipe.label_data["DOB"]["threshold"] == pytest.approx(move_threshold(0.3, 2.5, -0.75))
+    assert pipe.threshold is None and pipe.label_data["DOB"]["threshold"] == pytest.approx(
+        move_threshold(0.3, 2.5, -0.75)
+    )
 
 
 @pytest.mark.parametrize("save_dtype", ["float32", "float16"])
@@ -103,9 +109,15 @@ def test_calibrating_twice_adds_up_and_training_undoes_it(make_nlp):
     assert np.allclose(logits(nlp), (raw / 2 - 0.5) / 0.5 + 1, atol=1e-5)
     done = config["calibration"]
     assert np.allclose(logits(nlp), raw / done["temperature"] + done["bias"], atol=1e-5)
-    nlp.update([annotated(nlp, "Ada Lovelace flew.", [("Ada Lovelace", "person")])], sgd=False)  # gradients, but no step
+    nlp.update(
+        [annotated(nlp, "Ada Lovelace flew.", [("Ada Lovelace", "person")])], sgd=False
+    )  # gradients, but no step
     assert np.allclose(logits(nlp), raw, atol=1e-5)
-    assert not {"threshold", "tag_threshold"} & config.keys() and "calibration" not in config and pipe.effective_threshold == 0.5
+    assert (
+        not {"threshold", "tag_threshold"} & config.keys()
+        and "calibration" not in config
+        and pipe.effective_threshold == 0.5
+    )
 
 
 def test_null_threshold_is_a_setting_like_any_other(make_nlp, tmp_path):
@@ -215,7 +227,9 @@ def test_closed_set_becomes_the_components(rows):
     report = calibrate(nlp, rows / "many.jsonl", labels=labels)
     pipe = nlp.get_pipe("metaie")
     assert pipe.labels == ("PER", "person", "location")
-    assert pipe.label_data["PER"]["threshold"] == pytest.approx(move_threshold(0.6, report["temperature"], report["bias"]))
+    assert pipe.label_data["PER"]["threshold"] == pytest.approx(
+        move_threshold(0.6, report["temperature"], report["bias"])
+    )
     assert {name for name, value in pipe.label_data.items() if isinstance(value, dict)} == set(report["labels"])
 
 
@@ -223,7 +237,9 @@ def test_too_few_spans_are_counted_and_no_component_is_named(make_nlp, rows):
     nlp = make_nlp(LABELS)
     nlp.get_pipe("metaie").threshold = 1.0
     before = logits(nlp)
-    with pytest.raises(ValueError, match=r"0 spans were predicted in one half of the 60 texts and 0 .* at least 50 in each"):
+    with pytest.raises(
+        ValueError, match=r"0 spans were predicted in one half of the 60 texts and 0 .* at least 50 in each"
+    ):
         calibrate(nlp, rows / "many.jsonl")
     with pytest.raises(ValueError, match="of the 4 texts"):
         calibrate(nlp, rows / "few.jsonl")
@@ -268,7 +284,9 @@ def random_cells(rng, n, scale):
 @pytest.mark.parametrize("scale", [Scale(), Scale(2.5, -1.0), Scale(0.7, 0.8)])
 def test_fit_finds_the_scale_that_the_data_were_drawn_from(scale):
     found = fit_scale(random_cells(np.random.default_rng(0), 20_000, scale))
-    assert found.temperature == pytest.approx(scale.temperature, rel=0.1) and found.bias == pytest.approx(scale.bias, abs=0.1)
+    assert found.temperature == pytest.approx(scale.temperature, rel=0.1) and found.bias == pytest.approx(
+        scale.bias, abs=0.1
+    )
 
 
 @pytest.mark.parametrize("right", [0, 1])
@@ -293,9 +311,21 @@ def biased_texts(rng, n, biases):
     texts = []
     for i in range(n):
         true = rng.normal(0, 3, (12, len(biases)))
-        gold = {(w, w + 1, name) for w in range(12) for u, name in enumerate(biases) if rng.random() < 1 / (1 + np.exp(-true[w, u]))}
+        gold = {
+            (w, w + 1, name)
+            for w in range(12)
+            for u, name in enumerate(biases)
+            if rng.random() < 1 / (1 + np.exp(-true[w, u]))
+        }
         values = np.stack([true + list(biases.values()), np.full_like(true, -20.0)], -1).astype("float32")
-        texts.append(Scored(str(i), gold, [(w, w + 1) for w in range(12)], [Part(list(biases), list(range(12)), values, np.zeros(len(biases)))]))
+        texts.append(
+            Scored(
+                str(i),
+                gold,
+                [(w, w + 1) for w in range(12)],
+                [Part(list(biases), list(range(12)), values, np.zeros(len(biases)))],
+            )
+        )
     return texts
 
 
@@ -336,7 +366,9 @@ def test_lead_that_chance_explains_is_no_lead():
 def test_halves_keep_documents_together_in_any_order():
     texts = [Scored(f"doc{i // 3}", set(), [], []) for i in range(90)]
     first, second = split_documents(texts, 0)
-    assert len(first) == len(second) == 45 and not {text.document for text in first} & {text.document for text in second}
+    assert len(first) == len(second) == 45 and not {text.document for text in first} & {
+        text.document for text in second
+    }
     again, _ = split_documents(texts[::-1], 0)
     assert {text.document for text in again} == {text.document for text in first}
     assert {text.document for text in split_documents(texts, 1)[0]} != {text.document for text in first}

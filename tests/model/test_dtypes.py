@@ -1,4 +1,5 @@
 """Predicting in bfloat16 and int8: what changes, and what must not."""
+
 import pytest
 import spacy
 import torch
@@ -25,7 +26,9 @@ def test_scores_stay_near_those_of_float32(make_nlp, family, architecture, dtype
     other = make_nlp(family=family, architecture=architecture, model={"compute_dtype": dtype})
     change = (probabilities(exact) - probabilities(other)).abs()
     assert 0 < change.max() < 0.25 and change.mean() < 0.03  # it does compute otherwise
-    before = {name: weight.dtype for name, weight in exact.get_pipe("metaie").model.shims[0].module.state_dict().items()}
+    before = {
+        name: weight.dtype for name, weight in exact.get_pipe("metaie").model.shims[0].module.state_dict().items()
+    }
     after = {name: weight.dtype for name, weight in other.get_pipe("metaie").model.shims[0].module.state_dict().items()}
     assert before == after
 
@@ -51,7 +54,9 @@ def test_training_is_seen_by_the_next_prediction(make_nlp):
 def test_reduced_precision_works_in_worker_processes(make_nlp):
     nlp = make_nlp(threshold=0.05, model={"compute_dtype": "bfloat16"})
     expected = [scored(doc) for doc in nlp.pipe(SENTENCES)]
-    assert [scored(doc).keys() for doc in nlp.pipe(SENTENCES, n_process=2, batch_size=2)] == [one.keys() for one in expected]
+    assert [scored(doc).keys() for doc in nlp.pipe(SENTENCES, n_process=2, batch_size=2)] == [
+        one.keys() for one in expected
+    ]
 
 
 def test_auto_takes_bfloat16_only_where_it_is_faster(monkeypatch):

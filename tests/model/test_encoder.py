@@ -1,4 +1,5 @@
 """Label-prefix attention against an independent oracle: the encoder's own forward with a 4-D mask."""
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +16,15 @@ FAMILIES = ("bert", "electra", "roberta")
 def build(encoders, family, cls=LabelToSpan, **options):
     pieces = WordPieces(load_tokenizer(encoders[family]))
     torch.manual_seed(0)
-    options = {"text_sees_labels": True, "head_inner": 24, "head_width": 16, "dropout": 0.0, "cls_id": pieces.cls_id, "sep_id": pieces.sep_id, **options}
+    options = {
+        "text_sees_labels": True,
+        "head_inner": 24,
+        "head_width": 16,
+        "dropout": 0.0,
+        "cls_id": pieces.cls_id,
+        "sep_id": pieces.sep_id,
+        **options,
+    }
     model = cls.from_pretrained(encoders[family], options).eval()
     wake(model)
     return model, pieces
@@ -105,7 +114,9 @@ def test_cross_encoder_agrees_with_the_library_on_each_pair(encoders):
             for u, label in enumerate(LABELS):
                 head = [pieces.cls_id, *pieces.label(label)[1:], pieces.sep_id]
                 vectors = [table(torch.tensor(i)) + model.segment[1] + model.shape.weight[0] for i in head]
-                vectors += [table(i) + model.segment[0] + model.shape(s) for i, s in zip(single.ids[1:], single.shapes[1:])]
+                vectors += [
+                    table(i) + model.segment[0] + model.shape(s) for i, s in zip(single.ids[1:], single.shapes[1:])
+                ]
                 states = model.encoder(inputs_embeds=torch.stack(vectors)[None]).last_hidden_state[0]
                 expected = model.token_head(states[len(head) - 1 + single.first]) + model.bias
                 assert (found[b][:, u] - expected).abs().max() < 1e-4
@@ -119,7 +130,9 @@ def test_label_pieces_without_an_asked_label():
 def test_unsupported_family_is_named(tmp_path):
     from transformers import DistilBertConfig, DistilBertModel
 
-    DistilBertModel(DistilBertConfig(vocab_size=20, dim=8, n_layers=1, n_heads=2, hidden_dim=8)).save_pretrained(tmp_path)
+    DistilBertModel(DistilBertConfig(vocab_size=20, dim=8, n_layers=1, n_heads=2, hidden_dim=8)).save_pretrained(
+        tmp_path
+    )
     with pytest.raises(ValueError, match="distilbert.*use one of bert"):
         LabelToSpan.from_pretrained(str(tmp_path), {})
 
@@ -141,7 +154,9 @@ def largest_change(a, b):
 @pytest.mark.parametrize("architecture", ["LabelToSpan", "CrossEncoder"])
 @pytest.mark.parametrize("label_budget", [256, 5])
 def test_order_of_labels_changes_no_score(make_nlp, architecture, label_budget):
-    nlp = make_nlp(architecture=architecture, model={"label_budget": label_budget} if architecture == "LabelToSpan" else {})
+    nlp = make_nlp(
+        architecture=architecture, model={"label_budget": label_budget} if architecture == "LabelToSpan" else {}
+    )
     pipe = nlp.get_pipe("metaie")
     if label_budget == 5 and architecture == "LabelToSpan":
         from metaie_spacy.model.predict import chunk_labels

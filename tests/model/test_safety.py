@@ -1,4 +1,5 @@
 """Weights from anywhere are data: loading runs no code and needs no network."""
+
 import json
 import os
 import pickle
@@ -41,11 +42,16 @@ def rewritten(path, change):
 
 def test_code_named_by_a_package_is_not_run(saved, tmp_path):
     sentinel = tmp_path / "sentinel"
-    reference = {"auto_map": {name: "evil.Evil" for name in ("AutoConfig", "AutoModel", "AutoTokenizer")}, "tokenizer_class": "EvilTokenizer"}
+    reference = {
+        "auto_map": {name: "evil.Evil" for name in ("AutoConfig", "AutoModel", "AutoTokenizer")},
+        "tokenizer_class": "EvilTokenizer",
+    }
 
     def poison(inner):
         for name in ("config.json", "tokenizer_config.json"):
-            inner["files"][name] = json.dumps(json.loads(inner["files"][name]) | reference | {"attn_implementation": "evil/kernel"}).encode()
+            inner["files"][name] = json.dumps(
+                json.loads(inner["files"][name]) | reference | {"attn_implementation": "evil/kernel"}
+            ).encode()
         inner["files"]["evil.py"] = EVIL.format(sentinel=str(sentinel)).encode()
         inner["files"]["../escaped.py"] = b"x = 1"
 
@@ -64,7 +70,10 @@ def test_pickles_are_refused_and_not_opened(saved, tmp_path, place):
     elif place == "weights":
         rewritten(saved, lambda inner: inner.update(state=evil))
     else:
-        rewritten(saved, lambda inner: inner.update(state={b"nd": True, b"type": "|O", b"kind": b"", b"shape": [1], b"data": evil}))
+        rewritten(
+            saved,
+            lambda inner: inner.update(state={b"nd": True, b"type": "|O", b"kind": b"", b"shape": [1], b"data": evil}),
+        )
     with pytest.raises(ValueError, match="model"):
         spacy.load(saved.parents[1])
     assert not sentinel.exists()

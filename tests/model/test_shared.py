@@ -1,4 +1,5 @@
 """SharedTransformer: token vectors of a tok2vec that other components use too."""
+
 import json
 
 import pytest
@@ -12,7 +13,10 @@ from spacy.cli.train import train
 def test_overfitting_IO(encoders, tok2vec, tmp_path):
     torch.manual_seed(0)
     nlp = shared(encoders["bert"], tok2vec)
-    examples = [annotated(nlp, text, spans) for text, spans in TRAIN] + [annotated(nlp, "", []), annotated(nlp, " ", [])]
+    examples = [annotated(nlp, text, spans) for text, spans in TRAIN] + [
+        annotated(nlp, "", []),
+        annotated(nlp, " ", []),
+    ]
     losses = overfit(nlp, examples, steps=150)
     assert losses["metaie"] < 0.05
     nlp.update([annotated(nlp, "", [])])  # a batch of nothing
@@ -21,7 +25,9 @@ def test_overfitting_IO(encoders, tok2vec, tmp_path):
     nlp.to_disk(tmp_path)
     again = spacy.load(tmp_path)
     assert [scored(again(text)) for text, _ in TRAIN] == before
-    other = again(TRAIN[0][0], component_cfg={"metaie": {"labels": ["person", "a label of no text"]}})  # labels stay open
+    other = again(
+        TRAIN[0][0], component_cfg={"metaie": {"labels": ["person", "a label of no text"]}}
+    )  # labels stay open
     assert ("Ada Lovelace", "person") in answers(other) and ("London", "place") not in answers(other)
     texts = ["", *(text for text, _ in TRAIN), "\n"]
     for doc, expected in zip(again.pipe(texts, n_process=2, batch_size=2), [{}, *before, {}]):
@@ -49,7 +55,13 @@ def test_labels_in_several_chunks_score_alike(encoders):
 
 def test_one_transformer_serves_ner_and_metaie(encoders, make_nlp, tmp_path):
     make_nlp().to_disk(tmp_path / "start")  # its label encoder is taken over, its token head is not
-    rows = [{"text": text, "spans": [{"start": text.index(p), "end": text.index(p) + len(p), "label": label} for p, label in spans]} for text, spans in TRAIN]
+    rows = [
+        {
+            "text": text,
+            "spans": [{"start": text.index(p), "end": text.index(p) + len(p), "label": label} for p, label in spans],
+        }
+        for text, spans in TRAIN
+    ]
     data = tmp_path / "rows.jsonl"
     data.write_text("\n".join(map(json.dumps, rows)), encoding="utf8")
     changes = {

@@ -1,4 +1,5 @@
 """The model card says what the files of the run say."""
+
 import json
 
 import pytest
@@ -14,16 +15,40 @@ def files(tmp_path):
     pipeline, data, run = (tmp_path / name for name in ("pipeline", "data", "run"))
     for folder in (pipeline, data, run):
         folder.mkdir()
-    srsly.write_json(pipeline / "meta.json", {"lang": "en", "name": "own", "version": "1.2.3", "license": "MIT", "description": "Ours.", "spacy_version": ">=3.8.15"})
-    row = {"id": "a", "text": "Ada met Marie.", "spans": [{"start": 0, "end": 3, "label": "person"}], "teacher": "gpt-x", "prompt_sha": "f" * 64, "source": "written/A"}
+    srsly.write_json(
+        pipeline / "meta.json",
+        {
+            "lang": "en",
+            "name": "own",
+            "version": "1.2.3",
+            "license": "MIT",
+            "description": "Ours.",
+            "spacy_version": ">=3.8.15",
+        },
+    )
+    row = {
+        "id": "a",
+        "text": "Ada met Marie.",
+        "spans": [{"start": 0, "end": 3, "label": "person"}],
+        "teacher": "gpt-x",
+        "prompt_sha": "f" * 64,
+        "source": "written/A",
+    }
     srsly.write_jsonl(data / "train.jsonl", [row, {**row, "id": "b", "teacher": "other", "source": "mail"}])
     srsly.write_jsonl(data / "test.jsonl", [row])
     srsly.write_json(data / "report.json", {"rows": {"in": 9, "out": 2, "dropped": {"near duplicate": 7}}})
-    srsly.write_json(run / "settings.json", {"encoder": "/somewhere/enc", "epochs": 3, "corpus": {"/secret/train.jsonl": 1}})
+    srsly.write_json(
+        run / "settings.json", {"encoder": "/somewhere/enc", "epochs": 3, "corpus": {"/secret/train.jsonl": 1}}
+    )
     (run / "log.jsonl").write_text('{"step": 1}\n{"steps": 99, "loss": 0.1}\n', encoding="utf8")
-    srsly.write_json(tmp_path / "scores.json", {"p": 0.5, "r": 0.25, "f": 1 / 3, "texts": 9, "spans": 80, "per_label": {}})
+    srsly.write_json(
+        tmp_path / "scores.json", {"p": 0.5, "r": 0.25, "f": 1 / 3, "texts": 9, "spans": 80, "per_label": {}}
+    )
     half = {"threshold": 0.5, "ece": 0.31, "bins": []}
-    srsly.write_json(tmp_path / "calibration.json", {"temperature": 2.0, "bias": -1.0, "threshold": 0.3, "before": half, "after": {**half, "ece": 0.04}})
+    srsly.write_json(
+        tmp_path / "calibration.json",
+        {"temperature": 2.0, "bias": -1.0, "threshold": 0.3, "before": half, "after": {**half, "ece": 0.04}},
+    )
     return tmp_path
 
 

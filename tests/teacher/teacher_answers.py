@@ -1,4 +1,5 @@
 """What the test server knows and says: annotations found again by their texts, as answers to questions."""
+
 import hashlib
 import json
 import re
@@ -29,7 +30,9 @@ class Replay:
                 if line.strip():
                     row = json.loads(line)
                     pairs = [(span["label"], row["text"][span["start"] : span["end"]]) for span in row["spans"]]
-                    self.known.setdefault(row["text"].strip(), Known(list(dict.fromkeys(pairs)), list(row.get("absent", []))))
+                    self.known.setdefault(
+                        row["text"].strip(), Known(list(dict.fromkeys(pairs)), list(row.get("absent", [])))
+                    )
         self.known.pop("", None)
         for text in self.known:
             self.starts.setdefault(text[:PREFIX], []).append(text)
@@ -66,14 +69,22 @@ def content_of(message: str, replay: Replay, *, as_json: bool, salt: str, invent
     """
     last = message.rfind("</text>")
     first = message.rfind("<text>", 0, max(0, last))
-    text, rest = (message[first + 6 : last].strip(), message[:first] + message[last:]) if first >= 0 else (message, message)
+    text, rest = (
+        (message[first + 6 : last].strip(), message[:first] + message[last:]) if first >= 0 else (message, message)
+    )
     known, question = replay.find(text), QUESTION.search(rest)
     kind = question.group(1) if question else "open"
     if kind == "confirm":
         return dumps({"confirmed": confirmed(question.group(2), known) + [999] * invented})
     if kind == "similar":
         asked = question.group(2).strip()
-        return dumps({"texts": [text if invented else similar(text, i, salt) for i in range(int(asked) if asked.isdecimal() else 2)]})
+        return dumps(
+            {
+                "texts": [
+                    text if invented else similar(text, i, salt) for i in range(int(asked) if asked.isdecimal() else 2)
+                ]
+            }
+        )
     pairs = varied(known.pairs, salt) if salt else known.pairs
     if invented:
         at = int(chance(text) * len(pairs))
@@ -89,7 +100,9 @@ def rendered(known: Known, *, as_json: bool) -> str:
     spans: dict[str, list[str]] = {}
     for label, surface in known.pairs:
         spans.setdefault(label, []).append(surface)
-    return dumps({"answers": [{"label": label, "spans": parts} for label, parts in spans.items()], "absent": known.absent})
+    return dumps(
+        {"answers": [{"label": label, "spans": parts} for label, parts in spans.items()], "absent": known.absent}
+    )
 
 
 def confirmed(candidates: str, known: Known) -> list[int]:

@@ -4,6 +4,7 @@
 
 Standard library only. It prints `{"port": N}` when it listens. Tests use the context manager `teacher_server`.
 """
+
 import argparse
 import asyncio
 import codecs
@@ -104,13 +105,28 @@ class Desk:
             self.counts.update({"completed": 1, "prompt_tokens": n_in, "completion_tokens": n_out})
         if self.log:
             status = reply.status if is_sent else None
-            line = {"kind": reply.kind, "status": status, "completed": is_complete, "prompt_tokens": n_in, "completion_tokens": n_out}
+            line = {
+                "kind": reply.kind,
+                "status": status,
+                "completed": is_complete,
+                "prompt_tokens": n_in,
+                "completion_tokens": n_out,
+            }
             wait = {} if reply.retry_after is None else {"retry_after": reply.retry_after}
             self.log.write(json.dumps(reply.entry | line | wait) + "\n")
             self.log.flush()
 
     def stats(self) -> dict:
-        names = ("requests", "finished", "completed", "prompt_tokens", "completion_tokens", "in_flight", "most_in_flight", "connections")
+        names = (
+            "requests",
+            "finished",
+            "completed",
+            "prompt_tokens",
+            "completion_tokens",
+            "in_flight",
+            "most_in_flight",
+            "connections",
+        )
         return {name: self.counts[name] for name in names} | {"kinds": dict(self.kinds)}
 
     def _arrived(self, body: bytes) -> dict:
@@ -134,7 +150,11 @@ class Desk:
         messages = [(m["role"], _text(m["content"])) for m in request["messages"]]
         last = [text for role, text in messages if role == "user"][-1]
         if self.args.model is not None and request["model"] != self.args.model:
-            raise Refused(404, f"The model `{request['model']}` does not exist or you do not have access to it.", "model_not_found")
+            raise Refused(
+                404,
+                f"The model `{request['model']}` does not exist or you do not have access to it.",
+                "model_not_found",
+            )
         if request.get("stream"):
             raise Refused(400, "stream is not supported")
         if _asks_json(request) and self.args.no_json_schema:
@@ -290,7 +310,9 @@ class Connection(asyncio.Protocol):
 
 async def serve(args: argparse.Namespace) -> None:
     desk = Desk(args)
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(desk), "127.0.0.1", args.port, backlog=1024)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Connection(desk), "127.0.0.1", args.port, backlog=1024
+    )
     print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
     await server.serve_forever()
 
@@ -311,8 +333,12 @@ def main() -> None:
     parser.add_argument("--max-input", type=int, help="prompt tokens (characters / 4)")
     parser.add_argument("--no-json-schema", action="store_true", help="refuse response_format")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds before an answer")
-    parser.add_argument("--faults", type=float, default=0.0, help=f"share of requests with a fault, over all kinds: {', '.join(FAULTS)}")
-    parser.add_argument("--fault", type=_share, action="append", default=[], metavar="KIND=SHARE", help="share of one kind")
+    parser.add_argument(
+        "--faults", type=float, default=0.0, help=f"share of requests with a fault, over all kinds: {', '.join(FAULTS)}"
+    )
+    parser.add_argument(
+        "--fault", type=_share, action="append", default=[], metavar="KIND=SHARE", help="share of one kind"
+    )
     parser.add_argument("--hang", type=float, default=5.0, help="seconds until a time-out's connection is closed")
     parser.add_argument("--seed", type=int, default=0, help="of the faults")
     parser.add_argument("--log", metavar="FILE", help="one JSON line for each finished question, appended")

@@ -1,4 +1,5 @@
 """Texts -> rows: every text once, whatever happens in between."""
+
 import json
 import os
 import signal
@@ -23,7 +24,13 @@ TEXTS = [{"id": row["id"], "text": row["text"], "meta": {"n": i}} for i, row in 
 
 
 def annotator_for(server, tmp_path, *, samples=1, prompt=PROMPT, **options):
-    settings = {"api_key_env": None, "in_flight": 8, "timeout": 2.0, "cache": str(tmp_path / "teacher.sqlite"), **options}
+    settings = {
+        "api_key_env": None,
+        "in_flight": 8,
+        "timeout": 2.0,
+        "cache": str(tmp_path / "teacher.sqlite"),
+        **options,
+    }
     return PromptAnnotator(Teacher("test", base_url=server.url, **settings), prompt, samples=samples)
 
 
@@ -41,7 +48,12 @@ def test_rows_follow_the_contract_and_hold_what_the_teacher_said(tmp_path, form)
     for text, expected in zip(TEXTS[:60], GOLD):
         row = rows[text["id"]]
         check_row(row)
-        assert row["text"] == text["text"] and row["meta"] == text["meta"] and row["teacher"] == "test" and len(row["prompt_sha"]) == 64
+        assert (
+            row["text"] == text["text"]
+            and row["meta"] == text["meta"]
+            and row["teacher"] == "test"
+            and len(row["prompt_sha"]) == 64
+        )
         assert row["usage"]["completion_tokens"] > 0
         here, there = ({(s["start"], s["end"], s["label"]) for s in r["spans"]} for r in (row, expected))
         found, gold, same = found + len(here), gold + len(there), same + len(here & there)
@@ -122,7 +134,12 @@ def test_another_prompt_needs_another_file_and_another_teacher_does_not(tmp_path
 
 def test_samples_keep_what_most_agree_on(tmp_path):
     with teacher_server(corpus=[CORPUS]) as server:
-        counts = annotate(TEXTS[:10], tmp_path / "rows.jsonl", annotator_for(server, tmp_path, samples=3, temperature=0.7), progress=False)
+        counts = annotate(
+            TEXTS[:10],
+            tmp_path / "rows.jsonl",
+            annotator_for(server, tmp_path, samples=3, temperature=0.7),
+            progress=False,
+        )
         assert server.stats()["completed"] == 30
     rows = read(tmp_path / "rows.jsonl")
     assert all(0 < row["agreement"] <= 1 for row in rows) and any(row["agreement"] < 1 for row in rows)
@@ -143,7 +160,9 @@ def test_agreement_of_three_samples():
 def test_budget_stops_in_good_order_and_a_higher_one_goes_on(tmp_path):
     out = tmp_path / "rows.jsonl"
     with teacher_server(corpus=[CORPUS]) as server:
-        counts = annotate(TEXTS[:30], out, annotator_for(server, tmp_path, budget_tokens=20_000, max_tokens=1000), progress=False)
+        counts = annotate(
+            TEXTS[:30], out, annotator_for(server, tmp_path, budget_tokens=20_000, max_tokens=1000), progress=False
+        )
         assert "budget is spent" in counts["stopped"] and 0 < counts["annotated"] < 30
         assert counts["left"] == 30 - counts["annotated"] and len(read(out)) == counts["annotated"]
         assert annotate(TEXTS[:30], out, annotator_for(server, tmp_path), progress=False)["left"] == 0
@@ -195,17 +214,28 @@ def test_kill_9_and_faults_lose_no_text_and_no_answer(tmp_path):
         log = server.log()
     assert Counter(row["id"] for row in read(out)) == Counter(row["id"] for row in TEXTS[:150])
     completed = Counter(entry["key"] for entry in log if entry["completed"])
-    lost = sum(completed.values()) - Teacher("x", cache=str(tmp_path / "teacher.sqlite")).store.totals("gpt-4.1-mini")[0]
+    lost = (
+        sum(completed.values()) - Teacher("x", cache=str(tmp_path / "teacher.sqlite")).store.totals("gpt-4.1-mini")[0]
+    )
     assert lost <= 2 * 8 + sum(entry["kind"] in ("cut", "timeout") for entry in log)
     assert sum(n - 1 for n in completed.values()) <= lost  # only what did not reach the disk was asked again
 
 
 def test_rules_are_a_teacher_without_a_network(tmp_path):
     patterns = tmp_path / "patterns.jsonl"
-    rows = [{"label": "person", "pattern": "Ada"}, {"label": "person", "pattern": [{"LOWER": "ada"}, {"LOWER": "lovelace"}]}, {"label": "city", "pattern": "Paris"}]
+    rows = [
+        {"label": "person", "pattern": "Ada"},
+        {"label": "person", "pattern": [{"LOWER": "ada"}, {"LOWER": "lovelace"}]},
+        {"label": "city", "pattern": "Paris"},
+    ]
     patterns.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf8")
     out = tmp_path / "rows.jsonl"
-    annotate([{"id": "a", "text": "Ada Lovelace wrote."}, {"id": "b", "text": "Nobody."}], out, RulesAnnotator(patterns), progress=False)
+    annotate(
+        [{"id": "a", "text": "Ada Lovelace wrote."}, {"id": "b", "text": "Nobody."}],
+        out,
+        RulesAnnotator(patterns),
+        progress=False,
+    )
     one, two = read(out)
     assert one["spans"] == [{"start": 0, "end": 12, "label": "person"}] and one["absent"] == ["city"]
     assert two["spans"] == [] and two["absent"] == ["city", "person"]

@@ -1,4 +1,5 @@
 """The door to the LLM, against a real server process that injects faults."""
+
 import json
 import logging
 import threading
@@ -20,7 +21,9 @@ KEY = "sk-very-secret-0123456789"
 
 
 def ask(teacher, text=ROWS[0]["text"], sample=0):
-    return teacher.ask(lambda form: [{"role": "user", "content": f"<text>\n{text}\n</text>"}], json.loads, schema=SCHEMA, sample=sample)
+    return teacher.ask(
+        lambda form: [{"role": "user", "content": f"<text>\n{text}\n</text>"}], json.loads, schema=SCHEMA, sample=sample
+    )
 
 
 def teacher_for(server, **options):
@@ -71,10 +74,14 @@ def test_a_cut_answer_is_asked_for_at_twice_the_length_and_else_kept_as_far_as_i
     with teacher_server(corpus=[CORPUS]) as server:
         whole = len(json.dumps(ask(teacher_for(server), longest["text"])[0]))
         teacher = teacher_for(server, max_tokens=whole // 4 * 2 // 3)
-        value, usage = teacher.ask(lambda form: [{"role": "user", "content": f"<text>\n{longest['text']}\n</text>"}], str, schema=SCHEMA)
+        value, usage = teacher.ask(
+            lambda form: [{"role": "user", "content": f"<text>\n{longest['text']}\n</text>"}], str, schema=SCHEMA
+        )
         assert usage["answers"] == 2 and "cut" not in usage and json.loads(value)
         teacher = teacher_for(server, max_tokens=20, attempts=2)
-        value, usage = teacher.ask(lambda form: [{"role": "user", "content": f"<text>\n{longest['text']}\n</text>"}], str, schema=SCHEMA)
+        value, usage = teacher.ask(
+            lambda form: [{"role": "user", "content": f"<text>\n{longest['text']}\n</text>"}], str, schema=SCHEMA
+        )
         assert usage["cut"] and len(value) == 4 * 2 * 20  # of two cut answers the longer
 
 
@@ -210,7 +217,11 @@ def scripted(*answers):
         def do_POST(self):
             requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             answer = answers[min(len(requests), len(answers)) - 1]
-            status, body = answer if isinstance(answer, tuple) else (200, {"choices": [{"message": {"content": answer}, "finish_reason": "stop"}]})
+            status, body = (
+                answer
+                if isinstance(answer, tuple)
+                else (200, {"choices": [{"message": {"content": answer}, "finish_reason": "stop"}]})
+            )
             data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
@@ -254,7 +265,11 @@ def test_spent_credit_ends_the_run():
 
 
 def test_a_text_that_is_not_allowed_costs_only_itself_even_as_the_first():
-    with scripted(refusal(400, "The response was filtered", "content_filter"), refusal(400, "the request exceeds the available context size"), "{}") as (url, _):
+    with scripted(
+        refusal(400, "The response was filtered", "content_filter"),
+        refusal(400, "the request exceeds the available context size"),
+        "{}",
+    ) as (url, _):
         teacher = Teacher("test", base_url=url, api_key_env=None)
         for text in ("one", "two"):
             with pytest.raises(QuestionError, match="refused .400."):
@@ -275,9 +290,20 @@ def test_refusals_of_everything_end_the_run():
 
 
 def test_fields_that_only_this_endpoint_knows_reach_it_and_limits_under_another_name_are_doubled():
-    cut = (200, {"choices": [{"message": {"content": "{}"}, "finish_reason": "length"}], "usage": {"prompt_tokens": 5, "completion_tokens": 5}})
+    cut = (
+        200,
+        {
+            "choices": [{"message": {"content": "{}"}, "finish_reason": "length"}],
+            "usage": {"prompt_tokens": 5, "completion_tokens": 5},
+        },
+    )
     with scripted(cut, "{}") as (url, requests):
-        teacher = Teacher("test", base_url=url, api_key_env=None, options={"top_k": 20, "max_tokens": None, "max_completion_tokens": 100})
+        teacher = Teacher(
+            "test",
+            base_url=url,
+            api_key_env=None,
+            options={"top_k": 20, "max_tokens": None, "max_completion_tokens": 100},
+        )
         ask(teacher)
     assert [r["max_completion_tokens"] for r in requests] == [100, 200]
     assert all(r["top_k"] == 20 and "max_tokens" not in r for r in requests)

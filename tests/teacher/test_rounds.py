@@ -1,4 +1,5 @@
 """Feedback rounds: what is chosen, what the teacher writes, what it confirms."""
+
 import json
 
 import pytest
@@ -23,8 +24,16 @@ OTHER = "Nothing happened that day."
 
 
 def row(text, *answers, absent=(), id="a"):
-    spans = [{"start": text.index(part), "end": text.index(part) + len(part), "label": label} for part, label in answers]
-    return {"id": id, "text": text, "spans": sorted(spans, key=lambda s: s["start"]), "absent": list(absent), "teacher": "t"}
+    spans = [
+        {"start": text.index(part), "end": text.index(part) + len(part), "label": label} for part, label in answers
+    ]
+    return {
+        "id": id,
+        "text": text,
+        "spans": sorted(spans, key=lambda s: s["start"]),
+        "absent": list(absent),
+        "teacher": "t",
+    }
 
 
 GOLD = row(TEXT, ("Ada Lovelace", "person"), ("Charles Babbage", "person"), ("London", "city"), absent=["airline"])
@@ -49,7 +58,7 @@ def surfaces(row):
 
 def test_students_corrections_that_the_teacher_confirms_replace_the_annotation(nlp, teacher):
     wrong = row(TEXT, ("Ada", "person"), ("London", "city"), absent=["airline"])
-    fixed, = correct([wrong], nlp, teacher, ASSETS / "confirm.jinja")
+    (fixed,) = correct([wrong], nlp, teacher, ASSETS / "confirm.jinja")
     check_row(fixed)
     assert surfaces(fixed) == surfaces(GOLD)
     assert {"label": "person", "old": ["Ada"], "new": "Ada Lovelace"} in fixed["corrected"]

@@ -1,4 +1,5 @@
 """The test server itself: what it says, and that each of its faults happens on the wire."""
+
 import http.client
 import json
 import socket
@@ -73,7 +74,9 @@ def test_answers_replay_every_row_in_both_forms(server):
             if form:
                 assert spans_of(answer) == pairs(row) and json.loads(answer)["absent"] == row["absent"]
             else:
-                expected = {f"- {label}: {span}" for label, span in pairs(row)} | {f"- {label}: (none)" for label in row["absent"]}
+                expected = {f"- {label}: {span}" for label, span in pairs(row)} | {
+                    f"- {label}: (none)" for label in row["absent"]
+                }
                 assert set(answer.split("\n")) == expected
             assert status == 200
     connection.close()
@@ -104,7 +107,10 @@ def test_the_last_user_message_counts(server):
 
 
 def test_unknown_texts_get_capitalised_words(server):
-    assert content(server, ask(UNKNOWN)) == "- name: Yesterday\n- name: Zelda\n- name: Okoro\n- name: Nimbus\n- name: Company"
+    assert (
+        content(server, ask(UNKNOWN))
+        == "- name: Yesterday\n- name: Zelda\n- name: Okoro\n- name: Nimbus\n- name: Company"
+    )
     assert content(server, ask("nothing here")) == "- name: (none)"
 
 
@@ -167,7 +173,10 @@ def test_similar_texts_are_new_and_the_same_each_time(server):
         assert len(texts) == 3 and all(0 < len(text) < 500 for text in texts)
         made.update(texts)
     assert len(made) == 60 and not made & {row["text"] for row in ROWS}
-    asked = {"model": "m", "messages": [{"role": "user", "content": f'<question kind="similar">\n<text>{UNKNOWN}</text>\n</question>'}]}
+    asked = {
+        "model": "m",
+        "messages": [{"role": "user", "content": f'<question kind="similar">\n<text>{UNKNOWN}</text>\n</question>'}],
+    }
     assert len(json.loads(content(server, asked))["texts"]) == 2
 
 
@@ -201,10 +210,16 @@ def test_a_server_without_schemas_says_so():
         status, _, body = post(running, ask(**JSON_FORM))
         error = {"message": "response_format is not supported", "type": "invalid_request_error", "code": None}
         assert status == 400 and json.loads(body) == {"error": error}
-        assert content(running, ask("Ada.")) == content(running, ask("Ada.", response_format={"type": "text"})) == "- name: Ada"
+        assert (
+            content(running, ask("Ada."))
+            == content(running, ask("Ada.", response_format={"type": "text"}))
+            == "- name: Ada"
+        )
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b"{}", b"\xff", b'{"model": "m", "messages": []}', b'{"messages": [{"role": "user"}]}'])
+@pytest.mark.parametrize(
+    "body", [b"{", b"[]", b"{}", b"\xff", b'{"model": "m", "messages": []}', b'{"messages": [{"role": "user"}]}']
+)
 def test_malformed_requests_are_refused_and_the_connection_lives(server, body):
     connection = connect(server)
     connection.request("POST", "/v1/chat/completions", body)
@@ -218,7 +233,10 @@ def test_malformed_requests_are_refused_and_the_connection_lives(server, body):
 
 def test_requests_in_pieces_and_in_a_row_are_answered_in_order(server):
     bodies = [json.dumps(ask(text)).encode() for text in ("Ada.", "Marie.")]
-    raw = b"".join(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body) for body in bodies)
+    raw = b"".join(
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+        for body in bodies
+    )
     url = urlsplit(server.url)
     with socket.create_connection((url.hostname, url.port), timeout=10) as wire:
         for at in range(0, len(raw), 50):

@@ -1,4 +1,5 @@
 """Distillation: resumes exactly, keeps dev apart, and its result loads."""
+
 import json
 import random
 from collections import Counter
@@ -21,7 +22,10 @@ def rows(n=40):
     for i in range(n):
         name, place = f"Ada{i}", f"Rome{i}"
         text = f"{name} flew to {place} on Monday."
-        spans = [{"start": 0, "end": len(name), "label": "person"}, {"start": text.index(place), "end": text.index(place) + len(place), "label": "place"}]
+        spans = [
+            {"start": 0, "end": len(name), "label": "person"},
+            {"start": text.index(place), "end": text.index(place) + len(place), "label": "place"},
+        ]
         yield {"id": str(i), "text": text, "spans": spans, "absent": ["drug"]}
 
 
@@ -78,14 +82,19 @@ def test_distilled_weights_load_into_the_component(corpus, tmp_path, encoders, m
 
     nlp = spacy.blank("en")
     model = {"@architectures": "metaie-spacy.LabelToSpan.v1", "name": encoders["bert"]}
-    pipe = nlp.add_pipe("metaie", config={"labels": ["person", "place"], "weights": str(tmp_path / "out" / "model"), "model": model})
+    pipe = nlp.add_pipe(
+        "metaie", config={"labels": ["person", "place"], "weights": str(tmp_path / "out" / "model"), "model": model}
+    )
     doc = nlp("Ada3 flew to Rome3 on Monday.")
     assert set(answers(doc)) == {("Ada3", "person"), ("Rome3", "place")}
     assert pipe.model.shims[0].loaded
 
 
 def test_batches_are_the_same_for_the_same_seed_and_respect_weights():
-    parts = [([Item(f"a{i}", ["x"] * (i % 7), [], []) for i in range(20)], 0.5), ([Item(f"b{i}", ["x"], [], []) for i in range(5)], 2.0)]
+    parts = [
+        ([Item(f"a{i}", ["x"] * (i % 7), [], []) for i in range(20)], 0.5),
+        ([Item(f"b{i}", ["x"], [], []) for i in range(5)], 2.0),
+    ]
     stream = batch_stream(parts, 4, 0)
     seen = {0: [], 1: []}
     for epoch, items in stream:
@@ -120,13 +129,19 @@ def test_a_run_goes_on_from_the_weights_of_another_and_runs_are_averaged(corpus,
     config = json.loads((tmp_path / "mean" / "model" / "config.json").read_text(encoding="utf8"))
     trained_on = 40 - len((tmp_path / "first" / "dev.jsonl").read_text().splitlines())
     assert config["metaie"]["label_counts"] == {"person": trained_on, "place": trained_on} and trained_on < 40
-    assert not any(torch.allclose(mean[key], part[key], atol=1e-5) for part in parts for key in ("bias", "label_head.0.weight"))
+    assert not any(
+        torch.allclose(mean[key], part[key], atol=1e-5) for part in parts for key in ("bias", "label_head.0.weight")
+    )
     average(folders, folders[0])  # in place of one of them
     assert all(torch.equal(weights(tmp_path / "first")[key], mean[key]) for key in mean)
     run(corpus, tmp_path / "blind", encoders, steps=1, text_sees_labels=False)
     blind = str(tmp_path / "blind" / "model")
     run(corpus, tmp_path / "blind_on", encoders, steps=1, init_from=blind, dev_share=0.0)
-    assert architecture_of(str(tmp_path / "blind_on" / "model")) == architecture_of(blind) != architecture_of(str(tmp_path / "on1" / "model"))
+    assert (
+        architecture_of(str(tmp_path / "blind_on" / "model"))
+        == architecture_of(blind)
+        != architecture_of(str(tmp_path / "on1" / "model"))
+    )
     for bad, message in (
         (folders[:1], "nothing to average"),
         ([folders[0], Path(blind)], "do not fit"),

@@ -1,4 +1,5 @@
 """From an LLM's quoted answer to character offsets."""
+
 import builtins
 import json
 import unicodedata
@@ -13,7 +14,9 @@ from metaie_spacy.teacher.reply.folding import fold
 
 CASES = Path(__file__).parent / "alignment_cases.jsonl"
 TEXT = "Ada Lovelace, born 10 December 1815, worked with Charles Babbage; Ada and Babbage met in 1833."
-ALPHABET = st.sampled_from(list("abAB 12.,-'\"“’…\n\u00a0éß中ンハक") + ["\u0301", "\u200d", "ﬁ", "²", "½", "&amp;", "👍🏽", "بَ"])
+ALPHABET = st.sampled_from(
+    list("abAB 12.,-'\"“’…\n\u00a0éß中ンハक") + ["\u0301", "\u200d", "ﬁ", "²", "½", "&amp;", "👍🏽", "بَ"]
+)
 WORDS = "Zoë's naïve façade, 20 m² (of “glass”) – half-built… near Łódź said Δημήτρης".split()
 RANDOM_TEXT = st.lists(ALPHABET, min_size=1, max_size=60).map("".join)
 
@@ -140,17 +143,29 @@ def test_rapidfuzz_is_asked_for_only_when_needed(monkeypatch):
 
 
 def test_align_marks_every_occurrence_and_reports_what_it_drops():
-    pairs = [("person", "Ada"), ("person", "Ada Lovelace"), ("person", "Babbage"), ("year", "1834"), ("year", " "), ("first name", "Ada")]
+    pairs = [
+        ("person", "Ada"),
+        ("person", "Ada Lovelace"),
+        ("person", "Babbage"),
+        ("year", "1834"),
+        ("year", " "),
+        ("first name", "Ada"),
+    ]
     spans, dropped = align(TEXT, pairs)
     assert [(TEXT[s["start"] : s["end"]], s["label"]) for s in spans] == [
         ("Ada", "first name"), ("Ada Lovelace", "person"), ("Babbage", "person"),
         ("Ada", "first name"), ("Ada", "person"), ("Babbage", "person"),
     ]  # fmt: skip
-    assert dropped == [{"label": "year", "span": "1834", "why": "not in the text"}, {"label": "year", "span": " ", "why": "empty"}]
+    assert dropped == [
+        {"label": "year", "span": "1834", "why": "not in the text"},
+        {"label": "year", "span": " ", "why": "empty"},
+    ]
 
 
 def test_answer_inside_a_longer_one_of_its_label_is_dropped_with_the_reason():
-    spans, dropped = align(TEXT, [("person", "Lovelace"), ("person", "Ada Lovelace"), ("person", "ada lovelace"), ("name", "Lovelace")])
+    spans, dropped = align(
+        TEXT, [("person", "Lovelace"), ("person", "Ada Lovelace"), ("person", "ada lovelace"), ("name", "Lovelace")]
+    )
     assert [(s["start"], s["end"], s["label"]) for s in spans] == [(0, 12, "person"), (4, 12, "name")]
     assert dropped == [{"label": "person", "span": "Lovelace", "why": "inside a longer answer of its label"}]
 

@@ -1,4 +1,5 @@
 """The two forms of a teacher's answer: what is written is read back, and what models get wrong is understood."""
+
 import json
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from metaie_spacy.data.rows import read_rows
 from metaie_spacy.teacher.reply.parse import SCHEMA, parse, read_answer, render
 
-TEXT = "Ada Lovelace, born 10 December 1815, worked with Charles Babbage, Mary Somerville and the BBC; it's \"fine\"."
+TEXT = 'Ada Lovelace, born 10 December 1815, worked with Charles Babbage, Mary Somerville and the BBC; it\'s "fine".'
 ADA = [("person", "Ada Lovelace")]
 ROW = {
     "text": "Ada met\nBob. Ada left.",
@@ -102,7 +103,14 @@ def test_one_answer_in_many_forms(answer):
 
 @pytest.mark.parametrize("cut", range(20, 105))
 def test_what_stands_before_a_cut_is_kept(cut):
-    answer = write({"answers": [{"label": "person", "spans": ["Ada Lovelace", "Mary Somerville"]}, {"label": "company", "spans": ["BBC"]}]})
+    answer = write(
+        {
+            "answers": [
+                {"label": "person", "spans": ["Ada Lovelace", "Mary Somerville"]},
+                {"label": "company", "spans": ["BBC"]},
+            ]
+        }
+    )
     whole = [("person", "Ada Lovelace"), ("person", "Mary Somerville"), ("company", "BBC")]
     complete = [pair for pair in whole if f'"{pair[1]}"' in answer[:cut]]
     if not complete:
@@ -115,24 +123,34 @@ def test_what_stands_before_a_cut_is_kept(cut):
 
 
 def test_quotes_inside_of_broken_json():
-    assert parse('{"quote": ["it\'s "fine""]}', TEXT).pairs == [("quote", "it's \"fine\"")]
-    assert parse("{'quote': ['it's \"fine\"']}", TEXT).pairs == [("quote", "it's \"fine\"")]
+    assert parse('{"quote": ["it\'s "fine""]}', TEXT).pairs == [("quote", 'it\'s "fine"')]
+    assert parse("{'quote': ['it's \"fine\"']}", TEXT).pairs == [("quote", 'it\'s "fine"')]
 
 
 def test_equal_names_in_an_object_are_both_kept():
-    assert parse('{"person": "Ada Lovelace", "person": "Charles Babbage"}', TEXT).pairs == [*ADA, ("person", "Charles Babbage")]
+    assert parse('{"person": "Ada Lovelace", "person": "Charles Babbage"}', TEXT).pairs == [
+        *ADA,
+        ("person", "Charles Babbage"),
+    ]
 
 
 def test_label_named_like_a_wrapper_keeps_its_spans():
-    parsed = parse('{"items": ["BBC"], "results": "Ada Lovelace", "entities": [{"label": "company", "text": "BBC"}]}', TEXT)
+    parsed = parse(
+        '{"items": ["BBC"], "results": "Ada Lovelace", "entities": [{"label": "company", "text": "BBC"}]}', TEXT
+    )
     assert parsed.pairs == [("items", "BBC"), ("results", "Ada Lovelace"), ("company", "BBC")]
 
 
 def test_numbers_stay_as_written():
-    assert parse('{"price": 5.20, "year": [2010]}', "It cost 5.20 in 2010.").pairs == [("price", "5.20"), ("year", "2010")]
+    assert parse('{"price": 5.20, "year": [2010]}', "It cost 5.20 in 2010.").pairs == [
+        ("price", "5.20"),
+        ("year", "2010"),
+    ]
 
 
-@pytest.mark.parametrize("answer", ['{"answers": [], "absent": []}', "{}", "[]", "```json\n[]\n```", "(none)", "- none", "N/A"])
+@pytest.mark.parametrize(
+    "answer", ['{"answers": [], "absent": []}', "{}", "[]", "```json\n[]\n```", "(none)", "- none", "N/A"]
+)
 def test_explicitly_empty_answer_is_valid(answer):
     assert parse(answer, TEXT) == ([], [], [])
 
@@ -198,16 +216,25 @@ def test_labels_are_cleaned_and_bounded():
     parsed = parse(write(answer), TEXT)
     assert [label for label, _ in parsed.pairs] == ["job title", "c" * 150]
     assert [item["why"].split(" than")[0] for item in parsed.dropped] == ["no label", "label longer", "label longer"]
-    assert parse('{"answers": [{"label": null, "spans": ["BBC"]}, {"label": "a", "spans": ["BBC"]}]}', TEXT).dropped[0]["why"] == "no label"
+    assert (
+        parse('{"answers": [{"label": null, "spans": ["BBC"]}, {"label": "a", "spans": ["BBC"]}]}', TEXT).dropped[0][
+            "why"
+        ]
+        == "no label"
+    )
 
 
 def test_answered_label_is_not_absent():
-    parsed = parse(write({"answers": [{"label": "person", "spans": ["Ada Lovelace"]}], "absent": ["person", "drug", "drug"]}), TEXT)
+    parsed = parse(
+        write({"answers": [{"label": "person", "spans": ["Ada Lovelace"]}], "absent": ["person", "drug", "drug"]}), TEXT
+    )
     assert parsed == (ADA, ["drug"], [])
 
 
 def test_read_answer_joins_what_both_steps_drop():
-    answer = '{"answers": [{"label": "person", "spans": ["Ada Lovelace", "Lord Byron"]}, {"label": "company", "spans": ["BB'
+    answer = (
+        '{"answers": [{"label": "person", "spans": ["Ada Lovelace", "Lord Byron"]}, {"label": "company", "spans": ["BB'
+    )
     spans, absent, dropped = read_answer(answer, TEXT)
     assert spans == [{"start": 0, "end": 12, "label": "person"}] and absent == []
     assert [(item["label"], item["span"], item["why"]) for item in dropped] == [
@@ -226,7 +253,7 @@ def test_half_a_surrogate_pair_can_be_written():
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.text(alphabet='{}[]",:\'“”‘\\u12 \n-*•.>()=abn;…`', max_size=80), st.text(max_size=40))
+@given(st.text(alphabet="{}[]\",:'“”‘\\u12 \n-*•.>()=abn;…`", max_size=80), st.text(max_size=40))
 def test_any_string_is_parsed_or_refused(answer, text):
     try:
         parsed = parse(answer, text)
