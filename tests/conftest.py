@@ -1,4 +1,5 @@
 import os
+from typing import NamedTuple
 
 # Nothing in these tests needs a network, and a look-up that sneaks in should fail at once.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -7,6 +8,7 @@ import pytest
 import spacy
 import torch
 from helpers import SENTENCES, wake
+from hypothesis import HealthCheck, settings
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import (
     BertConfig,
@@ -18,6 +20,12 @@ from transformers import (
     RobertaModel,
     RobertaTokenizerFast,
 )  # fmt: skip
+
+# The same examples in every run and process; one pipeline serves all examples of a test.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("steady")
 
 SIZES = dict(
     hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, initializer_range=0.3,
@@ -94,6 +102,19 @@ def encoders(tmp_path_factory):
         tokenizer.save_pretrained(folder)
         made[family] = str(folder)
     return made
+
+
+class NumberFormat(NamedTuple):
+    """What predictions are computed in, and by how much logits may differ in it that ought to be equal."""
+
+    name: str
+    tolerance: float
+
+
+# bfloat16 keeps 8 bits of a number, and which of them are lost depends on the shape of the batch.
+@pytest.fixture(params=[NumberFormat("float32", 1e-4), NumberFormat("bfloat16", 0.15)], ids=lambda format: format.name)
+def number_format(request):
+    return request.param
 
 
 @pytest.fixture

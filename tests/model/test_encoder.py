@@ -1,13 +1,11 @@
 """Label-prefix attention against an independent oracle: the encoder's own forward with a 4-D mask."""
 
-import numpy as np
 import pytest
 import torch
 from helpers import SENTENCES, wake
 
 from metaie_spacy.model.modules import CrossEncoder, LabelToSpan, label_pieces
 from metaie_spacy.model.pieces import WordPieces, load_tokenizer
-from metaie_spacy.model.predict import score_texts
 
 LABELS = ["person", "date of birth", "name of a person", "drug", "what hurt"]
 FAMILIES = ("bert", "electra", "roberta")
@@ -135,57 +133,3 @@ def test_unsupported_family_is_named(tmp_path):
     )
     with pytest.raises(ValueError, match="distilbert.*use one of bert"):
         LabelToSpan.from_pretrained(str(tmp_path), {})
-
-
-def scores_of(nlp, texts, labels):
-    """{(text, label): logits} through the batching that the component uses."""
-    found = {}
-    words = [text.split() for text in texts]
-    for i, chunk, _, logits in score_texts(nlp.get_pipe("metaie").model, words, [labels] * len(texts)):
-        for u, label in enumerate(chunk):
-            found[texts[i], label] = logits[:, u]
-    return found
-
-
-def largest_change(a, b):
-    return max(np.abs(a[key] - b[key]).max() for key in a)
-
-
-@pytest.mark.parametrize("architecture", ["LabelToSpan", "CrossEncoder"])
-@pytest.mark.parametrize("label_budget", [256, 5])
-def test_order_of_labels_changes_no_score(make_nlp, architecture, label_budget):
-    nlp = make_nlp(
-        architecture=architecture, model={"label_budget": label_budget} if architecture == "LabelToSpan" else {}
-    )
-    pipe = nlp.get_pipe("metaie")
-    if label_budget == 5 and architecture == "LabelToSpan":
-        from metaie_spacy.model.predict import chunk_labels
-
-        assert len(chunk_labels(LABELS, pipe.model.shims[0].pieces, 5, 512)) >= 3
-    before = scores_of(nlp, SENTENCES, LABELS)
-    pipe.model.shims[0].labels.clear()
-    after = scores_of(nlp, SENTENCES, [*LABELS[::-1], LABELS[0]])
-    assert largest_change(before, after) < 1e-4
-
-
-@pytest.mark.parametrize("architecture", ["LabelToSpan", "CrossEncoder"])
-def test_batch_composition_and_padding_change_no_score(make_nlp, architecture):
-    nlp = make_nlp(architecture=architecture)
-    together = scores_of(nlp, SENTENCES, LABELS)
-    for text in SENTENCES:
-        alone = scores_of(nlp, [text], LABELS)
-        assert max(np.abs(alone[key] - together[key]).max() for key in alone) < 1e-4
-
-
-def test_label_cache_encodes_a_label_once_and_stays_within_its_bytes(make_nlp):
-    nlp = make_nlp()
-    cache = nlp.get_pipe("metaie").model.shims[0].labels
-    scores_of(nlp, SENTENCES, LABELS)
-    scores_of(nlp, SENTENCES, LABELS[::-1][:3])
-    assert cache.encoded == len(LABELS)
-    before = scores_of(nlp, SENTENCES, LABELS)
-    cache.max_bytes = cache.size // 2
-    cache._last = None
-    scores_of(nlp, SENTENCES, ["airline"])
-    assert cache.size <= cache.max_bytes
-    assert largest_change(before, scores_of(nlp, SENTENCES, LABELS)) < 1e-4

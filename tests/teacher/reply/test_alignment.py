@@ -175,7 +175,7 @@ def test_align_takes_a_generator_once_and_no_pairs():
     assert align(TEXT, []) == ([], []) and align("", [("a", "b")])[0] == []
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(RANDOM_TEXT, st.data())
 def test_any_slice_is_found_as_itself_or_refused(text, data):
     start = data.draw(st.integers(0, len(text) - 1))
@@ -191,7 +191,7 @@ def test_any_slice_is_found_as_itself_or_refused(text, data):
     assert all(before[1] <= after[0] for before, after in zip(places, places[1:]))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.sampled_from(WORDS), min_size=2, max_size=9), st.data())
 def test_words_are_found_again_in_another_spelling(words, data):
     text = " ".join(words)
@@ -213,7 +213,7 @@ def test_words_are_found_again_in_another_spelling(words, data):
     assert all(fold(text[start:end]).chars.strip("'(),….-") == plain for start, end in places)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(RANDOM_TEXT, st.lists(st.tuples(st.sampled_from("xy"), RANDOM_TEXT), max_size=5))
 def test_no_pair_is_lost(text, pairs):
     spans, dropped = align(text, pairs)

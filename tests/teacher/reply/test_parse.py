@@ -252,7 +252,7 @@ def test_half_a_surrogate_pair_can_be_written():
     assert json.dumps(parsed, ensure_ascii=False).encode("utf8")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(alphabet="{}[]\",:'“”‘\\u12 \n-*•.>()=abn;…`", max_size=80), st.text(max_size=40))
 def test_any_string_is_parsed_or_refused(answer, text):
     try:
