@@ -1,4 +1,6 @@
+import io
 import os
+import sys
 from typing import NamedTuple
 
 # Nothing in these tests needs a network, and a look-up that sneaks in should fail at once.
@@ -7,7 +9,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 import spacy
 import torch
-from helpers import SENTENCES, wake
+from helpers import ROOT, SENTENCES, wake
 from hypothesis import HealthCheck, settings
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import (
@@ -117,7 +119,7 @@ def number_format(request):
     return request.param
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_nlp(encoders):
     """A blank pipeline with a metaie component on a tiny encoder, initialized unless told otherwise."""
 
@@ -145,3 +147,28 @@ def make_nlp(encoders):
         return nlp
 
     return make
+
+
+class Result(NamedTuple):
+    """How a command ended, and what it wrote to standard output and standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """The command line in this process, in the repository's folder. An error that is not told as a message fails the test."""
+    from metaie_spacy.__main__ import main
+
+    def call(*args, stdin=b""):
+        monkeypatch.chdir(ROOT)
+        monkeypatch.setattr(sys, "argv", ["metaie_spacy", *map(str, args)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        return Result(end.value.code, *capsys.readouterr())
+
+    return call

@@ -96,7 +96,7 @@ def annotated(nlp, text, spans, key="metaie"):
     return Example(nlp.make_doc(text), reference)
 
 
-def overfit(nlp, examples, *, steps=250, lr=2e-3):
+def overfit(nlp, examples, *, steps=120, lr=2e-3):
     """Train until nothing is left to learn. RETURNS (dict): the losses of the last step."""
     from thinc.api import Adam, warmup_linear
 

@@ -1,13 +1,10 @@
 """Adapting to a few examples: what it learns, what it keeps, what it refuses."""
 
 import json
-import subprocess
-import sys
 
 import pytest
-import spacy
 import torch
-from helpers import TRAIN, annotated, row, scored
+from helpers import LISTENER, TRAIN, annotated, row, scored, shared
 
 from metaie_spacy import fewshot
 from metaie_spacy.fewshot import Settings, adapt, adapt_and_score, hold_out, packaged_corpus
@@ -135,9 +132,19 @@ def test_spans_under_another_key(make_nlp):
         adapt(nlp, [annotated(nlp, text, spans, key="sc") for text, spans in TRAIN], progress=False)
 
 
-def test_components_that_cannot_be_adapted(make_nlp):
+def test_a_component_that_is_not_there_is_named(make_nlp):
     with pytest.raises(ValueError, match="no active component 'other'"):
         adapt(make_nlp(), ROWS, name="other")
+
+
+def test_a_component_that_reads_a_tok2vec_of_others_is_refused(encoders):
+    nlp = shared(encoders["bert"], LISTENER, ["person", "place", "airline"])
+    nlp.initialize(lambda: [annotated(nlp, text, spans) for text, spans in TRAIN])
+    with pytest.raises(ValueError, match="'metaie' reads a tok2vec that other components may share"):
+        adapt(nlp, ROWS, settings=Settings(steps=1, rehearsal=0.0), progress=False)
+
+
+def test_settings_that_cannot_work_are_refused(make_nlp):
     with pytest.raises(ValueError, match="held_out"):
         adapt_and_score(make_nlp(), ROWS, held_out=1.0)
     with pytest.raises(ValueError, match="steps"):
@@ -220,30 +227,3 @@ def test_open_rows_without_any_label_are_left_out(make_nlp):
 def test_the_corpus_comes_along():
     rows = [json.loads(line) for line in packaged_corpus().read_text(encoding="utf8").splitlines()]
     assert len(rows) > 1000 and all(r["spans"] or r["absent"] for r in rows[:20])
-
-
-def test_command_line(tmp_path):
-    texts = [
-        "Send 3 kg of nails.",
-        "We ordered 20 m of cable.",
-        "2 l of paint, please.",
-        "Add 5 boxes of screws.",
-        "They want 7 bags of sand.",
-        "No goods.",
-    ]
-    goods = ["nails", "cable", "paint", "screws", "sand"]
-    rows = [row(text, [(word, "goods") for word in goods if word in text]) for text in texts]
-    data, out = tmp_path / "examples.jsonl", tmp_path / "out"
-    data.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf8")
-    command = [sys.executable, "-m", "metaie_spacy", "fewshot", str(data), str(out), "--steps", "6"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "F after: 95 % interval" in done.stdout and "goods" in done.stdout
-    nlp = spacy.load(out)
-    assert nlp.get_pipe("metaie").labels == ("goods",)
-    assert nlp("Bring 3 kg of nails.").spans["metaie"].attrs["asked"] == ["goods"]
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "thesis.txt").write_text("years of work", encoding="utf8")
-    refused = subprocess.run([*command[:5], str(tmp_path / "full")], capture_output=True, text=True)
-    assert refused.returncode == 1 and "no spaCy pipeline" in refused.stderr
-    assert (tmp_path / "full" / "thesis.txt").exists()

@@ -1,81 +1,74 @@
-"""project.yml, the configs and the command line of the stages fit together."""
+"""The commands of the project: their options, the configs and the keys in the environment."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
-from helpers import CORPUS, ROOT
+from helpers import ASSETS, CORPUS
 from teacher_server import teacher_server
 
-from metaie_spacy.cli.app import main
-
-
-def run(*args, cwd=ROOT, env=None):
-    command = [sys.executable, "-m", "metaie_spacy", *map(str, args)]
-    return subprocess.run(
-        command, capture_output=True, text=True, cwd=cwd, env={**os.environ, **(env or {})}, timeout=300
-    )
+TEXTS = ASSETS / "texts.sample.jsonl"
 
 
 @pytest.fixture
-def call(monkeypatch, capsys):
-    """The command line in this process: exit status and standard error."""
-
-    def call(*args):
-        monkeypatch.chdir(ROOT)
-        monkeypatch.setattr(sys, "argv", ["metaie_spacy", *map(str, args)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code, capsys.readouterr().err
-
-    return call
-
-
-def test_curate_takes_folders_and_its_settings_as_options(tmp_path, call):
-    (tmp_path / "in").mkdir()
+def annotations(tmp_path):
+    """A folder with a file of 60 rows and a last line that was cut."""
+    folder = tmp_path / "in"
+    folder.mkdir()
     lines = CORPUS.read_bytes().splitlines(keepends=True)[:60]
-    (tmp_path / "in" / "a.jsonl").write_bytes(b"".join(lines) + lines[0][:-20])  # a last line that was cut
-    result = run("curate", tmp_path / "in", "--test-share", "0.2", "--near-duplicates=0", "--output", tmp_path / "out")
-    assert result.returncode == 0, result.stderr
-    splits = {
-        name: len((tmp_path / "out" / f"{name}.jsonl").read_bytes().splitlines()) for name in ("train", "dev", "test")
-    }
+    (folder / "a.jsonl").write_bytes(b"".join(lines) + lines[0][:-20])
+    return folder
+
+
+def test_curate_takes_folders_and_its_settings_as_options(call, annotations, tmp_path):
+    out = tmp_path / "out"
+    result = call("curate", annotations, "--test-share", "0.2", "--near-duplicates=0", "--output", out)
+    assert result.code == 0, result.err
+    splits = {name: len((out / f"{name}.jsonl").read_bytes().splitlines()) for name in ("train", "dev", "test")}
     assert sum(splits.values()) == 60 and splits["test"] > splits["dev"] > 0
-    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf8"))
+    report = json.loads((out / "report.json").read_text(encoding="utf8"))
     assert report["settings"]["near_duplicates"] == 0 and sum(report["rows"]["dropped"].values()) == 1
-    for args, message in (
+
+
+@pytest.mark.parametrize(
+    "args, message",
+    [
         (["--no-such", "1"], "There is no setting '--no-such'"),
         (["--dev-share", "much"], "must be a number"),
         (["--keep-empty", "1"], "true or false"),
         (["--seed"], "has no value"),
-    ):
-        code, err = call("curate", tmp_path / "in", *args, "--output", tmp_path / "out")
-        assert code == 1 and message in err
+    ],
+)
+def test_settings_that_curate_cannot_take_are_named(call, annotations, tmp_path, args, message):
+    result = call("curate", annotations, *args, "--output", tmp_path / "out")
+    assert result.code == 1 and message in result.err
 
 
-def test_annotate_by_the_config_of_the_project_and_its_key_from_the_environment(tmp_path):
-    with teacher_server(corpus=[CORPUS], key="secret-key") as server:
-        common = [
-            "annotate",
-            ROOT / "assets" / "texts.sample.jsonl",
-            tmp_path / "rows.jsonl",
-            "--teacher.base_url",
-            server.url,
-        ]
-        result = run(*common, env={"OPENAI_API_KEY": "wrong-key-wrong-key"})
-        assert result.returncode == 1 and "refuses the key in OPENAI_API_KEY" in result.stderr
-        assert "wrong-key-wrong-key" not in result.stderr + result.stdout and "Traceback" not in result.stderr
-        result = run(*common, env={"OPENAI_API_KEY": "secret-key"})
-        assert result.returncode == 0 and "secret-key" not in result.stderr + result.stdout, result.stderr
-        rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").open(encoding="utf8")]
-        assert len(rows) == 18 and {"long-report#0", "long-report#1", "long-report#2"} < {row["id"] for row in rows}
-        common[2] = tmp_path / "other.jsonl"
-        result = run(
-            *common, "--teacher.budget_tokens", "10", "--annotate.max_words", "40", env={"OPENAI_API_KEY": "secret-key"}
-        )
-        assert result.returncode == 1 and "the budget is spent" in result.stderr
+@pytest.fixture(scope="module")
+def server():
+    with teacher_server(corpus=[CORPUS], key="secret-key") as running:
+        yield running
+
+
+def test_annotate_by_the_config_of_the_project_and_its_key_from_the_environment(call, server, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "secret-key")
+    result = call("annotate", TEXTS, tmp_path / "rows.jsonl", "--teacher.base_url", server.url)
+    assert result.code == 0 and "secret-key" not in result.out + result.err, result.err
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").open(encoding="utf8")]
+    assert len(rows) == 18 and {"long-report#0", "long-report#1", "long-report#2"} < {row["id"] for row in rows}
+
+
+def test_annotate_names_the_variable_of_a_wrong_key_and_not_the_key(call, server, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "wrong-key-wrong-key")
+    result = call("annotate", TEXTS, tmp_path / "rows.jsonl", "--teacher.base_url", server.url)
+    assert result.code == 1 and "refuses the key in OPENAI_API_KEY" in result.err
+    assert "wrong-key-wrong-key" not in result.out + result.err
+
+
+def test_annotate_stops_where_its_budget_ends(call, server, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "secret-key")
+    limits = ["--teacher.budget_tokens", "10", "--annotate.max_words", "40"]
+    result = call("annotate", TEXTS, tmp_path / "rows.jsonl", "--teacher.base_url", server.url, *limits)
+    assert result.code == 1 and "the budget is spent" in result.err
 
 
 @pytest.mark.parametrize(
@@ -90,25 +83,15 @@ def test_annotate_by_the_config_of_the_project_and_its_key_from_the_environment(
         (["--annotate.samples", "3"], "temperature above 0"),
     ],
 )
-def test_mistakes_of_annotate_are_named(tmp_path, call, args, message):
-    code, err = call("annotate", ROOT / "assets" / "texts.sample.jsonl", tmp_path / "rows.jsonl", *args)
-    assert code == 1 and message in err
+def test_mistakes_of_annotate_are_named(call, tmp_path, args, message):
+    result = call("annotate", TEXTS, tmp_path / "rows.jsonl", *args)
+    assert result.code == 1 and message in result.err
 
 
-def test_rules_annotate_stdin(tmp_path):
+def test_rules_annotate_stdin(call, tmp_path):
     (tmp_path / "p.jsonl").write_text('{"label": "person", "pattern": "Ada"}\n', encoding="utf8")
-    command = [
-        sys.executable,
-        "-m",
-        "metaie_spacy",
-        "annotate",
-        "-",
-        str(tmp_path / "rows.jsonl"),
-        "--rules",
-        str(tmp_path / "p.jsonl"),
-    ]
-    result = subprocess.run(command, input=b"Ada came.\n\xff\n\nNobody.\n", capture_output=True, cwd=ROOT, timeout=300)
-    assert result.returncode == 0, result.stderr
-    assert "bad lines 1" in result.stdout.decode()
+    stdin = b"Ada came.\n\xff\n\nNobody.\n"
+    result = call("annotate", "-", tmp_path / "rows.jsonl", "--rules", tmp_path / "p.jsonl", stdin=stdin)
+    assert result.code == 0 and "bad lines 1" in result.out
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").open(encoding="utf8")]
     assert sorted(len(row["spans"]) for row in rows) == [0, 1]

@@ -2,10 +2,8 @@
 
 import numpy as np
 import pytest
-import spacy
 import torch
-from helpers import SENTENCES, annotated, wake
-from thinc.api import Adam, warmup_linear
+from helpers import SENTENCES, annotated, overfit, row
 
 from metaie_spacy.curate.ledger import Ledger, Sourced
 from metaie_spacy.curate.noise import blank_query, drop_noise, label_ratios, tag_losses
@@ -13,11 +11,6 @@ from metaie_spacy.train.batches import Batch
 from metaie_spacy.train.optim import tagging_loss
 
 GOLD = [("Ada Lovelace", "person"), ("London", "place")]
-
-
-def row_of(text, spans, **fields):
-    found = [{"start": text.index(part), "end": text.index(part) + len(part), "label": label} for part, label in spans]
-    return {"id": "1", "text": text, "spans": found, **fields}
 
 
 TRAIN = [
@@ -28,45 +21,31 @@ TRAIN = [
 
 
 @pytest.fixture(scope="module")
-def trained(encoders):
+def trained(make_nlp):
     """A pipeline that tells persons, places and airlines apart, and to whom a blank means nothing."""
-    nlp = spacy.blank("en")
     # Label-blind, so that what it learned of all labels together holds for any of them alone.
-    model = {"@architectures": "metaie-spacy.LabelToSpan.v1", "name": encoders["bert"], "dropout": 0.0}
-    model |= {"text_sees_labels": False, "compute_dtype": "float32"}
-    torch.manual_seed(1)
-    pipe = nlp.add_pipe(
-        "metaie", config={"labels": ["person", "place", "airline", "[MASK]"], "weights": None, "model": model}
-    )
-    pipe.model.initialize()
-    wake(pipe.model.shims[0].module)
-    examples = [annotated(nlp, text, spans) for text, spans in TRAIN]
-    nlp.initialize(lambda: examples)
-    optimizer = Adam(warmup_linear(2e-3, 25, 250))
-    for _ in range(250):
-        losses = nlp.update(examples, sgd=optimizer)
-        optimizer.step_schedules()
-    assert losses["metaie"] < 0.05
+    nlp = make_nlp(["person", "place", "airline", "[MASK]"], model={"text_sees_labels": False})
+    assert overfit(nlp, [annotated(nlp, text, spans) for text, spans in TRAIN])["metaie"] < 0.05
     return nlp
 
 
 def test_swapped_labels_have_the_higher_ratios(trained):
-    good = row_of(SENTENCES[0], GOLD)
-    swapped = row_of(SENTENCES[0], [("Ada Lovelace", "place"), ("London", "person")])
+    good = row(SENTENCES[0], GOLD)
+    swapped = row(SENTENCES[0], [("Ada Lovelace", "place"), ("London", "person")])
     (right,), (wrong,) = label_ratios([good], trained), label_ratios([swapped], trained)
     assert max(right.values()) < min(1, *wrong.values())
 
 
 def test_noisy_labels_lose_their_spans_and_rows_without_any_left_go(trained):
-    mixed = row_of(SENTENCES[0], [("Ada Lovelace", "person"), ("London", "airline")], dropped=[{"label": "old"}])
-    wrong = row_of(SENTENCES[0], [("London", "person")])
-    silent = row_of(SENTENCES[1], [])
+    mixed = row(SENTENCES[0], [("Ada Lovelace", "person"), ("London", "airline")], dropped=[{"label": "old"}])
+    wrong = row(SENTENCES[0], [("London", "person")])
+    silent = row(SENTENCES[1], [])
     ledger = Ledger()
-    items = [Sourced(row, "a.jsonl", n) for n, row in enumerate((mixed, wrong, silent), 1)]
+    items = [Sourced({"id": "1", **part}, "a.jsonl", n) for n, part in enumerate((mixed, wrong, silent), 1)]
     (rated, bad, _) = label_ratios([mixed, wrong, silent], trained)
     bound = (rated["person"] + min(rated["airline"], bad["person"])) / 2
     first, last = drop_noise(items, trained, bound, ledger)
-    assert [s["label"] for s in first.row["spans"]] == ["person"] and last.row == silent
+    assert [s["label"] for s in first.row["spans"]] == ["person"] and last.row == {"id": "1", **silent}
     assert first.row["dropped"] == [{"label": "old"}, {"label": "airline", "span": "London", "why": "noise"}]
     assert ledger.spans == {"noise": 1} and ledger.rows == {"noise": 1}
     assert [(entry["line"], "span" in entry) for entry in ledger.entries] == [(1, True), (2, False)]
@@ -74,21 +53,21 @@ def test_noisy_labels_lose_their_spans_and_rows_without_any_left_go(trained):
 
 
 def test_labels_that_cannot_be_rated_are_left_out(trained):
-    row = row_of(SENTENCES[0], [("Ada Lovelace", "person"), ("ovelac", "part of a word"), ("London", "place " * 600)])
-    (ratios,) = label_ratios([row], trained)
+    odd = row(SENTENCES[0], [("Ada Lovelace", "person"), ("ovelac", "part of a word"), ("London", "place " * 600)])
+    (ratios,) = label_ratios([odd], trained)
     assert set(ratios) == {"person"}
-    (long,) = label_ratios([row_of(" ".join(SENTENCES * 12), GOLD)], trained)  # several windows
+    (long,) = label_ratios([row(" ".join(SENTENCES * 12), GOLD)], trained)  # several windows
     assert set(long) == {"person", "place"}
 
 
 def test_ratios_do_not_depend_on_the_company(trained):
     rows = [
-        row_of(SENTENCES[0], GOLD),
-        row_of(SENTENCES[1], [("KLM", "airline")]),
-        row_of(SENTENCES[2], [("Ibuprofen", "drug")]),
+        row(SENTENCES[0], GOLD),
+        row(SENTENCES[1], [("KLM", "airline")]),
+        row(SENTENCES[2], [("Ibuprofen", "drug")]),
     ]
     together = list(label_ratios(rows, trained))
-    alone = [next(label_ratios([row], trained)) for row in rows]
+    alone = [next(label_ratios([one], trained)) for one in rows]
     for a, b in zip(together, alone):
         assert a.keys() == b.keys() and all(a[label] == pytest.approx(b[label], rel=1e-3) for label in a)
 

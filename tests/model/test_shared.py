@@ -17,7 +17,7 @@ def test_overfitting_IO(encoders, tok2vec, tmp_path):
         annotated(nlp, "", []),
         annotated(nlp, " ", []),
     ]
-    losses = overfit(nlp, examples, steps=150)
+    losses = overfit(nlp, examples)
     assert losses["metaie"] < 0.05
     nlp.update([annotated(nlp, "", [])])  # a batch of nothing
     assert nlp.evaluate(examples)["spans_metaie_f"] == 1.0
