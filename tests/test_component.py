@@ -64,6 +64,16 @@ def test_labels_can_be_a_list_or_queries_with_thresholds_at_any_time(make_nlp):
         assert answers(nlp(SENTENCES[0])) == []
 
 
+def test_a_label_is_added_once_and_asked_as_its_own_query(make_nlp):
+    nlp = make_nlp({"PER": {"query": "person", "threshold": 0.3}}, threshold=0.01)
+    pipe = nlp.get_pipe("metaie")
+    assert [pipe.add_label("date"), pipe.add_label("date"), pipe.add_label("PER")] == [1, 0, 0]
+    assert pipe.label_data == {"PER": {"query": "person", "threshold": 0.3}, "date": "date"}
+    doc = nlp(SENTENCES[0])
+    assert doc.spans["metaie"].attrs["asked"] == ["PER", "date"]
+    assert "date" in {label for _, label in answers(doc)}
+
+
 def test_labels_for_one_call_and_per_text_leave_the_component_alone(make_nlp):
     nlp = make_nlp(["person"], threshold=0.01)
     pipe = nlp.get_pipe("metaie")

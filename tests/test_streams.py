@@ -1,10 +1,12 @@
 """nlp.pipe as services and batch jobs use it: workers, memory zones, mixed lengths, failures."""
 
 import os
+import platform
 import subprocess
 import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import spacy
@@ -101,6 +103,21 @@ def test_memory_zones_leave_nothing_behind(make_nlp):
     assert [ask(0), ask(1)] == first and inside != first[0]
     assert len(nlp.vocab.strings) == size and "newword0x0" not in nlp.vocab.strings
     assert answers(nlp(SENTENCES[0])) == answers(nlp(SENTENCES[0]))
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps what was freed")
+def test_a_long_run_gives_freed_memory_back_to_the_system(make_nlp):
+    nlp = make_nlp()
+
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    kept = [bytearray(b"x") * 100_000 for _ in range(2000)]
+    del kept[::2]  # gaps that an allocator keeps for itself, as between tensors of ever new sizes
+    before = resident()
+    for _ in nlp.pipe(SENTENCES * 150):
+        pass
+    assert resident() < before - 50_000_000  # of the 100 million bytes
 
 
 def test_failing_docs_do_not_lose_their_neighbours(make_nlp):
