@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import srsly
-from test_component import TRAIN
-from test_fewshot import row
+from helpers import TRAIN, row
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))

@@ -1,7 +1,8 @@
 """The packaged model that users get."""
+
 import pytest
 import spacy
-from conftest import answers
+from helpers import answers
 from spacy.cli.find_threshold import find_threshold
 from spacy.tokens import DocBin, Span
 
@@ -20,7 +21,16 @@ def test_blank_pipeline_takes_the_default_weights(nlp):
     assert answers(blank(TEXT)) == answers(nlp(TEXT)) == [("Ada Lovelace", "person"), ("London", "city")]
 
 
-PEOPLE = ["Ada Lovelace", "Charles Babbage", "Marie Curie", "Alan Turing", "Grace Hopper", "Isaac Newton", "Emmy Noether", "Niels Bohr"]
+PEOPLE = [
+    "Ada Lovelace",
+    "Charles Babbage",
+    "Marie Curie",
+    "Alan Turing",
+    "Grace Hopper",
+    "Isaac Newton",
+    "Emmy Noether",
+    "Niels Bohr",
+]
 CITIES = ["London", "Paris", "Warsaw", "Berlin", "Boston", "Vienna", "Madrid"]
 BETWEEN = [
     "The weather stayed mild for the rest of the week and nothing else happened. ",
@@ -50,11 +60,15 @@ def test_set_ents_keeps_entities_that_do_not_overlap():
     from spacy.tokens import Span
 
     nlp = spacy.blank("en")
-    pipe = nlp.add_pipe("metaie", config={"labels": {"PER": "person", "WHO": "person", "CITY": "city"}, "set_ents": True})
+    pipe = nlp.add_pipe(
+        "metaie", config={"labels": {"PER": "person", "WHO": "person", "CITY": "city"}, "set_ents": True}
+    )
     doc = nlp.make_doc("Ada Lovelace was born in London on 10 December 1815.")
     doc.ents = [Span(doc, 1, 2, label="LOST"), Span(doc, 7, 10, label="DATE", kb_id="Q1")]
     doc = nlp(doc)
-    assert [(ent.text, ent.label_, ent.kb_id_) for ent in doc.ents if ent.label_ == "DATE"] == [("10 December 1815", "DATE", "Q1")]
+    assert [(ent.text, ent.label_, ent.kb_id_) for ent in doc.ents if ent.label_ == "DATE"] == [
+        ("10 December 1815", "DATE", "Q1")
+    ]
     assert {ent.text for ent in doc.ents} == {"Ada Lovelace", "London", "10 December 1815"}
     assert {label for text, label in answers(doc) if text == "Ada Lovelace"} == {"PER", "WHO"}  # doc.spans may overlap
     pipe.set_ents = False

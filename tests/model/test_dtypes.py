@@ -1,0 +1,75 @@
+"""Predicting in bfloat16 and int8: what changes, and what must not."""
+
+import pytest
+import spacy
+import torch
+from helpers import SENTENCES, TRAIN, annotated, scored
+
+from metaie_spacy.model import dtypes as precision
+from metaie_spacy.model.dtypes import resolve_dtype
+
+
+def probabilities(nlp, text=SENTENCES[0]):
+    from metaie_spacy.model.predict import score_docs
+
+    pipe = nlp.get_pipe("metaie")
+    ((_, _, _, logits),) = score_docs(pipe.model, [nlp.make_doc(text)], [["date", "person", "place"]])
+    full = torch.cat([torch.zeros(*logits.shape[:2], 1), torch.from_numpy(logits)], -1)
+    return full.softmax(-1)
+
+
+@pytest.mark.parametrize("family", ["bert", "electra", "roberta"])
+@pytest.mark.parametrize("architecture", ["LabelToSpan", "CrossEncoder"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
+def test_scores_stay_near_those_of_float32(make_nlp, family, architecture, dtype):
+    exact = make_nlp(family=family, architecture=architecture)
+    other = make_nlp(family=family, architecture=architecture, model={"compute_dtype": dtype})
+    change = (probabilities(exact) - probabilities(other)).abs()
+    assert 0 < change.max() < 0.25 and change.mean() < 0.03  # it does compute otherwise
+    before = {
+        name: weight.dtype for name, weight in exact.get_pipe("metaie").model.shims[0].module.state_dict().items()
+    }
+    after = {name: weight.dtype for name, weight in other.get_pipe("metaie").model.shims[0].module.state_dict().items()}
+    assert before == after
+
+
+def test_saved_weights_are_those_of_training_whatever_predicts(make_nlp, tmp_path):
+    nlp = make_nlp(model={"compute_dtype": "bfloat16"})
+    nlp(SENTENCES[0])
+    nlp.to_disk(tmp_path)
+    exact = spacy.load(tmp_path, config={"components": {"metaie": {"model": {"compute_dtype": "float32"}}}})
+    assert torch.equal(probabilities(exact), probabilities(make_nlp()))
+    assert torch.allclose(probabilities(spacy.load(tmp_path)), probabilities(nlp), atol=1e-5)
+
+
+def test_training_is_seen_by_the_next_prediction(make_nlp):
+    nlp = make_nlp(["person", "place"], model={"compute_dtype": "bfloat16"})
+    example = annotated(nlp, *TRAIN[0])
+    optimizer = nlp.initialize(lambda: [example])
+    before = probabilities(nlp)
+    nlp.update([example], sgd=optimizer)
+    assert not torch.equal(probabilities(nlp), before)
+
+
+def test_reduced_precision_works_in_worker_processes(make_nlp):
+    nlp = make_nlp(threshold=0.05, model={"compute_dtype": "bfloat16"})
+    expected = [scored(doc) for doc in nlp.pipe(SENTENCES)]
+    assert [scored(doc).keys() for doc in nlp.pipe(SENTENCES, n_process=2, batch_size=2)] == [
+        one.keys() for one in expected
+    ]
+
+
+def test_auto_takes_bfloat16_only_where_it_is_faster(monkeypatch):
+    for is_faster, expected in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(precision, "cpu_gains_from_bfloat16", lambda: is_faster)
+        assert resolve_dtype("auto", torch.device("cpu")) == expected
+    monkeypatch.undo()
+    assert isinstance(precision.cpu_gains_from_bfloat16(), bool)
+    assert precision.cpu_gains_from_bfloat16.cache_info().currsize == 1  # asked once
+
+
+def test_formats_that_cannot_be_are_refused(make_nlp):
+    with pytest.raises(ValueError, match="int8.* runs on CPUs only"):
+        resolve_dtype("int8", torch.device("cuda"))
+    with pytest.raises(ValueError, match="compute_dtype is 'float8'; use one of auto, float32"):
+        make_nlp(model={"compute_dtype": "float8"})
