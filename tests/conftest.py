@@ -29,10 +29,10 @@ settings.register_profile(
 )
 settings.load_profile("steady")
 
-SIZES = dict(
-    hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, initializer_range=0.3,
-    attention_probs_dropout_prob=0.0, hidden_dropout_prob=0.0,
-)  # fmt: skip
+SIZES = {
+    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64, "initializer_range": 0.3,
+    "attention_probs_dropout_prob": 0.0, "hidden_dropout_prob": 0.0,
+}  # fmt: skip
 
 
 def make_tokenizer(family, folder):
@@ -49,15 +49,15 @@ def make_tokenizer(family, folder):
             SENTENCES, trainers.BpeTrainer(vocab_size=400, special_tokens=specials, initial_alphabet=alphabet)
         )
         raw.save(str(folder / "raw.json"))
-        named = dict(
-            bos_token="<s>",
-            cls_token="<s>",
-            eos_token="</s>",
-            sep_token="</s>",
-            pad_token="<pad>",
-            unk_token="<unk>",
-            mask_token="<mask>",
-        )
+        named = {
+            "bos_token": "<s>",
+            "cls_token": "<s>",
+            "eos_token": "</s>",
+            "sep_token": "</s>",
+            "pad_token": "<pad>",
+            "unk_token": "<unk>",
+            "mask_token": "<mask>",
+        }
         return RobertaTokenizerFast(tokenizer_file=str(folder / "raw.json"), add_prefix_space=True, **named)
     # A trained WordPiece vocabulary differs from process to process, and with it what a tiny encoder learns.
     split = pre_tokenizers.BertPreTokenizer()

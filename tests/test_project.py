@@ -14,6 +14,9 @@ def test_every_command_of_the_project_names_files_that_exist_or_are_made():
         for name in workflow:
             for dep in commands[name].get("deps", []):
                 is_made = any(path == dep or path.startswith(dep + "/") for path in done)
-                assert (ROOT / dep).exists() and not dep.startswith(("training", "annotations")) or is_made, (name, dep)
+                assert ((ROOT / dep).exists() and not dep.startswith(("training", "annotations"))) or is_made, (
+                    name,
+                    dep,
+                )
             done |= set(commands[name].get("outputs", []))
     assert all(command.get("help") for command in commands.values()) and made

@@ -234,7 +234,7 @@ def test_five_thousand_labels(make_nlp):
     nlp = make_nlp(labels, threshold=0.05, model={"text_sees_labels": False})
     doc = nlp(SENTENCES[0])
     assert doc.spans["metaie"].attrs["asked"] == labels
-    chosen = [label for label in dict.fromkeys(span.label_ for span in doc.spans["metaie"])][:20]
+    chosen = list(dict.fromkeys(span.label_ for span in doc.spans["metaie"]))[:20]
     few = nlp(
         SENTENCES[0], component_cfg={"metaie": {"labels": chosen}}
     )  # blind texts: no label changes another's answers

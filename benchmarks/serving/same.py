@@ -6,6 +6,7 @@ PYTHON is an interpreter that has metaie-spacy and the model installed, of any v
 float32 on one thread. Each text is asked the labels of its own row, found and absent, and then sixteen fixed ones; both
 times spans may overlap first, and then may not (flat). The exit code is 1 if a span differs, or a score by over 1e-6.
 """
+
 import argparse
 import json
 import os

@@ -75,7 +75,7 @@ def mixed(rng, command):
 
 def test_any_mix_of_arguments_works_or_ends_with_one_line(place, capsys, monkeypatch):
     rng, codes, failures = random.Random(0), {}, []
-    for number in range(500):
+    for _number in range(500):
         args = mixed(rng, rng.choice(sorted(COMMANDS)))
         monkeypatch.setattr(sys, "argv", ["metaie", *args])
         os.chdir(place)

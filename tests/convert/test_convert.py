@@ -484,7 +484,7 @@ def test_bad_rows_are_skipped_counted_and_kept(tmp_path, caplog):
     ]
     rows, counts = rows_of(tmp_path, "rows.jsonl", b"\n".join(lines), from_format="rows", teacher="Kim")
     assert [row["text"] for row in rows] == ["Nothing here.", "No id."] and {row["teacher"] for row in rows} == {"Kim"}
-    assert counts["skipped"] == {"not JSON": 1, "not UTF-8": 1, "bad row": 4}
+    assert counts["skipped"] == {"not JSON": 1, "not UTF-8": 1, "half a character": 1, "bad row": 3}
     kept = load(tmp_path / "errors.jsonl")
     assert [entry["why"].split(": ")[0] for entry in kept] == [
         f"{tmp_path / 'rows.jsonl'}, line {n}" for n in range(2, 8)

@@ -14,10 +14,10 @@ from metaie_spacy.curate.duplicates import (
     shingles_of,
     similarity,
 )
-from metaie_spacy.data.ledger import Ledger, Sourced
 from metaie_spacy.curate.merging import merge_teachers
 from metaie_spacy.curate.splits import split_rows
 from metaie_spacy.data.items import Item, split_dev
+from metaie_spacy.data.ledger import Ledger, Sourced
 
 WORDS = "the quick brown fox jumps over a lazy dog while seven wizards mix strange potions near old river banks at night".split()
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from helpers import SENTENCES, annotated, overfit, row
 
-from metaie_spacy.data.ledger import Ledger, Sourced
 from metaie_spacy.curate.noise import blank_query, drop_noise, label_ratios, tag_losses
+from metaie_spacy.data.ledger import Ledger, Sourced
 from metaie_spacy.train.batches import Batch
 from metaie_spacy.train.optim import tagging_loss
 

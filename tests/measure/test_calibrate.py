@@ -321,7 +321,7 @@ def test_only_labels_that_are_seen_often_get_a_threshold():
     rng, rules = np.random.default_rng(0), Rules(0.4, 0.4, {"own": 0.45}, False)
     texts = biased_texts(rng, 150, {"good": 0.0, "off": 4.0, "rare": 4.0, "own": 4.0})
     rare = 0
-    for number, text in enumerate(texts):  # all but 29 of its spans are gone
+    for _number, text in enumerate(texts):  # all but 29 of its spans are gone
         for span in [span for span in sorted(text.gold) if span[2] == "rare"]:
             rare += 1
             if rare > 29:

@@ -5,8 +5,7 @@ import spacy
 import torch
 from helpers import SENTENCES, TRAIN, annotated, scored
 
-from metaie_spacy.model import dtypes as precision
-from metaie_spacy.model.dtypes import resolve_dtype
+from metaie_spacy.model.dtypes import COMPUTE_DTYPES, resolve_dtype
 
 
 def probabilities(nlp, text=SENTENCES[0]):
@@ -59,13 +58,17 @@ def test_reduced_precision_works_in_worker_processes(make_nlp):
     ]
 
 
-def test_auto_takes_bfloat16_only_where_it_is_faster(monkeypatch):
-    for is_faster, expected in ((True, "bfloat16"), (False, "float32")):
-        monkeypatch.setattr(precision, "cpu_gains_from_bfloat16", lambda: is_faster)
-        assert resolve_dtype("auto", torch.device("cpu")) == expected
-    monkeypatch.undo()
-    assert isinstance(precision.cpu_gains_from_bfloat16(), bool)
-    assert precision.cpu_gains_from_bfloat16.cache_info().currsize == 1  # asked once
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_auto_is_float32_whatever_the_hardware_is_fast_at(device):
+    assert resolve_dtype("auto", torch.device(device)) == "float32"
+    assert [resolve_dtype(wanted, torch.device("cpu")) for wanted in COMPUTE_DTYPES[1:]] == list(COMPUTE_DTYPES[1:])
+
+
+def test_single_calls_and_streams_give_the_same_answers_by_default(make_nlp):
+    nlp = make_nlp(threshold=0.05, model={"compute_dtype": "auto"})
+    singly, together = [scored(nlp(text)) for text in SENTENCES * 3], [scored(doc) for doc in nlp.pipe(SENTENCES * 3)]
+    assert [one.keys() for one in singly] == [one.keys() for one in together]
+    assert max(abs(a[key] - b[key]) for a, b in zip(singly, together) for key in a) < 1e-5
 
 
 def test_formats_that_cannot_be_are_refused(make_nlp):

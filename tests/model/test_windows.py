@@ -44,7 +44,7 @@ def test_long_texts_are_trained_on_in_windows_that_cut_no_span(caplog):
     assert ("w27", "w32", "b") in shown and "too long" not in {label for *_, label in shown}
     for part in parts[:-1]:  # no window shows a part of a span as if it were none
         inside = {int(word[1:]) for word in part.words}
-        for start, end, label in spans:
+        for start, end, _label in spans:
             seen = inside & set(range(start, end))
             assert not seen or len(seen) == end - start
         assert "d" in part.absent
