@@ -28,10 +28,13 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 class Code(str):
-    """A cell in a fixed font: of letters, digits and the like alone, such as a checksum."""
+    """A word to be shown in a fixed font, such as a checksum; of letters, digits and the like alone."""
+
+    def markdown(self) -> str:
+        return f"`{re.sub('[^0-9A-Za-z.:_-]', '?', self)}`"
 
 
 def _cell(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return f"`{re.sub('[^0-9A-Za-z.:_-]', '?', value)}`" if isinstance(value, Code) else for_markdown(value)
+    return value.markdown() if isinstance(value, Code) else for_markdown(value)

@@ -141,7 +141,7 @@ def markdown(meta: dict, include: list[Path]) -> str:
     splits = [(name, s["rows"], s["spans"], Code(s["sha256"][:16])) for name, s in corpus["splits"].items()]
     lines += ["## Corpus", "", markdown_table(("split", "rows", "spans", "sha256"), splits), ""]
     lines += [f"{corpus['labels']} labels. Annotated by {_counted(corpus['teachers'])}."]
-    lines += [f"Prompts: {_counted({sha[:16]: n for sha, n in corpus['prompts'].items()})}."]
+    lines += [f"Prompts: {_counted({Code(sha[:16]): n for sha, n in corpus['prompts'].items()})}."]
     if corpus["dropped"]:
         dropped = ", ".join(f"{for_markdown(why)} ({n})" for why, n in corpus["dropped"].items())
         lines += [f"Left out by curation: {dropped}."]
@@ -160,7 +160,8 @@ def markdown(meta: dict, include: list[Path]) -> str:
 
 
 def _counted(rows: dict[str, int]) -> str:
-    return ", ".join(f"{for_markdown(name)} ({n} rows)" for name, n in rows.items())
+    shown = {name.markdown() if isinstance(name, Code) else for_markdown(name): n for name, n in rows.items()}
+    return ", ".join(f"{name} ({n} rows)" for name, n in shown.items())
 
 
 def _last(log: Path) -> dict:

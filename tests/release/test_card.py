@@ -1,6 +1,7 @@
 """The model card says what the files of the run say."""
 
 import json
+import re
 
 import pytest
 import srsly
@@ -78,3 +79,12 @@ def test_missing_files_are_named(files):
     (files / "data" / "train.jsonl").unlink()
     with pytest.raises(ValueError, match="needs '.*train.jsonl'"):
         card(files)
+
+
+def test_teachers_sources_and_licences_are_shown_and_never_obeyed(files):
+    hostile, path = "<script>alert(1)</script> | a`b\x1b[31m\n# x", files / "data" / "train.jsonl"
+    srsly.write_jsonl(path, [row | {"teacher": hostile, "source": hostile} for row in list(srsly.read_jsonl(path))])
+    _, text = card(files)
+    assert "alert(1)" in text and "<script" not in text and "\x1b" not in text and "\n# x" not in text
+    (line,) = [line for line in text.splitlines() if "alert" in line and line.startswith("|")]
+    assert len(re.findall(r"(?<!\\)\|", line)) == 5
