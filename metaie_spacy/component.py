@@ -21,6 +21,7 @@ from .data.jsonl import parse_json
 from .doc_labels import doc_labels, forget_labels
 from .model.damage import map_file, read_file, reading
 from .model.defaults import DROPOUT, ENCODER, LABEL_BUDGET, LABEL_CACHE, OVERLAP, TOKEN_BUDGET, WINDOW
+from .model.message import read_message
 from .schema import (
     Label,
     check_config_labels,
@@ -465,11 +466,17 @@ class MetaIE(TrainablePipe):
         return util.to_bytes({"schema": self._schema_bytes, "model": self.model.to_bytes}, exclude)
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "MetaIE":
+        """RAISES (ValueError): the bytes are damaged."""
+        source = "the bytes given"
         readers = {
-            "schema": lambda data: self._read_schema(data, "the bytes given"),
-            "model": lambda data: self._read_model(data, "the bytes given"),
+            "schema": lambda data: self._read_schema(bytes(data), source),
+            "model": lambda data: self._read_model(data, source),
         }
-        util.from_bytes(bytes_data, readers, exclude)
+        with reading(source):
+            message = read_message(bytes_data)
+            if not isinstance(message, dict):
+                raise ValueError("they hold no component")
+        util.from_dict(message, readers, exclude)
         return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:

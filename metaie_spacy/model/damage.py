@@ -11,15 +11,17 @@ SHOWN = 300  # characters of a reason
 
 
 class DamagedWeights(ValueError):
-    """Saved weights that cannot be used as they are. source (str): where they are. reason (str): what is wrong."""
+    """Saved weights that cannot be used as they are: the message says where they are and what is wrong."""
 
-    def __init__(self, source: str, reason: str):
-        super().__init__(f"The metaie model in {source} is damaged: {shown(reason)}")
+
+def damaged(source: str, reason: object) -> DamagedWeights:
+    """The error for weights from anywhere. source (str): where they are. reason (object): what is wrong."""
+    return DamagedWeights(f"The metaie model in {source} is damaged: {shown(reason)}")
 
 
 @contextmanager
 def reading(source: str) -> Iterator[None]:
-    """Whatever fails inside is a DamagedWeights that names the source.
+    """Whatever fails inside is a `DamagedWeights` that names the source.
 
     Files from anywhere fail in ways that no list of exceptions covers: missing keys, wrong types, no memory, nesting
     too deep, and panics of the Rust libraries, which are no Exception.
@@ -31,11 +33,11 @@ def reading(source: str) -> Iterator[None]:
     except Exception as error:
         text = str(error) or "no reason given"
         kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
-        raise DamagedWeights(source, kind + text) from error
+        raise damaged(source, kind + text) from error
     except BaseException as error:
         if not is_panic(error):
             raise
-        raise DamagedWeights(source, str(error)) from error
+        raise damaged(source, error) from error
 
 
 def is_panic(error: BaseException) -> bool:
@@ -45,8 +47,8 @@ def is_panic(error: BaseException) -> bool:
 
 def shown(value: object) -> str:
     """A value of a file for a message: one line, cut, and nothing in it that a terminal would obey."""
-    line = next(iter(str(value).splitlines()), "")
-    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line[: SHOWN + 1])
+    line = " ".join(str(value)[: 4 * SHOWN].split())
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
     return text if len(text) <= SHOWN else text[:SHOWN] + "..."
 
 

@@ -97,12 +97,12 @@ class _Reader:
             return values
         return dict(self.pair(depth + 1) for _ in range(size))
 
-    def pair(self, depth: int) -> tuple[str, Any]:
+    def pair(self, depth: int) -> tuple[str | int, Any]:
         key = self.value(depth)
         if isinstance(key, memoryview):  # arrays are maps whose keys are bytes
             key = str(key[:64], "utf8")
-        if not isinstance(key, str):
-            raise ValueError("a map of the message has a key that is no text")
+        if not isinstance(key, (str, int)):
+            raise ValueError("a map of the message has a key that is neither text nor a number")
         return key, self.value(depth)
 
 

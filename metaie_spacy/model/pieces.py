@@ -3,7 +3,7 @@
 import logging
 from typing import Sequence
 
-from .damage import DamagedWeights, is_panic
+from .damage import damaged, is_panic
 
 MAX_PIECES = 16  # of one token; what is beyond is counted and reported
 N_SHAPES = 9  # see `word_shape`; 0 stands for special pieces
@@ -62,7 +62,7 @@ class WordPieces:
         except BaseException as error:
             if type(error) is not Exception and not is_panic(error):  # what the library itself raises
                 raise
-            raise DamagedWeights("use", f"its tokenizer fails on {word[:40]!r}: {error}") from error
+            raise damaged("use", f"its tokenizer fails on {word[:40]!r}: {error}") from error
 
     def label(self, label: str) -> tuple[int, ...]:
         """Piece ids of a label: a placeholder for the marker, then the label's pieces."""

@@ -17,7 +17,7 @@ from spacy_transformers.layers.hf_shim import HFShim
 from thinc.api import ArgsKwargs, Optimizer, get_torch_default_device, torch2xp, xp2torch
 
 from ..schema import check_threshold
-from .damage import DamagedWeights
+from .damage import damaged
 from .defaults import HEAD_SCALE
 from .dtypes import converted, resolve_dtype
 from .encoder import PackedEncoder
@@ -253,7 +253,7 @@ class MetaIEShim(HFShim):
             texts = type(texts)(*(t.to(self.device) for t in texts))
             logits = module(texts, states, None if asked is None else asked.to(self.device))
         if not bool(torch.isfinite(logits).all()):
-            raise DamagedWeights("use", "its scores are no numbers, so that its weights cannot be right")
+            raise damaged("use", "its scores are no numbers, so that its weights cannot be right")
         self._read += len(texts[0])
         if self._read > TRIM_EVERY:
             self._read = 0

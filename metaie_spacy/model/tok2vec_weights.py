@@ -22,6 +22,7 @@ PICKLED = (
     "torch._utils _rebuild_parameter",
     *(f"torch {kind}Storage" for kind in ("Float", "Half", "BFloat16", "Double", "Long", "Int", "Bool")),
 )
+CODE_KEYS = ("auto_map", "custom_pipelines", "quantization_config")  # of a transformer's config: they name code
 MOST_PICKLE = 16 * 2**20  # bytes of the part that names the tensors; a large encoder has 60 kB
 
 
@@ -199,9 +200,7 @@ def check_transformer(content: memoryview) -> None:
     config, tokenizer = (message.get(key) for key in ("config", "tokenizer")) if isinstance(message, dict) else ("", "")
     if not isinstance(config, dict) or not isinstance(tokenizer, dict):
         raise ValueError("the tok2vec's message has no transformer")
-    code = [
-        key for key in config if key in ("auto_map", "custom_pipelines", "quantization_config") or "attn_impl" in key
-    ]
+    code = [key for key in config if key in CODE_KEYS or key.endswith(("attn_implementation", "_internal"))]
     if any(config[key] is not None for key in code):
         raise ValueError(f"the tok2vec's config names code: {shown(code[0])}")
     kwargs = tokenizer.get("kwargs", {})

@@ -104,7 +104,8 @@ def _component(path: Path) -> tuple[Path, dict[str, Any]]:
         text = read_file(check_inside(path, "config.cfg"), MOST_CONFIG).decode("utf8")
         components = Config().from_str(text, interpolate=False).get("components", {})
         names = [name for name, block in components.items() if block.get("factory") == "metaie"]
-    if not names or not os.path.lexists(path / names[0] / "model"):
+        is_complete = bool(names) and os.path.lexists(path / names[0] / "model")
+    if not is_complete:
         raise ValueError(f"The pipeline in '{path}' has no 'metaie' component with weights.")
     with reading(f"'{path}'"):
         if names[0] != Path(names[0]).name:
