@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 import torch
 from spacy.tokens import Doc
+from spacy_transformers.layers import TransformerListener
 from spacy_transformers.layers.hf_shim import HFShim
 from thinc.api import Model, PyTorchShim
 
@@ -32,12 +33,15 @@ class Tensors(NamedTuple):
     arrays: list[tuple[Model, str, np.ndarray]]
     states: list[tuple[torch.nn.Module, dict[str, torch.Tensor]]]
 
-    def put(self) -> None:
-        """Make them the tok2vec's own."""
+    def put(self, model: Model) -> None:
+        """Make them those of the model's tok2vec."""
         for node, name, array in self.arrays:
             node.set_param(name, node.ops.asarray(array))
         for module, state in self.states:
             module.load_state_dict(state, strict=False)
+        for node in model.walk():
+            if isinstance(node, TransformerListener) and node.has_dim("nO") is None:
+                node.set_dim("nO", model.shims[0].module.token_width)
 
 
 def tok2vec_tensors(model: Model, message: Message, source: str, sample: Sequence[Doc] | None) -> Tensors:

@@ -20,6 +20,7 @@ MOST_ADDED = (
     2_000  # tokens beside the model's own; published tokenizers have 5 to 7, or the 1,000 unused ones of a BERT
 )
 LONGEST_PIECE = 512  # characters
+LONGEST_WORD = 256  # characters, of which WordPiece takes the square in time; published tokenizers have 100
 LONGEST_MAPPED = 64  # bytes that a character may become; the most that Unicode asks is 33, of U+FDFA
 MOST_STEPS = 16  # of a sequence of normalizers or pre-tokenizers
 RUN_OF_SPACES = " {2,}"  # the one pattern that the supported tokenizers have; others may take for ever
@@ -104,6 +105,7 @@ def read_tokenizer(content: bytes, settings: bytes, pieces: int):
     for key in ("cls_token", "sep_token"):
         if key not in specials:
             raise ValueError(f"the tokenizer has no {key}")
+    _check_ids(((token.content, number) for number, token in raw.get_added_tokens_decoder().items()), pieces)
     return PreTrainedTokenizerFast(tokenizer_object=_Once(raw), add_prefix_space=prefixed, **specials)
 
 
@@ -244,8 +246,8 @@ def _model(value: Any, pieces: int) -> dict:
     if kind == "WordPiece":
         if model.get("unk_token", "[UNK]") not in vocab:
             raise ValueError("tokenizer.json: unk_token is no piece of the vocabulary")
-        if not 0 < model.get("max_input_chars_per_word", 100) <= 1000:
-            raise ValueError("tokenizer.json: max_input_chars_per_word is not from 1 to 1000")
+        if not 0 < model.get("max_input_chars_per_word", 100) <= LONGEST_WORD:
+            raise ValueError(f"tokenizer.json: max_input_chars_per_word is not from 1 to {LONGEST_WORD}")
     else:
         _check_merges(model, vocab)
     return model

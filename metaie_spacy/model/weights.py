@@ -15,7 +15,8 @@ from .saved import read_bytes, read_config
 from .saved_config import ARCHITECTURES
 from .tok2vec_weights import restore_tok2vec, tok2vec_tensors
 
-MOST_CONFIG = 2**20  # bytes of config.cfg
+# Of config.cfg, which has some 10 kB and 50 sections; reading it takes the square of their number.
+MOST_CONFIG, MOST_SECTIONS = 2**18, 1000
 
 
 def load_weights(model: Model, source: str, *, labels_only: bool = False, sample: Sequence[Doc] | None = None) -> None:
@@ -45,7 +46,7 @@ def load_weights(model: Model, source: str, *, labels_only: bool = False, sample
         return
     tensors = tok2vec_tensors(model, message, name, sample)
     shim.take(saved, labels_only=labels_only)
-    tensors.put()
+    tensors.put(model)
 
 
 def restore(model: Model, data: bytes | memoryview, source: str, *, sample: Sequence[Doc]) -> None:
@@ -102,6 +103,8 @@ def _component(path: Path) -> tuple[Path, dict[str, Any]]:
         raise ValueError(f"'{path}' is neither a spaCy pipeline nor a directory written by 'metaie_spacy distill'.")
     with reading(f"'{path}'"):
         text = read_file(check_inside(path, "config.cfg"), MOST_CONFIG).decode("utf8")
+        if text.count("\n[") > MOST_SECTIONS:
+            raise ValueError(f"config.cfg has more than {MOST_SECTIONS:,} sections")
         components = Config().from_str(text, interpolate=False).get("components", {})
         names = [name for name, block in components.items() if block.get("factory") == "metaie"]
         is_complete = bool(names) and os.path.lexists(path / names[0] / "model")
