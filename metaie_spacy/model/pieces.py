@@ -1,9 +1,9 @@
 """Words to pieces: the ids, shapes and packed batches that the encoders take (torch and transformers only)."""
 
-import json
 import logging
-from pathlib import Path
 from typing import Sequence
+
+from .damage import damaged, is_panic
 
 MAX_PIECES = 16  # of one token; what is beyond is counted and reported
 N_SHAPES = 9  # see `word_shape`; 0 stands for special pieces
@@ -41,7 +41,7 @@ class WordPieces:
     def _split(self, words: list[str]) -> list[tuple[int, ...]]:
         # The backend's own call changes no state of the tokenizer, so that threads may share it. A batched call would
         # start threads of its own, which a fork does not survive.
-        encoded = [self._backend.encode([word], is_pretokenized=True, add_special_tokens=False).ids for word in words]
+        encoded = [self._encode(word) for word in words]
         too_long = [word for word, ids in zip(words, encoded) if len(ids) > MAX_PIECES]
         if too_long:
             before, self.cut_words = self.cut_words, self.cut_words + len(too_long)
@@ -55,6 +55,14 @@ class WordPieces:
                     too_long[0][:40],
                 )
         return [tuple(ids[:MAX_PIECES]) for ids in encoded]
+
+    def _encode(self, word: str) -> list[int]:
+        try:
+            return self._backend.encode([word], is_pretokenized=True, add_special_tokens=False).ids
+        except BaseException as error:
+            if type(error) is not Exception and not is_panic(error):  # what the library itself raises
+                raise
+            raise damaged("use", f"its tokenizer fails on {word[:40]!r}: {error}") from error
 
     def label(self, label: str) -> tuple[int, ...]:
         """Piece ids of a label: a placeholder for the marker, then the label's pieces."""
@@ -144,25 +152,6 @@ def load_tokenizer(name: str):
     family = AutoConfig.from_pretrained(name, trust_remote_code=False).model_type
     kwargs = {"add_prefix_space": True} if family == "roberta" else {}
     return AutoTokenizer.from_pretrained(name, use_fast=True, trust_remote_code=False, **kwargs)
-
-
-def saved_tokenizer(path: Path):
-    """The fast tokenizer that was saved beside weights: `tokenizer.json` as it is, whatever class the files name.
-
-    path (Path): a directory with `tokenizer.json` and `tokenizer_config.json`.
-    RAISES (OSError, ValueError): the files are missing or damaged.
-    """
-    from transformers import PreTrainedTokenizerFast
-
-    config = json.loads((path / "tokenizer_config.json").read_text(encoding="utf8"))
-    specials = {key: config[key] for key in SPECIAL_TOKENS if config.get(key) is not None}
-    texts = {key: value["content"] if isinstance(value, dict) else value for key, value in specials.items()}
-    if not (path / "tokenizer.json").exists():
-        raise FileNotFoundError(f"'{path}' lacks tokenizer.json")
-    try:
-        return PreTrainedTokenizerFast(tokenizer_file=str(path / "tokenizer.json"), **texts)
-    except Exception as error:  # the tokenizers library raises plain Exception
-        raise ValueError(f"'{path / 'tokenizer.json'}' holds no tokenizer: {error}") from error
 
 
 def word_shape(word: str) -> int:

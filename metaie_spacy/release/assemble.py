@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib
-import json
 import shutil
 from pathlib import Path
 from typing import Iterable, Sequence
@@ -69,25 +68,21 @@ def average(weights: Sequence[str | Path], output: str | Path) -> None:
     output (Path): takes such a directory, in place of what is there.
     RAISES (ValueError): fewer than two, one that is incomplete, or weights that do not fit each other.
     """
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import save_file
+
+    from ..model.saved import WEIGHTS, read_directory
 
     paths = [Path(path) for path in weights]
     check_apart(output, *paths)
     if len(paths) < 2:
         raise ValueError(f"There is nothing to average: {len(paths)} directory given.")
-    lacking = [path for path in paths if not (path / "model.safetensors").exists()]
+    lacking = [path for path in paths if not (path / WEIGHTS).exists()]
     if lacking:
-        raise ValueError(f"'{lacking[0]}' is no metaie model: it lacks model.safetensors.")
-    states = [load_file(path / "model.safetensors") for path in paths]
-    forms = [
-        (
-            json.loads((path / "config.json").read_text(encoding="utf8"))["metaie"],
-            {key: tuple(value.shape) for key, value in state.items()},
-        )
-        for path, state in zip(paths, states)
-    ]
+        raise ValueError(f"'{lacking[0]}' is no metaie model: it lacks {WEIGHTS}.")
+    parts = [read_directory(path) for path in paths]
     kinds = [
-        ({key: options.get(key) for key in ("architecture", "text_sees_labels")}, shape) for options, shape in forms
+        ({key: part.config.metaie.get(key) for key in ("architecture", "text_sees_labels")}, part.tensors.shapes)
+        for part in parts
     ]
     for path, kind in zip(paths, kinds):
         if kind != kinds[0]:
@@ -95,12 +90,15 @@ def average(weights: Sequence[str | Path], output: str | Path) -> None:
                 f"The weights in '{path}' do not fit those in '{paths[0]}': they "
                 "are of another architecture or encoder."
             )
-    mean = {
-        key: sum(state[key].double() for state in states).div(len(states)).float().contiguous() for key in states[0]
-    }
+    mean = {}
+    for name in parts[0].tensors.shapes:
+        values = [part.tensors.read([name])[name].double() for part in parts]
+        mean[name] = sum(values).div(len(parts)).float().contiguous()
     with replacing(output) as new:
-        shutil.copytree(paths[0], new, dirs_exist_ok=True)
-        save_file(mean, new / "model.safetensors")
+        for file in paths[0].iterdir():
+            if file.is_file() and file.name != WEIGHTS and file.resolve().parent == paths[0].resolve():
+                shutil.copy(file, new / file.name)
+        save_file(mean, new / WEIGHTS)
 
 
 def copy_encoder(package: str, output: str | Path, *, sha256: str | None = None) -> None:

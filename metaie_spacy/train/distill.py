@@ -12,7 +12,7 @@ from typing import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from tqdm import tqdm
 
 from ..data.files import check_apart, replacing, restored, write_text
@@ -20,9 +20,10 @@ from ..data.items import Item, read_items, split_dev
 from ..data.jsonl import write_jsonl
 from ..measure.scores import PRF, exact_matches
 from ..model.defaults import DROPOUT, HEAD_INNER, HEAD_WIDTH
-from ..model.encoder import PackedEncoder, saved_config
+from ..model.encoder import PackedEncoder
 from ..model.modules import CrossEncoder, LabelToSpan
-from ..model.pieces import WordPieces, label_sizes, load_tokenizer, saved_tokenizer
+from ..model.pieces import WordPieces, label_sizes, load_tokenizer
+from ..model.saved import FILES, WEIGHTS, filled, read_directory
 from ..model.windows import cut_items
 from ..spans import decode
 from .batches import Batch, LabelSpace, open_batch, recased
@@ -147,27 +148,24 @@ def start_model(settings: Settings) -> tuple[PackedEncoder, WordPieces]:
 
     RAISES (ValueError): `init_from` holds no such weights, or weights of another architecture.
     """
-    path, architecture = Path(settings.init_from), MODULES[settings.architecture]
-    missing = [
-        name
-        for name in ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json")
-        if not (path / name).exists()
-    ]
-    if settings.init_from and missing:
-        raise ValueError(f"init_from: '{path}' holds no {missing[0]}. Give the model/ directory of an earlier run.")
-    pieces = WordPieces(saved_tokenizer(path) if settings.init_from else load_tokenizer(settings.encoder))
-    options = model_options(pieces, text_sees_labels=settings.text_sees_labels, dropout=settings.dropout)
+    architecture = MODULES[settings.architecture]
     if not settings.init_from:
+        pieces = WordPieces(load_tokenizer(settings.encoder))
+        options = model_options(pieces, text_sees_labels=settings.text_sees_labels, dropout=settings.dropout)
         return architecture.from_pretrained(settings.encoder, options), pieces
-    config = saved_config(path)
-    found = (config.metaie.get("architecture"), config.metaie["text_sees_labels"])
+    path = Path(settings.init_from)
+    missing = [name for name in (WEIGHTS, *FILES) if not (path / name).exists()]
+    if missing:
+        raise ValueError(f"init_from: '{path}' holds no {missing[0]}. Give the model/ directory of an earlier run.")
+    saved = read_directory(path)
+    pieces, config = WordPieces(saved.tokenizer), saved.config
+    options = model_options(pieces, text_sees_labels=settings.text_sees_labels, dropout=settings.dropout)
+    found = (config.metaie["architecture"], config.metaie.get("text_sees_labels"))
     options["text_sees_labels"] = found[1] if settings.text_sees_labels is None else settings.text_sees_labels
     if found != (settings.architecture, options["text_sees_labels"]):
         raise ValueError(f"init_from: '{path}' holds (architecture, text_sees_labels) = {found}. Train with the same.")
     config.metaie = {**config.metaie, **options}
-    model = architecture.from_config(config)
-    model.load_state_dict(load_file(path / "model.safetensors"))
-    return model, pieces
+    return filled(architecture, saved), pieces
 
 
 def split_corpus(
