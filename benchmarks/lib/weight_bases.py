@@ -1,4 +1,5 @@
 """Tiny saved weights of each kind, to be damaged: made here, so that no network is needed."""
+
 import json
 import shutil
 from pathlib import Path
@@ -14,7 +15,14 @@ from metaie_spacy.train.distill import save_model
 TEXT = "Ada Lovelace, born 10 December 1815, worked in London."
 LABELS = ["person", "date of birth"]
 LETTERS = list("abcdefghijklmnopqrstuvwxyzABDL0123456789.,")
-SIZES = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, initializer_range=0.3, max_position_embeddings=72)
+SIZES = dict(
+    hidden_size=16,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=32,
+    initializer_range=0.3,
+    max_position_embeddings=72,
+)
 CNN = {
     "@architectures": "spacy.HashEmbedCNN.v2", "pretrained_vectors": None, "width": 16, "depth": 1, "embed_size": 50,
     "window_size": 1, "maxout_pieces": 2, "subword_features": True,
@@ -28,7 +36,10 @@ def tiny_tokenizer(family: str) -> PreTrainedTokenizerFast:
         specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
         vocab = {piece: i for i, piece in enumerate([*specials, *LETTERS, *(f"##{letter}" for letter in LETTERS)])}
         raw = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
-        raw.normalizer, raw.pre_tokenizer = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+        raw.normalizer, raw.pre_tokenizer = (
+            normalizers.BertNormalizer(lowercase=True),
+            pre_tokenizers.BertPreTokenizer(),
+        )
     elif family == "roberta":
         specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
         pieces = [*specials, *sorted(pre_tokenizers.ByteLevel.alphabet()), "in", "on"]
@@ -36,12 +47,22 @@ def tiny_tokenizer(family: str) -> PreTrainedTokenizerFast:
         raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     else:
         specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-        raw = Tokenizer(models.Unigram([*((piece, 0.0) for piece in specials), ("▁", -2.0), *((letter, -3.0) for letter in LETTERS)], unk_id=3))
+        raw = Tokenizer(
+            models.Unigram(
+                [*((piece, 0.0) for piece in specials), ("▁", -2.0), *((letter, -3.0) for letter in LETTERS)], unk_id=3
+            )
+        )
         raw.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
         raw.pre_tokenizer = pre_tokenizers.Metaspace()
     pad, unk, cls, sep, mask = specials if family == "bert" else (specials[i] for i in (1, 3, 0, 2, 4))
     return PreTrainedTokenizerFast(
-        tokenizer_object=raw, add_prefix_space=family == "roberta", pad_token=pad, unk_token=unk, cls_token=cls, sep_token=sep, mask_token=mask
+        tokenizer_object=raw,
+        add_prefix_space=family == "roberta",
+        pad_token=pad,
+        unk_token=unk,
+        cls_token=cls,
+        sep_token=sep,
+        mask_token=mask,
     )
 
 
@@ -96,4 +117,6 @@ def architecture_in(folder: Path) -> str:
     """Which architecture a base has."""
     if (folder / "config.json").exists():
         return json.loads((folder / "config.json").read_text(encoding="utf8"))["metaie"]["architecture"]
-    return spacy.util.load_config(folder / "config.cfg")["components"]["metaie"]["model"]["@architectures"].split(".")[1]
+    return spacy.util.load_config(folder / "config.cfg")["components"]["metaie"]["model"]["@architectures"].split(".")[
+        1
+    ]

@@ -1,9 +1,11 @@
 """Ways to damage saved weights, or to lay traps in them. Each takes a random generator and a folder of weights."""
+
 import configparser
 import json
 import os
 import random
 import shutil
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Callable
 
@@ -14,10 +16,46 @@ VALUES = (
     None, True, False, 0, 1, -1, 7, 2**31, 2**63, 2**70, -(2**40), 0.5, -0.0, 1e-300, 1e300, "", "0", "gelu", "../../x", "\x1b[31mred", "x" * 100_000,
     [], {}, [[]], [1, "a", None], {"a": {"b": []}}, [0] * 10_000, {str(i): i for i in range(1000)},
 )  # fmt: skip
-SMALL = tuple(value for value in VALUES if not isinstance(value, int) or -(2**63) <= value < 2**64)  # what msgpack can hold
-TEXTS = (b"", b"{", b"null", b"[]", b"NaN", b'{"a": 1e999}', b'{"metaie": Infinity}', b"\xff\xfe{}", b"[" * 100_000, b'{"a":' * 50_000, b'"\\ud800"', b"\0" * 64, b"9" * 10_000)
-KEYS = ("auto_map", "_attn_implementation_internal", "_attn_implementation", "attn_implementation", "quantization_config", "pruned_heads", "is_decoder", "trust_remote_code", "kernel")
-BOMBS = (b"\xdd\x00\x0f\xff\xff" * 400, b"\xdf\x00\xff\xff\xff" * 30, b"\xc6\xff\xff\xff\xff", b"\xdb\x7f\xff\xff\xff", b"\xc9\x7f\xff\xff\xff\x05", b"\x91" * 100_000, b"\xc1", b"\xc0", b"\x80")
+SMALL = tuple(
+    value for value in VALUES if not isinstance(value, int) or -(2**63) <= value < 2**64
+)  # what msgpack can hold
+TEXTS = (
+    b"",
+    b"{",
+    b"null",
+    b"[]",
+    b"NaN",
+    b'{"a": 1e999}',
+    b'{"metaie": Infinity}',
+    b"\xff\xfe{}",
+    b"[" * 100_000,
+    b'{"a":' * 50_000,
+    b'"\\ud800"',
+    b"\0" * 64,
+    b"9" * 10_000,
+)
+KEYS = (
+    "auto_map",
+    "_attn_implementation_internal",
+    "_attn_implementation",
+    "attn_implementation",
+    "quantization_config",
+    "pruned_heads",
+    "is_decoder",
+    "trust_remote_code",
+    "kernel",
+)
+BOMBS = (
+    b"\xdd\x00\x0f\xff\xff" * 400,
+    b"\xdf\x00\xff\xff\xff" * 30,
+    b"\xc6\xff\xff\xff\xff",
+    b"\xdb\x7f\xff\xff\xff",
+    b"\xc9\x7f\xff\xff\xff\x05",
+    b"\x91" * 100_000,
+    b"\xc1",
+    b"\xc0",
+    b"\x80",
+)
 STEPS = (
     {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 1000}, {"type": "Replace", "pattern": {"Regex": "(a*)*b("}, "content": ""},
     {"type": "Replace", "pattern": {"Regex": "(a|a)*$"}, "content": ""}, {"type": "Replace", "pattern": {"String": ""}, "content": "x"},
@@ -30,7 +68,9 @@ STEPS = (
 def paths_in(value: Any, path: tuple = ()) -> list[tuple]:
     """Where the values of a tree are; of long parts only the first few."""
     found = [path] if path else []
-    children = list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
+    children = (
+        list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
+    )
     for key, child in children[:60]:
         found += paths_in(child, (*path, key))
     return found
@@ -40,22 +80,22 @@ def changed(rng: random.Random, tree: Any, values: tuple = VALUES) -> Any:
     """A tree with one value of another type, one key renamed, lacking or too many."""
     paths = paths_in(tree)
     if not paths:
-        return rng.choice(values)
+        return deepcopy(rng.choice(values))
     *way, key = rng.choice(paths)
     parent = tree
     for step in way:
         parent = parent[step]
     kind = rng.choice(("value", "value", "rename", "delete", "add"))
     if kind == "value":
-        parent[key] = rng.choice(values)
+        parent[key] = deepcopy(rng.choice(values))
     elif kind == "delete" or (kind == "rename" and isinstance(parent, list)):
         del parent[key]
     elif kind == "rename":
         parent[f"{key}_"] = parent.pop(key)
     elif isinstance(parent, dict):
-        parent[rng.choice(KEYS)] = rng.choice(values)
+        parent[rng.choice(KEYS)] = deepcopy(rng.choice(values))
     else:
-        parent.insert(0, rng.choice(values))
+        parent.insert(0, deepcopy(rng.choice(values)))
     return tree
 
 
@@ -90,20 +130,33 @@ def damaged_json(rng: random.Random, data: bytes) -> bytes:
 def damaged_tokenizer(rng: random.Random, data: bytes) -> bytes:
     """Steps that no published tokenizer has, pieces out of range, and merges of nothing."""
     tree = json.loads(data)
-    model, kind = tree["model"], rng.choice(("normalizer", "pre_tokenizer", "sequence", "ids", "vocab", "added", "framing"))
+    model, kind = (
+        tree["model"],
+        rng.choice(("normalizer", "pre_tokenizer", "sequence", "ids", "vocab", "added", "framing")),
+    )
     if kind in ("normalizer", "pre_tokenizer"):
-        tree[kind] = rng.choice(STEPS)
+        tree[kind] = deepcopy(rng.choice(STEPS))
     elif kind == "sequence":
-        steps = [rng.choice(STEPS) for _ in range(rng.choice((1, 3, 40)))]
+        steps = [deepcopy(rng.choice(STEPS)) for _ in range(rng.choice((1, 3, 40)))]
         tree["normalizer"] = {"type": "Sequence", "normalizers": steps}
     elif kind == "ids" and isinstance(model["vocab"], dict):
         model["vocab"][rng.choice(list(model["vocab"]))] = rng.choice((-1, 2**31, 2**33, 10**6, 0.5, "3", None, 0))
     elif kind in ("ids", "vocab") and isinstance(model["vocab"], list):
-        model["vocab"][rng.randrange(len(model["vocab"]))] = rng.choice((["", 0.0], ["a", -1e308], ["a"], "a", ["x" * 5000, 0], [0, "a"], ["a", "b"], None))
+        model["vocab"][rng.randrange(len(model["vocab"]))] = rng.choice(
+            (["", 0.0], ["a", -1e308], ["a"], "a", ["x" * 5000, 0], [0, "a"], ["a", "b"], None)
+        )
     elif kind == "vocab" and "merges" in model:
         model["merges"] = rng.choice(([["a", ""]], ["a b c"], [["q", "zz"]], "ab", [3], [["a", "b"]] * 5000))
     elif kind == "added":
-        tree["added_tokens"] = rng.choice(([{"id": 2**31, "content": "x"}], [tree["added_tokens"][0] | {"content": ""}], [tree["added_tokens"][0] | {"id": 10**7, "content": "new"}], tree["added_tokens"] * 500, [3]))
+        tree["added_tokens"] = rng.choice(
+            (
+                [{"id": 2**31, "content": "x"}],
+                [tree["added_tokens"][0] | {"content": ""}],
+                [tree["added_tokens"][0] | {"id": 10**7, "content": "new"}],
+                tree["added_tokens"] * 500,
+                [3],
+            )
+        )
     else:
         tree["post_processor"] = tree["decoder"] = tree["padding"] = rng.choice(VALUES)
     return json.dumps(tree).encode()
@@ -118,7 +171,19 @@ def damaged_tensors(rng: random.Random, data: bytes) -> bytes:
     if kind == "dtype":
         header[name]["dtype"] = rng.choice(("I32", "U32", "BOOL", "F64", "BF16", "F8_E4M3", "C64", "X", 3, None))
     elif kind == "shape":
-        header[name]["shape"] = rng.choice(([2**40], [2**31, 2**31], [-1], [], [0], [1.5], "4", header[name]["shape"][::-1], [*header[name]["shape"], 1]))
+        header[name]["shape"] = rng.choice(
+            (
+                [2**40],
+                [2**31, 2**31],
+                [-1],
+                [],
+                [0],
+                [1.5],
+                "4",
+                header[name]["shape"][::-1],
+                [*header[name]["shape"], 1],
+            )
+        )
     elif kind == "offsets":
         header[name]["data_offsets"] = rng.choice(([0, 2**50], [5, 1], [0], [-4, 0], ["0", "4"], [0, 4]))
     elif kind == "rename":
@@ -158,18 +223,28 @@ def damage_message(rng: random.Random, folder: Path) -> str:
     level = rng.choice(("bytes", "bomb", "outer", "inner", "file", "file", "file", "array"))
     data = path.read_bytes()
     if level in ("bytes", "bomb"):
-        path.write_bytes(damaged_bytes(rng, data) if level == "bytes" else rng.choice((rng.choice(BOMBS), data[: rng.randrange(40)] + rng.choice(BOMBS))))
+        path.write_bytes(
+            damaged_bytes(rng, data)
+            if level == "bytes"
+            else rng.choice((rng.choice(BOMBS), data[: rng.randrange(40)] + rng.choice(BOMBS)))
+        )
         return f"message: {level}"
     outer = srsly.msgpack_loads(data)
     inner = srsly.msgpack_loads(outer["shims"][0][0])
-    name = "state" if level == "file" and rng.random() < 0.3 else rng.choice([name for name in inner["files"] if name in BY_NAME])
+    name = (
+        "state"
+        if level == "file" and rng.random() < 0.3
+        else rng.choice([name for name in inner["files"] if name in BY_NAME])
+    )
     if level == "file":
         change = rng.choice(BY_NAME["model.safetensors" if name == "state" else name])
         place = inner if name == "state" else inner["files"]
         place[name] = change(rng, place[name])
         level = f"{name}, {change.__name__}"
     elif level == "array":
-        inner[rng.choice(("state", "files"))] = rng.choice((np.zeros(3, "<f4"), [b"x"], {"../x": b"y"}, b"", rng.choice(BOMBS)))
+        inner[rng.choice(("state", "files"))] = rng.choice(
+            (np.zeros(3, "<f4"), [b"x"], {"../x": b"y"}, b"", rng.choice(BOMBS))
+        )
     elif level == "inner":
         inner = changed(rng, inner, SMALL)
     outer["shims"][0][0] = srsly.msgpack_dumps(inner)
@@ -178,7 +253,18 @@ def damage_message(rng: random.Random, folder: Path) -> str:
         if rng.random() < 0.4 and len(outer["params"]) > 1:
             params = rng.choice([part for part in outer["params"] if part] or [{}])
             for name in params:
-                params[name] = rng.choice((np.full((3, 2), np.nan, "<f4"), np.zeros(4, "<i8"), np.zeros(4, "?"), 3, None, "x", b"y", {b"nd": True}))
+                params[name] = rng.choice(
+                    (
+                        np.full((3, 2), np.nan, "<f4"),
+                        np.zeros(4, "<i8"),
+                        np.zeros(4, "?"),
+                        3,
+                        None,
+                        "x",
+                        b"y",
+                        {b"nd": True},
+                    )
+                )
         else:
             outer = changed(rng, outer, SMALL)
     path.write_bytes(srsly.msgpack_dumps(outer))
@@ -204,7 +290,9 @@ def damage_config(rng: random.Random, folder: Path) -> str:
         config[".".join(["components", *"abcdefgh" * 30])] = {"factory": '"metaie"'}
     else:
         section = rng.choice([section for section in config.sections() if section.startswith("components")])
-        config[section][rng.choice(list(config[section]) or ["factory"])] = rng.choice(("3", "null", "[]", "{", '"evil.v1"', "[" * 5000, "${a.b}", "true", '{"a": 1}'))
+        config[section][rng.choice(list(config[section]) or ["factory"])] = rng.choice(
+            ("3", "null", "[]", "{", '"evil.v1"', "[" * 5000, "${a.b}", "true", '{"a": 1}')
+        )
     with path.open("w", encoding="utf8") as file:
         config.write(file)
     return f"config.cfg: {kind}"
@@ -219,9 +307,14 @@ def damage_schema(rng: random.Random, folder: Path) -> str:
 
 def replace_by_other_kind(rng: random.Random, folder: Path) -> str:
     """A file that is none: a link out of the directory, a pipe, a device, a folder, nothing, or one without end."""
-    files = [file for file in folder.rglob("*") if file.is_file() and (file.parent.name == "metaie" or file.parent == folder)]
+    files = [
+        file for file in folder.rglob("*") if file.is_file() and (file.parent.name == "metaie" or file.parent == folder)
+    ]
     files = [file for file in files if file.name in (*BY_NAME, "model", "schema.json", "config.cfg")]
-    file, kind = rng.choice(files), rng.choice(("link", "loop", "pipe", "device", "folder", "missing", "empty", "sparse", "folder link"))
+    file, kind = (
+        rng.choice(files),
+        rng.choice(("link", "loop", "pipe", "device", "folder", "missing", "empty", "sparse", "folder link")),
+    )
     if kind == "folder link":
         if file.parent != folder:
             shutil.move(file.parent, folder.parent / "outside" / "moved")
@@ -231,7 +324,17 @@ def replace_by_other_kind(rng: random.Random, folder: Path) -> str:
     file.unlink()
     if kind == "link":
         (folder.parent / "outside" / "file").write_bytes(content)
-        file.symlink_to(rng.choice(("../outside/file", "../../outside/file", "/etc/passwd", "/dev/zero", str(folder.parent / "outside" / "file"))))
+        file.symlink_to(
+            rng.choice(
+                (
+                    "../outside/file",
+                    "../../outside/file",
+                    "/etc/passwd",
+                    "/dev/zero",
+                    str(folder.parent / "outside" / "file"),
+                )
+            )
+        )
     elif kind == "loop":
         file.symlink_to(file.name)
     elif kind == "pipe":
@@ -250,4 +353,6 @@ def mutate(rng: random.Random, folder: Path) -> str:
     """Damage a folder of weights in one way. RETURNS (str): which."""
     if (folder / "model.safetensors").exists():
         return rng.choices((damage_file, replace_by_other_kind), (9, 1))[0](rng, folder)
-    return rng.choices((damage_message, damage_config, damage_schema, replace_by_other_kind), (7, 1, 1, 1))[0](rng, folder)
+    return rng.choices((damage_message, damage_config, damage_schema, replace_by_other_kind), (7, 1, 1, 1))[0](
+        rng, folder
+    )

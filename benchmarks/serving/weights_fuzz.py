@@ -8,6 +8,7 @@ tensors, tokenizers, messages, configs, links, pipes and devices. A child of thi
 as `init_from`, by `average`, `architecture_of` or `spacy.load`. It must answer with scores that are numbers, or refuse with the
 documented ValueError: within a minute and a GiB, and without a file written outside. All else is listed with its seed.
 """
+
 import json
 import os
 import random
@@ -90,9 +91,13 @@ def child(write: int, way: str, *args) -> None:
     os.dup2(os.open(os.devnull, os.O_RDWR), 2)  # panics write to stderr
     os.setsid()  # no terminal
     used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    resource.setrlimit(resource.RLIMIT_AS, (used + MIB * 2**20 * 2, resource.RLIM_INFINITY))  # above what may become resident
+    resource.setrlimit(
+        resource.RLIMIT_AS, (used + MIB * 2**20 * 2, resource.RLIM_INFINITY)
+    )  # above what may become resident
     before, done = resident(), []
-    sys.addaudithook(lambda event, details: done.append(f"{event} {details}"[:200]) if is_forbidden(event, details) else None)
+    sys.addaudithook(
+        lambda event, details: done.append(f"{event} {details}"[:200]) if is_forbidden(event, details) else None
+    )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -153,21 +158,37 @@ class Bases:
         (place / "outside").mkdir(parents=True)
         shutil.copytree(self.folder / name, place / "weights")
         done = mutate(rng, place / "weights")
-        ways = ("weights", "average", "architecture", "init_from") if name.startswith("bare") else ("weights", "spacy.load", "architecture")
+        ways = (
+            ("weights", "average", "architecture", "init_from")
+            if name.startswith("bare")
+            else ("weights", "spacy.load", "architecture")
+        )
         way = rng.choices(ways, (7, *(1,) * (len(ways) - 1)))[0]
         if way == "spacy.load" and (done.startswith("config.cfg") or "folder link" in done):
             way = "weights"  # the config of a pipeline that is loaded as a whole is spaCy's to read
         before = contents(self.folder)
-        outcome, text, growth = run_case(way, place / "weights", self.folder / name, self.encoders[name], self.waiting[name])
+        outcome, text, growth = run_case(
+            way, place / "weights", self.folder / name, self.encoders[name], self.waiting[name]
+        )
         shutil.rmtree(place / "mean", ignore_errors=True)
         if contents(self.folder) != before:
             outcome, text = "failed", "a file was written"
-        return {"seed": seed, "base": name, "done": done, "way": way, "outcome": outcome, "text": text, "growth": growth}
+        return {
+            "seed": seed,
+            "base": name,
+            "done": done,
+            "way": way,
+            "outcome": outcome,
+            "text": text,
+            "growth": growth,
+        }
 
 
 def contents(folder: Path) -> list[tuple]:
     """Names, sizes and times of all files under a folder."""
-    return sorted((str(path), path.lstat().st_size, path.lstat().st_mtime_ns) for path in folder.rglob("*") if not path.is_dir())
+    return sorted(
+        (str(path), path.lstat().st_size, path.lstat().st_mtime_ns) for path in folder.rglob("*") if not path.is_dir()
+    )
 
 
 def main() -> None:
@@ -180,7 +201,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         bases = Bases(Path(folder), args.model)
         for name in bases.encoders:  # the undamaged ones answer
-            outcome, text, _ = run_case("weights", bases.folder / name, bases.folder / name, bases.encoders[name], bases.waiting[name])
+            outcome, text, _ = run_case(
+                "weights", bases.folder / name, bases.folder / name, bases.encoders[name], bases.waiting[name]
+            )
             if outcome != "answered":
                 raise SystemExit(f"{name} cannot be read as it is: {text}")
         for number in tqdm(range(args.cases), desc="weights_fuzz", mininterval=5):
