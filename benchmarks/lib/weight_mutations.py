@@ -5,6 +5,7 @@ import json
 import os
 import random
 import shutil
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Callable
 
@@ -79,22 +80,22 @@ def changed(rng: random.Random, tree: Any, values: tuple = VALUES) -> Any:
     """A tree with one value of another type, one key renamed, lacking or too many."""
     paths = paths_in(tree)
     if not paths:
-        return rng.choice(values)
+        return deepcopy(rng.choice(values))
     *way, key = rng.choice(paths)
     parent = tree
     for step in way:
         parent = parent[step]
     kind = rng.choice(("value", "value", "rename", "delete", "add"))
     if kind == "value":
-        parent[key] = rng.choice(values)
+        parent[key] = deepcopy(rng.choice(values))
     elif kind == "delete" or (kind == "rename" and isinstance(parent, list)):
         del parent[key]
     elif kind == "rename":
         parent[f"{key}_"] = parent.pop(key)
     elif isinstance(parent, dict):
-        parent[rng.choice(KEYS)] = rng.choice(values)
+        parent[rng.choice(KEYS)] = deepcopy(rng.choice(values))
     else:
-        parent.insert(0, rng.choice(values))
+        parent.insert(0, deepcopy(rng.choice(values)))
     return tree
 
 
@@ -134,9 +135,9 @@ def damaged_tokenizer(rng: random.Random, data: bytes) -> bytes:
         rng.choice(("normalizer", "pre_tokenizer", "sequence", "ids", "vocab", "added", "framing")),
     )
     if kind in ("normalizer", "pre_tokenizer"):
-        tree[kind] = rng.choice(STEPS)
+        tree[kind] = deepcopy(rng.choice(STEPS))
     elif kind == "sequence":
-        steps = [rng.choice(STEPS) for _ in range(rng.choice((1, 3, 40)))]
+        steps = [deepcopy(rng.choice(STEPS)) for _ in range(rng.choice((1, 3, 40)))]
         tree["normalizer"] = {"type": "Sequence", "normalizers": steps}
     elif kind == "ids" and isinstance(model["vocab"], dict):
         model["vocab"][rng.choice(list(model["vocab"]))] = rng.choice((-1, 2**31, 2**33, 10**6, 0.5, "3", None, 0))
