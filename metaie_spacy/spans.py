@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from spacy.tokens import Doc, SpanGroup
 
 
+BLOCK = 1024  # tokens
+
+
 class Logits(NamedTuple):
     """What the model says of one text for some of its labels.
 
@@ -93,15 +96,39 @@ def decode(
 
 def flatten(answers: Iterable[Answer]) -> list[Answer]:
     """The best-ranked answers that do not overlap; ties go to the better score, the longer, the earlier, the name."""
-    kept, taken = [], set()
-    for answer in sorted(
+    ordered = sorted(
         answers, key=lambda a: (-(a.score if a.rank is None else a.rank), -a.score, a.start - a.end, a.start, a.label)
-    ):
-        places = range(answer.start, answer.end)
-        if taken.isdisjoint(places):
-            taken.update(places)
+    )
+    kept, taken = [], Taken(max((answer.end for answer in ordered), default=0))
+    for answer in ordered:
+        if taken.is_free(answer.start, answer.end):
+            taken.add(answer.start, answer.end)
             kept.append(answer)
     return sorted(kept, key=lambda a: (a.start, a.end))
+
+
+class Taken:
+    """Which of a doc's tokens are taken. It is asked for stretches that may be long, so it keeps book of blocks too.
+
+    size (int): number of tokens.
+    """
+
+    def __init__(self, size: int):
+        self.tokens, self.blocks = bytearray(size), bytearray(size // BLOCK + 1)
+
+    def is_free(self, start: int, end: int) -> bool:
+        """Whether none of the tokens is taken; end exclusive."""
+        first, last = -(-start // BLOCK), end // BLOCK  # the blocks that lie inside as a whole
+        if first >= last:
+            return self.tokens.find(1, start, end) < 0
+        edges = self.tokens.find(1, start, first * BLOCK), self.tokens.find(1, last * BLOCK, end)
+        return max(edges) < 0 and self.blocks.find(1, first, last) < 0
+
+    def add(self, start: int, end: int) -> None:
+        """Take tokens, of which none may be taken before."""
+        first, last = start // BLOCK, -(-end // BLOCK)
+        self.tokens[start:end] = b"\1" * (end - start)
+        self.blocks[first:last] = b"\1" * (last - first)
 
 
 def write_group(doc: "Doc", key: str, answers: Iterable[Answer], asked: Sequence[str]) -> "SpanGroup":
@@ -122,7 +149,8 @@ def write_ents(doc: "Doc", answers: Iterable[Answer]) -> None:
     """Set `doc.ents` to the flat, best-ranked answers and those entities of the doc that none of them overlaps."""
     from spacy.tokens import Span
 
-    flat = flatten(answers)
-    taken = {i for answer in flat for i in range(answer.start, answer.end)}
-    kept = [ent for ent in doc.ents if taken.isdisjoint(range(ent.start, ent.end))]
+    flat, taken = flatten(answers), Taken(len(doc))
+    for answer in flat:
+        taken.add(answer.start, answer.end)
+    kept = [ent for ent in doc.ents if taken.is_free(ent.start, ent.end)]
     doc.set_ents([*kept, *(Span(doc, a.start, a.end, label=a.label) for a in flat)])

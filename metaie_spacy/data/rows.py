@@ -75,12 +75,22 @@ def own_and_absent(row: Row) -> list[str]:
 
 def longest_first(found: Iterable[Place]) -> list[Place]:
     """The places without those that overlap a longer (then earlier) one of their own label, in order."""
-    kept, taken = [], set()
-    for start, end, label in sorted(set(found), key=lambda s: (s[0] - s[1], s)):
-        cells = {(i, label) for i in range(start, end)}
-        if not cells & taken:
-            taken |= cells
-            kept.append((start, end, label))
+    by_label: dict[str, list[Place]] = {}
+    for spot in set(found):
+        by_label.setdefault(spot[2], []).append(spot)
+    kept: list[Place] = []
+    for spots in by_label.values():
+        # Only cells count where a place begins or ends: what is kept is no shorter than what comes after it, so it
+        # overlaps that only by covering its first cell or its last.
+        cells = {
+            cell: i for i, cell in enumerate(sorted({cell for start, end, _ in spots for cell in (start, end - 1)}))
+        }
+        taken = bytearray(len(cells))
+        for spot in sorted(spots, key=lambda s: (s[0] - s[1], s)):
+            first, last = cells[spot[0]], cells[spot[1] - 1]
+            if not taken[first] and not taken[last]:
+                taken[first : last + 1] = b"\1" * (last + 1 - first)
+                kept.append(spot)
     return sorted(kept)
 
 

@@ -16,6 +16,7 @@ OVERLAP = 32  # pieces that two windows share
 TOKEN_BUDGET = 1024  # pieces of one batch of texts, padding included
 LABEL_BUDGET = 256  # label pieces of one pass
 LABEL_CACHE = 256  # MiB of encoded labels
+WORD_CACHE = 32  # MiB of words that were split into pieces
 
 
 def check_limits(limits: dict[str, int], dropout: float) -> None:

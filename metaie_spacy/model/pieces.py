@@ -1,15 +1,24 @@
 """Words to pieces: the ids, shapes and packed batches that the encoders take (torch and transformers only)."""
 
 import logging
+import sys
 from typing import Sequence
 
 from .damage import damaged, is_panic
+from .defaults import WORD_CACHE
 
 MAX_PIECES = 16  # of one token; what is beyond is counted and reported
 N_SHAPES = 9  # see `word_shape`; 0 stands for special pieces
 CACHED_WORDS = 50_000
+LONGEST_CACHED = 256  # characters; a longer word is split anew each time
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 logger = logging.getLogger("metaie_spacy")
+
+
+class SeenWords(dict[str, tuple[int, ...]]):
+    """Words and their piece ids. size (int): about how many bytes they take."""
+
+    size = 0
 
 
 class WordPieces:
@@ -25,25 +34,37 @@ class WordPieces:
         self._backend.no_padding()  # published tokenizers may pad every word to a text's length
         self._backend.no_truncation()
         self.cut_words = 0  # words of more than MAX_PIECES pieces so far
-        self._seen: dict[str, tuple[int, ...]] = {}
+        self._seen = SeenWords()
+        self._cut: set[int] = set()  # hashes of cut words that are too long to be remembered otherwise
 
     def __call__(self, words: Sequence[str]) -> list[tuple[int, ...]]:
         """Piece ids of each word; () for words that the tokenizer drops (white space, controls)."""
         seen = self._seen  # threads share it: it only grows, and is replaced when it is full
         new = [word for word in dict.fromkeys(words) if word not in seen]
-        if new:
-            if len(seen) + len(new) > CACHED_WORDS:
-                seen, new = {}, list(dict.fromkeys(words))
-            seen.update(zip(new, self._split(new)))
-            self._seen = seen
-        return [seen[word] for word in words]
+        if not new:
+            return [seen[word] for word in words]
+        found = dict(zip(new, self._split(new)))
+        self._remember(seen, {word: ids for word, ids in found.items() if len(word) <= LONGEST_CACHED})
+        return [found[word] if word in found else seen[word] for word in words]
+
+    def _remember(self, seen: "SeenWords", new: dict[str, tuple[int, ...]]) -> None:
+        size = sum(map(entry_size, new, new.values()))
+        if len(seen) + len(new) > CACHED_WORDS or seen.size + size > WORD_CACHE * 2**20:
+            seen = SeenWords()
+        if len(new) <= CACHED_WORDS and size <= WORD_CACHE * 2**20:
+            seen.update(new)
+            seen.size += size
+        self._seen = seen
 
     def _split(self, words: list[str]) -> list[tuple[int, ...]]:
         # The backend's own call changes no state of the tokenizer, so that threads may share it. A batched call would
         # start threads of its own, which a fork does not survive.
         encoded = [self._encode(word) for word in words]
-        too_long = [word for word, ids in zip(words, encoded) if len(ids) > MAX_PIECES]
+        too_long = [word for word, ids in zip(words, encoded) if len(ids) > MAX_PIECES and hash(word) not in self._cut]
         if too_long:
+            if len(self._cut) > CACHED_WORDS:
+                self._cut = set()
+            self._cut.update(hash(word) for word in too_long if len(word) > LONGEST_CACHED)
             before, self.cut_words = self.cut_words, self.cut_words + len(too_long)
             if len(str(before)) < len(str(self.cut_words)) or not before:  # the 1st, the 10th, the 100th ...
                 logger.warning(
@@ -125,6 +146,11 @@ def label_sizes(labels: Sequence[str], pieces: WordPieces, room: int) -> list[in
         if size == 1:
             raise ValueError(f"The label {label!r} holds nothing that the encoder's tokenizer can read.")
     return sizes
+
+
+def entry_size(word: str, ids: tuple[int, ...]) -> int:
+    """About how many bytes a word and its pieces take in a dict."""
+    return sys.getsizeof(word) + sys.getsizeof(ids) + 32 * len(ids) + 104
 
 
 def special_ids(tokenizer) -> tuple[int, int]:

@@ -21,12 +21,12 @@ def chunk_labels(labels: Collection[str], pieces: WordPieces, budget: int, windo
     """
     ordered = sorted(set(labels))
     sizes = label_sizes(ordered, pieces, window)
-    n_chunks = -(-sum(sizes) // budget) if sizes else 0
+    total, before = sum(sizes), 0
+    n_chunks = -(-total // budget)
     chunks: list[list[str]] = [[] for _ in range(n_chunks)]
-    total = 0
     for label, size in zip(ordered, sizes):
-        chunks[min(n_chunks - 1, total * n_chunks // sum(sizes))].append(label)
-        total += size
+        chunks[min(n_chunks - 1, before * n_chunks // total)].append(label)
+        before += size
     return [tuple(chunk) for chunk in chunks if chunk]
 
 

@@ -1,12 +1,16 @@
 """Long texts in windows: for prediction, and for training."""
 
 import logging
+from bisect import bisect_left
+from itertools import accumulate
 from typing import Callable, NamedTuple, Sequence
 
 import numpy as np
 
 from ..data.items import Item
+from ..data.rows import Place
 
+MAX_ABSENT = 1000  # labels that one window of a text is asked in vain
 logger = logging.getLogger("metaie_spacy")
 
 
@@ -74,18 +78,34 @@ def cut_items(
         if len(windows) == 1:
             found.append(item)
             continue
-        shown = set()
-        for window in windows:
-            start = max([window.start, *(e for s, e, _ in item.spans if s < window.start < e)])
-            end = min([window.end, *(s for s, e, _ in item.spans if s < window.end < e)])
-            inside = [span for span in item.spans if start <= span[0] and span[1] <= end]
-            shown.update(inside)
-            if start < end:
-                spans = [(s - start, e - start, label) for s, e, label in inside]
-                seen_elsewhere = {label for _, _, label in item.spans} - {label for _, _, label in spans}
-                absent = sorted({*item.absent, *seen_elsewhere})
-                found.append(item._replace(words=item.words[start:end], spans=spans, absent=absent))
+        parts, shown = _parts_of(item, windows)
+        found += parts
         lost += len(set(item.spans) - shown)
     if lost:
         logger.warning("%d spans do not fit into a window of %d pieces and are not trained on.", lost, limit)
     return found
+
+
+def _parts_of(item: Item, windows: Sequence[Window]) -> tuple[list[Item], set[Place]]:
+    """The windows of one text with the spans that lie inside, and these spans."""
+    by_start = sorted(range(len(item.spans)), key=lambda i: item.spans[i][0])
+    starts = [item.spans[i][0] for i in by_start]
+    reached = list(accumulate((item.spans[i][1] for i in by_start), max, initial=0))  # by spans that start before
+    by_end = sorted(((end, start) for start, end, _ in item.spans), reverse=True)
+    ends = [-end for end, _ in by_end]
+    opened = list(accumulate((start for _, start in by_end), min, initial=len(item.words)))  # by spans that end after
+    own, every = set(item.absent), sorted({*item.absent, *(label for _, _, label in item.spans)})
+    step = -(-len(every) // MAX_ABSENT) or 1
+    found, shown = [], set()
+    for number, window in enumerate(windows):
+        start = max(window.start, reached[bisect_left(starts, window.start)])
+        end = min(window.end, opened[bisect_left(ends, -window.end)])
+        begun = sorted(by_start[bisect_left(starts, start) : bisect_left(starts, end)])
+        inside = [item.spans[i] for i in begun if item.spans[i][1] <= end]
+        shown.update(inside)
+        if start < end:
+            here = {label for _, _, label in inside}
+            absent = [label for label in every[number % step :: step] if label in own or label not in here]
+            spans = [(s - start, e - start, label) for s, e, label in inside]
+            found.append(item._replace(words=item.words[start:end], spans=spans, absent=absent))
+    return found, shown

@@ -1,46 +1,33 @@
 """An LLM's quoted answers -> character offsets in the text."""
 
 import re
-from bisect import bisect
-from difflib import SequenceMatcher
+from bisect import bisect_left
 from functools import cached_property, lru_cache
-from typing import Iterable, Iterator
+from typing import Callable, Iterable, Iterator
 
-from ...data.rows import spans_at
-from .folding import Folded, Skeleton, edge, fold, is_word, same_gaps, skeleton
+from ...data.rows import longest_first, spans_at
+from .folding import Folded, Skeleton, edge, fold, is_word, skeleton
+from .near import is_evidence, similar_passage, word_borders
+from .occurrences import Marks, occurrences, skeleton_places
 
+MAX_ANSWERS = 5000  # of one text
+MAX_NEAR = 200  # answers of one text that stand nowhere and are looked for once more, as near matches
+MAX_PLACES = 10_000  # of all answers of one text, besides one for each of its characters
 MAX_GAP = 300  # characters that an ellipsis inside an answer may stand for
-MIN_FUZZY = 6  # letters and digits below which a similar answer is no evidence
-ELLIPSIS = re.compile(r"[\[(<]?\s*(?:…|\.(?:\s?\.){2,})+\s*[\])>]?")
+MAX_PARTS = 32  # of an answer with ellipses
+MAX_PEELED = 12  # times that something around an answer is taken away before only its core is left to try
+MAX_LONGER = 10  # times as long as its text, and KEPT_ANSWER characters more: no quotation any longer
+KEPT_TEXT, KEPT_ANSWER = 20_000, 1_000  # characters of what is kept folded in some number
+ELLIPSIS = re.compile(r"(?:…|\.(?:\s?\.){2,})+")
 WRAPPERS = {"“": "”", "‘": "’", "„": "“”", "«": "»", "‹": "›", "「": "」", "(": ")", "[": "]", "<": ">", "{": "}"}
 WRAPPERS |= {sign: sign for sign in "\"'`*_~"}
 ARTICLE = re.compile(r"(?:the|an?)\s+(?=\S)", re.IGNORECASE)
-LEADING = re.compile(r"(?:[-*•>–—]\s+|[,;:.!?]+\s*)+")
-TRAILING = re.compile(r"[\s.,;:!?。、，；：！？]+$")
+LEADING = re.compile(r"(?:[-*•>–—]\s+|[,;:.!?]\s*)+")
+TRAILING = frozenset("".join(filter(str.isspace, map(chr, range(0x3001)))) + ".,;:!?。、，；：！？")
+PAIRED = (("**", "**"), ("*", "*"), ("`", "`"), ("~~", "~~"), ('"', '"'), ("“", "”"), ("«", "»"))
 ACRONYMS = frozenset("us it who or in me aids act add art cat pet set".split())  # in capitals another word
 MODALS = frozenset(("may", "will"))  # with a capital a month and a name
-WORDS = re.compile(r"\d+(?:[.,]\d+)*|(?:[^\W\d_]|[\u0300-\u036f])+|\S")
-FUNCTION_WORDS = frozenset("a an the of in on at to for and & 's s , . ; : ' - … ( )".split())
-NEGATIONS = "no not never none nobody nothing nor neither without cannot n't hardly except"
-NUMBERS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen "
-    "fourteen fifteen sixteen seventeen eighteen nineteen "
-    "twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million "
-    "billion trillion half third quarter double twice "
-    "first second fourth fifth sixth seventh eighth ninth tenth"
-)
-DATES = (
-    "monday tuesday wednesday thursday friday saturday sunday january february "
-    "march april may june july august september october "
-    "november december"
-)
-STRICT_WORDS = frozenset(f"{NEGATIONS} {NUMBERS} {DATES} % $ € £ ¥ ₹ ₽ + = < >".split())
-PREFIXES = frozenset(
-    "un in im ir il non dis de re a ab an anti pro mis under over pre post intra "
-    "inter hyper hypo up down out fe wo ex sub super multi "
-    "mono".split()
-)  # words that differ in one of these differ in sense
-ENDINGS = frozenset("s es ed d ing y ies".split()) | {""}
+LONGEST_CASED = max(map(len, ACRONYMS | MODALS))
 
 
 class Prepared:
@@ -58,14 +45,20 @@ class Prepared:
         return skeleton(self.folded)
 
     @cached_property
-    def tokens(self) -> list[tuple[int, int]]:
-        """Borders of the words and signs of the folded text."""
-        return _borders(self.folded.chars)
+    def marks(self) -> Marks:
+        return Marks(self.text)
+
+    @cached_property
+    def borders(self) -> tuple[list[int], list[int]]:
+        """Where the words and signs of the folded text begin, and where they end."""
+        return word_borders(self.folded.chars)
 
 
-@lru_cache(maxsize=16)
+_keep_some, _keep_last = lru_cache(maxsize=16)(Prepared), lru_cache(maxsize=1)(Prepared)
+
+
 def _prepare(text: str) -> Prepared:
-    return Prepared(text)
+    return (_keep_some if len(text) <= KEPT_TEXT else _keep_last)(text)
 
 
 def find_answer(text: str, answer: str, *, fuzzy: float = 90.0) -> tuple[list[tuple[int, int]], str]:
@@ -83,7 +76,7 @@ def find_answer(text: str, answer: str, *, fuzzy: float = 90.0) -> tuple[list[tu
     RAISES (ImportError): rapidfuzz is needed and not installed.
     """
     answer = answer.strip()
-    if not answer or not text:
+    if not answer or not text or len(answer) > MAX_LONGER * len(text) + KEPT_ANSWER:
         return [], ""
     if places := _exact(text, answer):
         return places, "exact"
@@ -99,74 +92,99 @@ def align(text: str, pairs: Iterable[tuple[str, str]], *, fuzzy: float = 90.0) -
     """Labelled answers as spans of their text.
 
     Every occurrence of an answer becomes a span. Spans of one label do not overlap: the longest win.
+    Of more answers, near matches and places than any text has, the first ones are taken.
 
     pairs (Iterable[tuple[str, str]]): label, answer. fuzzy (float): as in `find_answer`.
     RETURNS (tuple): spans `{"start", "end", "label"}` in order, and the pairs without one,
         `{"label", "span", "why"}`.
     """
     found: dict[str, list[tuple[str, list[tuple[int, int]]]]] = {}
+    known: dict[str, list[tuple[int, int]] | None] = {}  # None: in too many places
     dropped = []
-    for label, answer in dict.fromkeys(pairs):
-        places, _ = find_answer(text, answer, fuzzy=fuzzy)
-        if places:
+    near, room = MAX_NEAR, MAX_PLACES + len(text)
+    for number, (label, answer) in enumerate(dict.fromkeys(pairs)):
+        if number >= MAX_ANSWERS or not answer.strip():
+            why = "empty" if number < MAX_ANSWERS else f"after {MAX_ANSWERS} others"
+            dropped.append({"label": label, "span": answer, "why": why})
+            continue
+        if answer not in known:
+            places, how = find_answer(text, answer, fuzzy=fuzzy if near else 101)
+            near -= near > 0 and how in ("", "fuzzy")
+            known[answer] = places if len(places) <= room else None
+        places = known[answer]
+        if places and len(places) <= room:
+            room -= len(places)
             found.setdefault(label, []).append((answer, places))
         else:
-            dropped.append({"label": label, "span": answer, "why": "not in the text" if answer.strip() else "empty"})
+            why = "not in the text" if places == [] else "in too many places"
+            dropped.append({"label": label, "span": answer, "why": why})
     spans = []
     for label, answers in found.items():
-        kept = _longest({place for _, places in answers for place in places})
-        spans += [(start, end, label) for start, end in kept]
+        places = longest_first((start, end, label) for _, places in answers for start, end in places)
+        kept = {(start, end) for start, end, _ in places}
+        spans += places
         for answer, places in answers:
             if not any(place in kept for place in places):
                 dropped.append({"label": label, "span": answer, "why": "inside a longer answer of its label"})
     return spans_at(sorted(spans)), dropped
 
 
-def _longest(places: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
-    """The places without those that overlap a longer, then earlier one."""
-    kept: list[tuple[int, int]] = []
-    for start, end in sorted(places, key=lambda place: (place[0] - place[1], place)):
-        at = bisect(kept, (start, end))
-        if (at == 0 or kept[at - 1][1] <= start) and (at == len(kept) or kept[at][0] >= end):
-            kept.insert(at, (start, end))
-    return set(kept)
+def _at_borders(
+    text: str,
+    places: Iterable[tuple[int, int]],
+    widen: Callable[[int, int], tuple[int, int]] | None = None,
+) -> list[tuple[int, int]]:
+    """The places that are whole words; where there is none, those whose borders are doubtful in their language.
 
-
-def _at_borders(text: str, places: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The places that are whole words; where there is none, those whose borders are doubtful in their language."""
+    widen (Callable | None): gives a place its final borders, at most outside of those it had.
+    """
     levels: dict[int, list[tuple[int, int]]] = {0: [], 1: [], 2: []}
     for start, end in places:
+        if levels[0] and start < levels[0][-1][1]:
+            continue
+        start, end = widen(start, end) if widen else (start, end)
         level = max(edge(text, start, is_start=True), edge(text, end, is_start=False))
         if not levels[level] or start >= levels[level][-1][1]:
             levels[level].append((start, end))
     return levels[0] or levels[1]
 
 
-def _occurrences(text: str, part: str) -> Iterator[int]:
-    at = text.find(part)
-    while at >= 0:
-        yield at
-        at = text.find(part, at + 1)
-
-
 def _exact(text: str, answer: str) -> list[tuple[int, int]]:
-    return _at_borders(text, ((at, at + len(answer)) for at in _occurrences(text, answer))) if answer in text else []
+    return _at_borders(text, ((at, at + len(answer)) for at in occurrences(text, answer)))
 
 
 def _variants(answer: str) -> Iterator[str]:
-    """The answer, then with less and less of what a model adds around a quotation."""
+    """The answer, then with less and less of what a model adds around a quotation, at last without any of it."""
+    start, end, peeled = 0, len(answer), 0
     yield answer
-    seen = {answer, ""}
     while True:
-        shorter = LEADING.sub("", answer, count=1) if LEADING.match(answer) else TRAILING.sub("", answer)
-        if shorter == answer and len(answer) > 1 and answer[-1] in WRAPPERS.get(answer[0], ""):
-            shorter = answer[1:-1].strip()
-        if shorter in seen and "\\" in answer:
-            shorter = answer.replace("\\", "")
-        if shorter in seen:
-            return
-        seen.add(shorter)
-        yield (answer := shorter)
+        first, last = _peel(answer, start, end)
+        if (first, last) == (start, end) or first >= last:
+            bare = answer[start:end].replace("\\", "")
+            if peeled > MAX_PEELED:
+                yield answer[start:end]
+            if not bare or len(bare) == end - start:
+                return
+            answer, first, last = bare, 0, len(bare)
+        start, end, peeled = first, last, peeled + 1
+        if peeled <= MAX_PEELED:
+            yield answer[start:end]
+
+
+def _peel(text: str, start: int, end: int) -> tuple[int, int]:
+    """A slice of a text without the first thing around it that a model may have added."""
+    if leading := LEADING.match(text, start, end):
+        return leading.end(), end
+    last = end
+    while start < last and text[last - 1] in TRAILING:
+        last -= 1
+    if last == end and end - start > 1 and text[end - 1] in WRAPPERS.get(text[start], ""):
+        start, last = start + 1, end - 1
+        while start < last and text[start].isspace():
+            start += 1
+        while start < last and text[last - 1].isspace():
+            last -= 1
+    return start, last
 
 
 def _tolerant(prepared: Prepared, answer: str) -> list[tuple[int, int]]:
@@ -184,47 +202,48 @@ def _verbatim(prepared: Prepared, answer: str) -> list[tuple[int, int]]:
     return _exact(prepared.text, answer)
 
 
-@lru_cache(maxsize=256)
-def _fold_answer(answer: str) -> tuple[Folded, Skeleton]:
+def _fold_both(answer: str) -> tuple[Folded, Skeleton]:
     folded = fold(answer)
     return folded, skeleton(folded)
 
 
+_keep_answers, _keep_answer = lru_cache(maxsize=256)(_fold_both), lru_cache(maxsize=1)(_fold_both)
+
+
+def _fold_answer(answer: str) -> tuple[Folded, Skeleton]:
+    return (_keep_answers if len(answer) <= KEPT_ANSWER else _keep_answer)(answer)
+
+
 def _folded(prepared: Prepared, answer: str) -> list[tuple[int, int]]:
-    part = _fold_answer(answer)[0].chars
-    if not part or part not in prepared.folded.chars:
+    part, whole = _fold_answer(answer)[0].chars, prepared.folded.chars
+    if not part:
         return []
-    places = [_original(prepared, at, at + len(part)) for at in _occurrences(prepared.folded.chars, part)]
-    return _at_borders(
-        prepared.text, (place for place in places if place and _same_word(answer, prepared.text[slice(*place)]))
-    )
+    places = (_original(prepared, at, at + len(part)) for at in occurrences(whole, part))
+    return _at_borders(prepared.text, _same_words(prepared.text, answer, places))
 
 
 def _loose(prepared: Prepared, answer: str) -> list[tuple[int, int]]:
     part, whole = _fold_answer(answer)[1], prepared.skeleton
-    if not part.chars or part.chars not in whole.chars or (part.chars[0].isdecimal() and part.gaps[0].strip(" '*_~")):
+    if not part.chars or (part.chars[0].isdecimal() and part.gaps[0].strip(" '*_~")):
         return []
-    places = []
-    for at in _occurrences(whole.chars, part.chars):
-        if same_gaps(whole, at, part):
-            places.append(_original(prepared, whole.firsts[at], whole.lasts[at + len(part.chars) - 1]))
-    places = [
-        _balanced(prepared.text, *place)
-        for place in places
-        if place and _same_word(answer, prepared.text[slice(*place)])
-    ]
-    return _at_borders(prepared.text, places)
+    places = (
+        _original(prepared, whole.firsts[at], whole.lasts[at + len(part.chars) - 1])
+        for at in skeleton_places(whole, part)
+    )
+    return _at_borders(
+        prepared.text, _same_words(prepared.text, answer, places), lambda start, end: _balanced(prepared, start, end)
+    )
 
 
-def _balanced(text: str, start: int, end: int) -> tuple[int, int]:
+def _balanced(prepared: Prepared, start: int, end: int) -> tuple[int, int]:
     """Take in the opening or closing mark just outside whose other half is inside."""
-    for left, right in (("**", "**"), ("*", "*"), ("`", "`"), ("~~", "~~"), ('"', '"'), ("“", "”"), ("«", "»")):
-        inside = text[start:end]
-        halves = inside.count(left) % 2 if left == right else inside.count(left) != inside.count(right)
-        if halves and text.endswith(left, 0, start):
-            start -= len(left)
-        elif halves and text.startswith(right, end):
-            end += len(right)
+    for left, right in PAIRED:
+        opens, closes = prepared.text.endswith(left, 0, start), prepared.text.startswith(right, end)
+        if not (opens or closes):
+            continue
+        lefts = prepared.marks.count(left, start, end)
+        if lefts % 2 if left == right else lefts != prepared.marks.count(right, start, end):
+            start, end = (start - len(left), end) if opens else (start, end + len(right))
     return start, end
 
 
@@ -236,112 +255,67 @@ def _original(prepared: Prepared, first: int, last: int) -> tuple[int, int] | No
     return starts[first], ends[last - 1]
 
 
-def _same_word(answer: str, surface: str) -> bool:
-    """False for two words that only case tells apart, such as "US" and "us"."""
-    low = surface.casefold()
-    if low in ACRONYMS and answer.isupper() != surface.isupper() and len(answer) > 1:
-        return False
-    return low not in MODALS or answer.islower() == surface.islower()
+def _same_words(text: str, answer: str, places: Iterable[tuple[int, int] | None]) -> Iterator[tuple[int, int]]:
+    """The places that hold no other word that only case tells apart, as it does "US" and "us"."""
+    is_upper, is_lower = answer.isupper(), answer.islower()
+    for place in places:
+        if place is None:
+            continue
+        if place[1] - place[0] <= LONGEST_CASED:
+            surface = text[slice(*place)]
+            low = surface.casefold()
+            if low in ACRONYMS and is_upper != surface.isupper() and len(answer) > 1:
+                continue
+            if low in MODALS and is_lower != surface.islower():
+                continue
+        yield place
 
 
 def _abbreviated(prepared: Prepared, answer: str) -> list[tuple[int, int]]:
     """Places of an answer that leaves out its middle, or says by dots that the text goes on."""
-    if not ELLIPSIS.search(answer):
+    parts = _between_ellipses(answer)
+    if not 0 < len(parts) <= MAX_PARTS:
         return []
-    parts = [part for part in (part.strip() for part in ELLIPSIS.split(answer)) if any(map(is_word, part))]
-    if len(parts) == 1:
-        return _exact(prepared.text, parts[0]) or _tolerant(prepared, parts[0])
-    found = [_exact(prepared.text, part) or _tolerant(prepared, part) for part in parts]
-    places: dict[int, int] = {}  # end -> start: of several beginnings the nearest counts
-    for start, end in found[0] if parts else []:
-        for following in found[1:]:
-            after = next((place for place in following if end <= place[0] <= end + MAX_GAP), None)
-            if after is None:
+    known: dict[str, list[tuple[int, int]]] = {}
+    for part in parts:
+        if part not in known:
+            known[part] = _exact(prepared.text, part) or _tolerant(prepared, part)
+        if not known[part]:
+            return []
+    starts = {part: [start for start, _ in places] for part, places in known.items()}
+    found: dict[int, int] = {}  # end -> start: of several beginnings the nearest counts
+    for start, end in known[parts[0]]:
+        for part in parts[1:]:
+            after = bisect_left(starts[part], end)
+            if after == len(starts[part]) or starts[part][after] > end + MAX_GAP:
                 break
-            end = after[1]
+            end = known[part][after][1]
         else:
-            places[end] = start
-    return sorted((start, end) for end, start in places.items())
+            found[end] = start
+    return sorted((start, end) for end, start in found.items())
 
 
-def _borders(folded: str) -> list[tuple[int, int]]:
-    """Borders of words and signs; marks belong to their words."""
-    borders: list[tuple[int, int]] = []
-    joined = False
-    for i, char in enumerate(folded):
-        in_word = is_word(char)
-        if in_word and joined:
-            borders[-1] = (borders[-1][0], i + 1)
-        elif char != " ":
-            borders.append((i, i + 1))
-        joined = in_word
-    return borders
+def _between_ellipses(answer: str) -> list[str]:
+    """The parts of an answer that has ellipses, without the brackets around these; none of one that has not."""
+    parts, at = [], 0
+    for ellipsis in ELLIPSIS.finditer(answer):
+        parts.append(answer[at : ellipsis.start()].rstrip())
+        at = ellipsis.end()
+    if not parts:
+        return []
+    parts = [part[:-1] if part.endswith(("[", "(", "<")) else part for part in parts] + [answer[at:]]
+    for i, part in enumerate(parts[1:], 1):
+        rest = part.lstrip()
+        parts[i] = rest[1:] if rest.startswith(("]", ")", ">")) else rest
+    return [part for part in map(str.strip, parts) if any(map(is_word, part))]
 
 
 def _fuzzy(prepared: Prepared, answer: str, least: float) -> list[tuple[int, int]]:
     """The most similar passage, snapped to the borders of words, and wherever else it stands."""
     *_, bare = _variants(answer)
-    part, whole = fold(bare).chars, prepared.folded.chars
-    if sum(map(is_word, part)) < MIN_FUZZY or not prepared.tokens:
+    part, whole = _fold_answer(bare)[0].chars, prepared.folded.chars
+    if not is_evidence(part) or not whole:
         return []
-    try:
-        from rapidfuzz import fuzz
-    except ImportError as error:
-        raise ImportError(
-            "Near matches need rapidfuzz: pip install 'metaie-spacy[project]', or pass fuzzy=101."
-        ) from error
-    # the window that rapidfuzz looks through is as long as the answer, the passage may be longer: a lower bound first
-    near = fuzz.partial_ratio_alignment(part, whole, score_cutoff=max(0.0, least - 15))
-    if near is None:
-        return []
-    firsts = _nearest([first for first, _ in prepared.tokens], near.dest_start)
-    lasts = _nearest([last for _, last in prepared.tokens], near.dest_end)
-    score, first, last = max(
-        [(0.0, 0, 0)] + [(fuzz.ratio(part, whole[a:b]), a, b) for a in firsts for b in lasts if a < b]
-    )
-    place = (
-        _original(prepared, first, last) if last and score >= least and _same_sense(part, whole[first:last]) else None
-    )
+    near = similar_passage(part, whole, prepared.borders, least)
+    place = _original(prepared, *near) if near else None
     return _at_borders(prepared.text, [place]) and _exact(prepared.text, prepared.text[slice(*place)]) if place else []
-
-
-def _nearest(borders: list[int], at: int) -> list[int]:
-    middle = bisect(borders, at)
-    return borders[max(0, middle - 3) : middle + 2]
-
-
-def _same_sense(answer: str, surface: str) -> bool:
-    """Whether two similar folded strings differ by spelling, inflection or filling words only."""
-    ours, theirs = _sense_words(answer), _sense_words(surface)
-    if [word for word in ours if _is_strict(word)] != [word for word in theirs if _is_strict(word)]:
-        return False
-    for kind, a, b, c, d in SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
-        if kind != "replace":
-            continue
-        if b - a != d - c or not all(_similar(left, right) for left, right in zip(ours[a:b], theirs[c:d])):
-            return False
-    return True
-
-
-def _sense_words(folded: str) -> list[str]:
-    return WORDS.findall(folded.replace("n't", " n't ").replace("n't", "not"))
-
-
-def _is_strict(word: str) -> bool:
-    return word in STRICT_WORDS or any(map(str.isdecimal, word))
-
-
-def _similar(left: str, right: str) -> bool:
-    from rapidfuzz import distance, fuzz
-
-    if (left in FUNCTION_WORDS and right in FUNCTION_WORDS) or left == right:
-        return True
-    if min(len(left), len(right)) < 4:
-        return False
-    stem = next((i for i, (a, b) in enumerate(zip(left, right)) if a != b), min(len(left), len(right)))
-    if stem > 2 and left[stem:] in ENDINGS and right[stem:] in ENDINGS:
-        return True
-    tail = next((i for i, (a, b) in enumerate(zip(left[::-1], right[::-1])) if a != b), min(len(left), len(right)))
-    if left[: len(left) - tail] in PREFIXES | {""} and right[: len(right) - tail] in PREFIXES | {""}:
-        return False
-    return fuzz.ratio(left, right) >= 80 and distance.OSA.distance(left, right) <= 1

@@ -3,6 +3,7 @@
 import html
 import re
 import unicodedata
+from array import array
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -26,32 +27,35 @@ SEMITIC = re.compile("[\u0590-\u06ff]")
 NO_UNIT = re.compile(r"(?:st|nd|rd|th|s)(?![a-z])", re.IGNORECASE)
 FREE_MARKS = re.compile("[\u0300-\u036f\u0591-\u05c7\u064b-\u0652\u0670]")
 LOOSE = frozenset(" -*_~'.")
+MAX_MARKS = 32  # on one character: Unicode's own sorting of them takes the square of their number
+LONGEST_CLITIC = 4
 
 
 class Folded(NamedTuple):
     """A text in comparable form.
 
-    chars (str): its characters. starts, ends (list[int]): the original offsets of the character
+    chars (str): its characters. starts, ends (array[int]): the original offsets of the character
         that each of them comes from; one original character may give several.
     """
 
     chars: str
-    starts: list[int]
-    ends: list[int]
+    starts: array
+    ends: array
 
 
 class Skeleton(NamedTuple):
     """A folded text without blanks, hyphens, quotes, full stops, markup and diacritics.
 
-    chars (str): what is left. firsts, lasts (list[int]): where each of them, with its diacritics,
+    chars (str): what is left. firsts, lasts (array[int]): where each of them, with its diacritics,
         stands in the folded text.
-    gaps (list[str]): what was left out before each character.
+    gaps (list[str]): what was left out before each character. kinds (list[str]): `gap_kind` of each.
     """
 
     chars: str
-    firsts: list[int]
-    lasts: list[int]
+    firsts: array
+    lasts: array
     gaps: list[str]
+    kinds: list[str]
 
 
 @lru_cache(maxsize=4096)
@@ -89,8 +93,7 @@ def fold(text: str) -> Folded:
     White space is left only between two words: about punctuation it is a habit of the writer.
     """
     chars: list[str] = []
-    starts: list[int] = []
-    ends: list[int] = []
+    starts, ends = array("i"), array("i")
     i, blank = 0, False
     while i < len(text):
         start = i
@@ -98,7 +101,8 @@ def fold(text: str) -> Folded:
         named = html.unescape(entity[0]) if entity else ""
         is_entity = entity is not None and named != entity[0]  # "AT&T;" holds none
         i = entity.end() if is_entity else i + 1
-        while i < len(text) and extends(text[i]):
+        stop = min(len(text), i + MAX_MARKS)
+        while i < stop and extends(text[i]):
             i += 1
         cluster = named + text[entity.end() : i] if is_entity else text[start:i]
         if cluster.isspace():
@@ -129,7 +133,7 @@ def _runs_on(char: str) -> bool:
     return bool(SPACELESS.match(char) or KATAKANA.match(char))
 
 
-def _append_char(char: str, start: int, end: int, chars: list[str], starts: list[int], ends: list[int]) -> None:
+def _append_char(char: str, start: int, end: int, chars: list[str], starts: array, ends: array) -> None:
     """Add a character; runs of quotes, of dashes and of three dots and more become one."""
     touches = chars and start in (starts[-1], ends[-1])
     if (touches and char in "'-" and chars[-1] == char) or (chars and char == "." and chars[-1] == "…"):
@@ -149,8 +153,7 @@ def _append_char(char: str, start: int, end: int, chars: list[str], starts: list
 def skeleton(folded: Folded) -> Skeleton:
     """A folded text without what writers leave out; diacritics only those of Latin, Greek, Hebrew and Arabic."""
     chars: list[str] = []
-    firsts: list[int] = []
-    lasts: list[int] = []
+    firsts, lasts = array("i"), array("i")
     gaps: list[str] = []
     gap = ""
     for i, char in enumerate(folded.chars):
@@ -164,7 +167,12 @@ def skeleton(folded: Folded) -> Skeleton:
             lasts.append(i + 1)
             gaps.append(gap)
             gap = ""
-    return Skeleton("".join(chars), firsts, lasts, gaps)
+    return Skeleton("".join(chars), firsts, lasts, gaps, [gap_kind(gap) for gap in gaps])
+
+
+def gap_kind(gap: str) -> str:
+    """Whether what was left out joins two characters (nothing), parts them (blanks and quotes) or may do either."""
+    return "either" if gap.strip(" '") else "parts" if gap else "joins"
 
 
 def same_gaps(text: Skeleton, at: int, answer: Skeleton) -> bool:
@@ -174,11 +182,10 @@ def same_gaps(text: Skeleton, at: int, answer: Skeleton) -> bool:
     "5-10" and "510" are not.
     """
     for i in range(1, len(answer.chars)):
-        here, there = text.gaps[at + i], answer.gaps[i]
-        if here == there:
-            continue
         digits = answer.chars[i - 1].isdecimal() + answer.chars[i].isdecimal()
-        if digits == 2 or (digits == 0 and not (here and there) and not (here + there).strip(" '")):
+        if digits == 2 and text.gaps[at + i] != answer.gaps[i]:
+            return False
+        if digits == 0 and {text.kinds[at + i], answer.kinds[i]} == {"joins", "parts"}:
             return False
     return True
 
@@ -237,10 +244,13 @@ def _edge_in_run(text: str, at: int, is_start: bool) -> int:
     if HANGUL.match(left) and HANGUL.match(right):
         return 1 if is_start else 0  # particles are written onto the end of a word
     first = at
-    while first and is_word(text[first - 1]):
-        first -= 1
     if left.isdecimal() and right.isalpha():
-        return 1 if text[first:at].isdecimal() and not NO_UNIT.match(text, at) else 2
-    if is_start and SEMITIC.match(right) and CLITICS.fullmatch(text[first:at]):
-        return 1
+        while first and text[first - 1].isdecimal():
+            first -= 1
+        is_number = not first or not is_word(text[first - 1])
+        return 1 if is_number and not NO_UNIT.match(text, at) else 2
+    if is_start and SEMITIC.match(right):
+        while first and at - first <= LONGEST_CLITIC and is_word(text[first - 1]):
+            first -= 1
+        return 1 if CLITICS.fullmatch(text, first, at) else 2
     return 2

@@ -12,7 +12,8 @@ START = re.compile(
     re.MULTILINE,
 )  # a bracket at the beginning of a line, or what can be nothing but an answer
 CLOSERS = {'"': '"”', "“": '”"', "'": "'", "‘": "’'"}
-ENDS = re.compile(r"\s*(?:$|[\]}:]|,\s*(?:$|[\"'“‘\[\]{}]|-?\d|null\b|None\b|\w+\s*:)|\n\s*[\"'“‘])")
+BLANK = re.compile(r"\s*")
+ENDS = re.compile(r"$|[\]}:]|,\s*(?:$|[\"'“‘\[\]{}]|-?\d|null\b|None\b|\w+\s*:)")
 BARE = re.compile(r"[^,:\[\]{}\n]+")
 CODE = re.compile(r"\\u([dD][89abAB]..)\\u([dD][c-fC-F]..)|\\u([0-9a-fA-F]{4})")
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
@@ -116,13 +117,20 @@ class _Scanner:
         parts = []
         while self.at < len(self.text):
             char = self.text[self.at]
-            if char in closers and ENDS.match(self.text, self.at + 1):
+            if char in closers and self.ends():
                 self.at += 1
                 return "".join(parts)
             parts.append(self.escape() if char == "\\" else char)
             self.at += 1
         self.is_cut = True
         return Cut("".join(parts))
+
+    def ends(self) -> bool:
+        """Whether the quote here closes a string, as what follows tells."""
+        following = BLANK.match(self.text, self.at + 1).end()
+        if ENDS.match(self.text, following):
+            return True
+        return self.text[following] in CLOSERS and "\n" in self.text[self.at + 1 : following]
 
     def escape(self) -> str:
         """What a backslash and the characters after it stand for; leaves `at` on the last of them."""

@@ -2,14 +2,18 @@
 
 import json
 import re
+from itertools import islice
 from typing import Iterable, Iterator, NamedTuple
 
-from .alignment import align, find_answer
+from .alignment import MAX_ANSWERS, align, find_answer
 from .lenient import CUT, Cut, Members, read_values
 
 FORMS = ("json", "lines")
 MAX_LABEL_WORDS = 20
 MAX_LABEL_CHARS = 150
+MAX_SHOWN = 300  # characters of a label that is too long
+MAX_SEPARATORS, MAX_SPLITS = 100, MAX_LABEL_WORDS  # of a line into label and span
+MAX_LISTED = 1000  # passages in one span
 _STRINGS = {"type": "array", "items": {"type": "string"}}
 SCHEMA: dict = {
     "type": "object",
@@ -40,9 +44,11 @@ NONE = frozenset(
 EMPTY_SIGNS = ("", "-", "--", "–", "—", "/", "()", "[]", "{}", "(-)")
 THINKING = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL)
 BULLET = re.compile(r"(?:[-+*•–—·‣▪]\s+|[-•·‣▪](?=[\w\"'“`])|\(?\d{1,3}[.)]\s+)")
-SEPARATOR = re.compile(r"\s*(?::\*\*|\*\*\s*:|->|→|=>|⇒|:)\s*")
-RARE_SEPARATOR = re.compile(r"\s+[-–—=|]\s+|\t+")
-LISTS = (re.compile(r"\s*[;\n|]\s*"), re.compile(r"\s*,\s+"), re.compile(r"\s*,\s+(?:and\s+)?|\s+and\s+"))
+# Looking for blanks from within blanks would take the square of their number; from where they begin it finds the same.
+BLANKS = r"(?:(?<!\s)\s+)"
+SEPARATOR = re.compile(rf"{BLANKS}?(?::\*\*|\*\*\s*:|->|→|=>|⇒|:)\s*")
+RARE_SEPARATOR = re.compile(rf"{BLANKS}[-–—=|]\s+|(?<!\t)\t+")
+LISTS = tuple(map(re.compile, (rf"{BLANKS}?[;\n|]\s*", rf"{BLANKS}?,\s+", rf"{BLANKS}?,\s+(?:and\s+)?|{BLANKS}and\s+")))
 INTRODUCTION = re.compile(
     r"(?:here|below|sure|the "
     r"(?:answers?|pairs?|labels?)|answers?|output|results?|pairs|spans|labels|entities|annotations)\b",
@@ -51,6 +57,20 @@ INTRODUCTION = re.compile(
 ABSENT = re.compile(r"(?:absent(?: labels?)?|not (?:found|mentioned|present)|no answers?)", re.IGNORECASE)
 EMPTY_JSON = re.compile(r"(?:```\w*)?\s*(?:\{\s*\}|\[\s*\])\s*(?:```)?")
 Entry = tuple[str, str | None]  # label, span; None: the label has no answer
+
+
+class Source:
+    """The text that an answer is about, and which strings were found to stand in it."""
+
+    def __init__(self, text: str):
+        self.text = text
+        self._known: dict[str, bool] = {}
+
+    def holds(self, span: str) -> bool:
+        """Whether an answer stands in the text, and not only nearly."""
+        if span not in self._known:
+            self._known[span] = bool(find_answer(self.text, span, fuzzy=101)[0])
+        return self._known[span]
 
 
 class Parsed(NamedTuple):
@@ -107,10 +127,11 @@ def parse(answer: str, text: str) -> Parsed:
     body = THINKING.sub("", answer).strip()
     if not body:
         raise ValueError("The answer is empty.")
+    source = Source(text)
     entries, is_cut, is_empty = _json_entries(body)
     if entries is None:
-        entries, is_empty = list(_line_entries(body, text)), _is_marker(BULLET.sub("", body, count=1))
-    parsed = _sort_out(entries, text)
+        entries, is_empty = list(_line_entries(body, source)), _is_marker(BULLET.sub("", body, count=1))
+    parsed = _sort_out(entries, source)
     if not parsed.pairs and not parsed.absent and not (is_empty and not parsed.dropped):
         what = "holds no JSON and no '- label: span' line"
         what = f"holds nothing usable ({parsed.dropped[0]['why']})" if parsed.dropped else what
@@ -119,19 +140,26 @@ def parse(answer: str, text: str) -> Parsed:
     return parsed
 
 
-def _sort_out(entries: Iterable[Entry], text: str) -> Parsed:
+def _sort_out(entries: Iterable[Entry], source: Source) -> Parsed:
     """Entries as pairs, absent labels and what cannot be used."""
     pairs: dict[tuple[str, str], None] = {}
     absent: dict[str, None] = {}
     dropped = []
-    for raw, quoted in entries:
-        label, span = " ".join(_writable(raw).split()), None if quoted is None else _writable(quoted)
-        if why := CUT if isinstance(raw, Cut) or isinstance(quoted, Cut) else _bad_label(label):
-            dropped.append({"label": label, "span": span or "", "why": why})
-        elif span is None or _is_none(span, text):
+    cleaned: dict[str, tuple[str, str]] = {}
+    for number, (raw, quoted) in enumerate(entries):
+        if raw not in cleaned:
+            label = " ".join(_writable(raw).split())
+            cleaned[raw] = label, _bad_label(label)
+        label, bad = cleaned[raw]
+        span = None if quoted is None else _writable(quoted)
+        if why := CUT if isinstance(raw, Cut) or isinstance(quoted, Cut) else bad:
+            dropped.append({"label": label[:MAX_SHOWN], "span": span or "", "why": why})
+        elif number >= MAX_ANSWERS:
+            dropped.append({"label": label, "span": span or "", "why": f"after {MAX_ANSWERS} others"})
+        elif span is None or _is_none(span, source):
             absent[label] = None
         else:
-            pairs.update(dict.fromkeys((label, part) for part in _parts(span.strip(), text)))
+            pairs.update(dict.fromkeys((label, part) for part in _parts(span.strip(), source)))
     answered = {label for label, _ in pairs} | {item["label"] for item in dropped}
     return Parsed(list(pairs), [label for label in absent if label not in answered], dropped)
 
@@ -156,31 +184,29 @@ def _is_marker(span: str) -> bool:
     return bare in NONE or span.strip().strip("\"'“”‘’") in EMPTY_SIGNS
 
 
-def _is_none(span: str, text: str) -> bool:
+def _is_none(span: str, source: Source) -> bool:
     if not _is_marker(span):
         return False
     # a bare "-" stands in most texts and quotes none of them
     is_quoted = (
-        any(map(str.isalnum, span)) and span.strip() in text and find_answer(text, span, fuzzy=101)[1] == "exact"
+        any(map(str.isalnum, span))
+        and span.strip() in source.text
+        and find_answer(source.text, span, fuzzy=101)[1] == "exact"
     )
     return not is_quoted
 
 
-def _stands(span: str, text: str) -> bool:
-    return bool(find_answer(text, span, fuzzy=101)[0])
-
-
-def _parts(span: str, text: str) -> list[str]:
+def _parts(span: str, source: Source) -> list[str]:
     """A span that is a list of passages, taken apart; one that stands in the text as a whole is never split."""
-    if _stands(span, text):
+    if source.holds(span):
         return [span]
     if span.startswith("[") and span.endswith("]"):
         listed = next(iter(read_values(span)), ([], False))[0]
-        if listed and all(isinstance(part, str) and _stands(part, text) for part in listed):
+        if listed and all(isinstance(part, str) and source.holds(part) for part in listed):
             return listed
     for separator in LISTS:
         parts = [part for part in separator.split(span) if part]
-        if len(parts) > 1 and all(_stands(part, text) for part in parts):
+        if 1 < len(parts) <= MAX_LISTED and all(map(source.holds, parts)):
             return parts
     return [span]
 
@@ -192,12 +218,16 @@ def _json_entries(body: str) -> tuple[list[Entry] | None, bool, bool]:
         whether it says in so many words that there is no answer.
     """
     entries: list[Entry] | None = None
-    is_cut, is_empty = False, False
+    is_cut, is_empty, is_bare = False, False, bool(EMPTY_JSON.fullmatch(body))
     for value, cut in read_values(body):
-        found = _value_entries(value) if value or EMPTY_JSON.fullmatch(body) else None
+        try:
+            found = _value_entries(value) if value or is_bare else None
+        except RecursionError:  # nested far deeper than any answer
+            found = None
         if found is not None:
-            entries, is_cut = (entries or []) + found, cut
-            is_empty = not entries and not cut
+            entries = entries or []
+            entries += found
+            is_cut, is_empty = cut, not entries and not cut
     return entries, is_cut, is_empty
 
 
@@ -246,13 +276,22 @@ def _wraps(name: str, value: object) -> bool:
 
 def _spans_in(value: object) -> list[str | None]:
     """The spans that a JSON value names; [None]: it says that there is none."""
-    if isinstance(value, Members):
-        names = {name.casefold(): part for name, part in value}
-        key = next((key for key in SPAN_KEYS if key in names), None)
-        return _spans_in(names[key] if key else list(names.values()))
-    if isinstance(value, list):
-        return [span for part in value for span in _spans_in(part)] if value else [None]
-    return [value if isinstance(value, str) or value is None else str(value).lower()]
+    spans: list[str | None] = []
+    parts = [value]  # yet to be read, the next one last
+    while parts:
+        part = parts.pop()
+        if isinstance(part, Members):
+            names = {name.casefold(): inner for name, inner in part}
+            key = next((key for key in SPAN_KEYS if key in names), None)
+            part = names[key] if key else list(names.values())
+            parts.append(part)
+        elif isinstance(part, list) and part:
+            parts += reversed(part)
+        elif isinstance(part, list):
+            spans.append(None)
+        else:
+            spans.append(part if isinstance(part, str) or part is None else str(part).lower())
+    return spans
 
 
 def _labels(value: object) -> list[str]:
@@ -262,47 +301,56 @@ def _labels(value: object) -> list[str]:
     return [part for part in parts if isinstance(part, str)]
 
 
-def _line_entries(body: str, text: str) -> Iterator[Entry]:
+def _line_entries(body: str, source: Source) -> Iterator[Entry]:
     """Entries of an answer of lines. Prose is passed over; what may be prose counts only beside sure entries."""
     header, sure, doubtful = "", False, []
-    for line in filter(None, map(str.strip, body.splitlines())):
+    lines = [line for line in map(str.strip, body.splitlines()) if line]
+    for line in lines[:MAX_ANSWERS]:
         bullet = BULLET.match(line)
         content = line[bullet.end() :].strip() if bullet else line.strip("# ")
         if not content.strip("-*_`~="):
             continue
-        under = header and bullet and (_stands(content, text) or not SEPARATOR.search(content))
+        under = header and bullet and (source.holds(content) or not SEPARATOR.search(content))
         if under and ABSENT.fullmatch(header):
             yield content, None
             continue
-        pair = (header, content) if under else _split(content, text)
+        pair = (header, content) if under else _split(content, source)
         if (pair and not pair[1]) or (not pair and (line[0] == "#" or re.fullmatch(r"\*\*.+\*\*", content))):
             label = pair[0] if pair else _bare_label(content)
             header = "" if INTRODUCTION.match(label) or _bad_label(label) else label
             continue
         header = header if under else ""
-        if pair and (bullet or _is_marker(pair[1]) or _stands(pair[1], text) or len(_parts(pair[1], text)) > 1):
+        if pair and (bullet or _is_marker(pair[1]) or source.holds(pair[1]) or len(_parts(pair[1], source)) > 1):
             sure = True
             yield pair
         elif pair or bullet:
             doubtful.append(pair or ("", content))
+    doubtful += [("", line) for line in lines[MAX_ANSWERS:]]
     yield from doubtful if sure else []
 
 
-def _split(content: str, text: str) -> tuple[str, str] | None:
+def _split(content: str, source: Source) -> tuple[str, str] | None:
     """Label and span of a line. Either may hold a colon: the first split counts whose span stands in the text."""
-    splits = []
-    for separator in (SEPARATOR, RARE_SEPARATOR):
-        for match in [] if splits else separator.finditer(content):
-            label, span = _bare_label(content[: match.start()]), content[match.end() :].strip()
-            if label:
-                splits.append((label, span))
+    splits = list(_splits(content))
     splits = [split for split in splits if not _bad_label(split[0])] or splits
     if len(splits) > 1:
-        for fits in (_is_none, _stands, lambda span, text: len(_parts(span, text)) > 1):
+        for fits in (_is_none, lambda span, source: source.holds(span), lambda *span: len(_parts(*span)) > 1):
             for label, span in splits:
-                if span and fits(span, text):
+                if span and fits(span, source):
                     return label, span
     return splits[0] if splits else None
+
+
+def _splits(content: str) -> Iterator[tuple[str, str]]:
+    """The first splits of a line, at the usual separators or, if it has none of them, at the rare ones."""
+    for separator in (SEPARATOR, RARE_SEPARATOR):
+        number = 0
+        for match in islice(separator.finditer(content), MAX_SEPARATORS):
+            if number < MAX_SPLITS and (label := _bare_label(content[: match.start()])):
+                yield label, content[match.end() :].strip()
+                number += 1
+        if number:
+            return
 
 
 def _bare_label(label: str) -> str:
