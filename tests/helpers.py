@@ -74,9 +74,10 @@ def shared(encoder, tok2vec, labels=()):
     return nlp
 
 
-def packaged():
-    """The packaged model, in the number format that all machines compute alike."""
-    return spacy.load("en_metaie_sm", config=FLOAT32)
+def packaged(**settings):
+    """The packaged model, in the number format that all machines compute alike. settings: of its component."""
+    config = {"components": {"metaie": {**FLOAT32["components"]["metaie"], **settings}}}
+    return spacy.load("en_metaie_sm", config=config)
 
 
 def row(text, spans, **fields):

@@ -27,7 +27,7 @@ def data(tmp_path):
 def overrides(data, encoder):
     return {
         "paths.train": str(data), "paths.dev": str(data), "training.max_steps": 4, "training.eval_frequency": 2,
-        "components.metaie.model.name": encoder, "components.metaie.weights": None,
+        "components.metaie.model.name": encoder, "components.metaie.model.compute_dtype": "float32", "components.metaie.weights": None,
     }  # fmt: skip
 
 

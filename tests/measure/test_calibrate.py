@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import spacy
-from helpers import CNN, CORPUS, LISTENER, SENTENCES, TRAIN, annotated, scored, shared
+from helpers import CNN, CORPUS, LISTENER, SENTENCES, TRAIN, annotated, packaged, scored, shared
 
 from metaie_spacy.measure.calibrate import (  # fmt: skip
     CANDIDATES,
@@ -16,6 +16,7 @@ from metaie_spacy.measure.calibrate import (  # fmt: skip
     Scored,
     calibrate,
     clearly_best,
+    count_right,
     fit_scale,
     log_loss,
     measure,
@@ -180,7 +181,7 @@ def test_label_encoder_of_calibrated_weights_starts_a_shared_transformer_uncalib
 
 
 def test_calibration_of_the_packaged_model_makes_scores_honest(rows, tmp_path):
-    nlp = spacy.load("en_metaie_sm")
+    nlp = packaged()
     nlp.get_pipe("metaie").load()
     nlp.get_pipe("metaie").model.shims[0].uncalibrate()  # the package comes calibrated
     report = calibrate(nlp, rows / "many.jsonl", seed=1)
@@ -200,7 +201,7 @@ def test_calibration_of_the_packaged_model_makes_scores_honest(rows, tmp_path):
 
 
 def test_closed_set_becomes_the_components(rows):
-    nlp = spacy.load("en_metaie_sm")
+    nlp = packaged()
     labels = {"PER": {"query": "person", "threshold": 0.6}, "person": "person", "location": "location"}
     report = calibrate(nlp, rows / "many.jsonl", labels=labels)
     pipe = nlp.get_pipe("metaie")
@@ -319,7 +320,7 @@ def test_threshold_moves_only_where_another_is_clearly_better():
 
 def test_only_labels_that_are_seen_often_get_a_threshold():
     rng, rules = np.random.default_rng(0), Rules(0.4, 0.4, {"own": 0.45}, False)
-    texts = biased_texts(rng, 150, {"good": 0.0, "off": 4.0, "rare": 4.0, "own": 4.0})
+    texts = biased_texts(rng, 100, {"good": 0.0, "off": 4.0, "rare": 4.0, "own": 4.0})
     rare = 0
     for _number, text in enumerate(texts):  # all but 29 of its spans are gone
         for span in [span for span in sorted(text.gold) if span[2] == "rare"]:
@@ -331,6 +332,17 @@ def test_only_labels_that_are_seen_often_get_a_threshold():
     assert {"good", "off"} & found.labels.keys()  # they want different ones
     assert found.labels.get("off", found.threshold) > found.labels.get("good", found.threshold) + 0.2
     assert set(settle(texts, rules, [])[0].labels) == {"own"}  # an open set has none
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_counting_for_many_least_scores_at_once_agrees_with_measuring_each(flat):
+    texts = biased_texts(np.random.default_rng(0), 40, {"a": 0.0, "b": 1.0})  # every token may be both
+    rules, cuts = Rules(0.1, 0.1, {}, flat), [0.2, 0.5, 0.8]
+    counts = count_right(texts, rules, Scale(), cuts, [], rules).sum((1, 2))
+    for cut, (right, found, gold) in zip(cuts, counts):
+        alone = measure(texts, rules._replace(threshold=cut), Scale())
+        assert found == alone["spans"] and right / found == pytest.approx(alone["p"])
+        assert right / gold == pytest.approx(alone["r"])
 
 
 def test_lead_that_chance_explains_is_no_lead():

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 
 import pytest
-from helpers import ASSETS, CONFIGS, CORPUS, ROOT
+from helpers import ASSETS, CORPUS
 from teacher_server import teacher_server
 
 from metaie_spacy.data.rows import check_row
@@ -182,41 +182,64 @@ def test_a_dead_endpoint_keeps_what_was_written(tmp_path):
     assert len(read(out)) == 10
 
 
-def test_two_processes_do_not_write_one_file(tmp_path):
-    from metaie_spacy.teacher.annotate import _alone
+ANNOTATE = """
+import json, sys
+from pathlib import Path
+from metaie_spacy.teacher.annotate import annotate
+from metaie_spacy.teacher.annotators import PromptAnnotator
+from metaie_spacy.teacher.client import Teacher
 
-    with teacher_server(corpus=[CORPUS]) as server, _alone(tmp_path / "rows.jsonl"):
-        code = (
-            "from metaie_spacy.teacher.annotate import annotate; from metaie_spacy.teacher.annotators import PromptAnnotator; from metaie_spacy.teacher.client import Teacher\n"
-            f"a = PromptAnnotator(Teacher('test', base_url='{server.url}', api_key_env=None), r'{PROMPT}')\n"
-            f"annotate([], r'{tmp_path / 'rows.jsonl'}', a)"
-        )
-        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert result.returncode and "Another process is writing" in result.stderr
+texts, out, url, cache, prompt = sys.argv[1:]
+teacher = Teacher("test", base_url=url, api_key_env=None, timeout=1.0, in_flight=8, cache=cache)
+rows = [json.loads(line) for line in Path(texts).read_text(encoding="utf8").splitlines()]
+counts = annotate(rows, Path(out), PromptAnnotator(teacher, prompt), progress=False)
+assert counts["failed"] == counts["left"] == 0, counts
+"""
 
 
-def test_kill_9_and_faults_lose_no_text_and_no_answer(tmp_path):
-    texts, out = tmp_path / "texts.jsonl", tmp_path / "rows.jsonl"
-    texts.write_text("".join(json.dumps(row) + "\n" for row in TEXTS[:150]), encoding="utf8")
+@pytest.fixture
+def command(tmp_path):
+    """Starts a process that annotates the texts of a file. RETURNS (list): for a server's address."""
+
+    def command(texts, url):
+        files = [tmp_path / "texts.jsonl", tmp_path / "rows.jsonl", url, tmp_path / "teacher.sqlite", PROMPT]
+        files[0].write_text("".join(json.dumps(row) + "\n" for row in texts), encoding="utf8")
+        return [sys.executable, "-c", ANNOTATE, *map(str, files)]
+
+    return command
+
+
+def test_two_processes_do_not_write_one_file(tmp_path, command):
+    out = tmp_path / "rows.jsonl"
+    with teacher_server(corpus=[CORPUS], delay=60) as server:
+        first = subprocess.Popen(command(TEXTS[:1], server.url), stderr=subprocess.DEVNULL)
+        while not server.stats()["requests"]:  # it has begun, and waits for its answer
+            assert first.poll() is None
+            time.sleep(0.05)
+        second = subprocess.run(command(TEXTS[1:2], server.url), capture_output=True, text=True)
+        first.kill()
+        first.wait()
+    assert second.returncode and "Another process is writing" in second.stderr
+    assert not out.exists() or out.read_bytes() == b""
+
+
+def test_kill_9_and_faults_lose_no_text_and_no_answer(tmp_path, command):
+    out, texts = tmp_path / "rows.jsonl", TEXTS[:90]
     with teacher_server(corpus=[CORPUS], faults=0.3, delay=0.05, hang=1.5, seed=5) as server:
-        command = [
-            sys.executable, "-m", "metaie_spacy", "annotate", str(texts), str(out), "--config", str(CONFIGS / "teacher.cfg"),
-            "--teacher.base_url", server.url, "--teacher.api_key_env", "null", "--teacher.timeout", "1.0",
-        ]  # fmt: skip
-        for goal in (40, 90):
-            process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        start = command(texts, server.url)
+        for goal in (25, 55):
+            process = subprocess.Popen(start, stderr=subprocess.DEVNULL)
             while process.poll() is None and (not out.exists() or out.read_bytes().count(b"\n") < goal):
                 time.sleep(0.01)
+            assert process.poll() is None, "it ended before it was killed"
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
-        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        result = subprocess.run(start, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr
         log = server.log()
-    assert Counter(row["id"] for row in read(out)) == Counter(row["id"] for row in TEXTS[:150])
+    assert Counter(row["id"] for row in read(out)) == Counter(row["id"] for row in texts)
     completed = Counter(entry["key"] for entry in log if entry["completed"])
-    lost = (
-        sum(completed.values()) - Teacher("x", cache=str(tmp_path / "teacher.sqlite")).store.totals("gpt-4.1-mini")[0]
-    )
+    lost = sum(completed.values()) - Teacher("x", cache=str(tmp_path / "teacher.sqlite")).store.totals("test")[0]
     assert lost <= 2 * 8 + sum(entry["kind"] in ("cut", "timeout") for entry in log)
     assert sum(n - 1 for n in completed.values()) <= lost  # only what did not reach the disk was asked again
 

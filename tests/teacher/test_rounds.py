@@ -3,8 +3,7 @@
 import json
 
 import pytest
-import spacy
-from helpers import ASSETS
+from helpers import ASSETS, packaged
 from teacher_server import teacher_server
 
 from metaie_spacy.data.rows import check_row
@@ -41,7 +40,7 @@ GOLD = row(TEXT, ("Ada Lovelace", "person"), ("Charles Babbage", "person"), ("Lo
 
 @pytest.fixture(scope="module")
 def nlp():
-    return spacy.load("en_metaie_sm")
+    return packaged()
 
 
 @pytest.fixture
@@ -81,7 +80,7 @@ def test_texts_on_which_the_student_fails_come_first(nlp):
 
 
 def test_texts_on_which_two_generations_disagree_come_first(nlp):
-    stricter = spacy.load("en_metaie_sm")
+    stricter = packaged()
     stricter.get_pipe("metaie").threshold = 1.0
     rows = [{"id": "same", "text": OTHER}, {"id": "disputed", "text": TEXT, "meta": {"page": 1}}]
     chosen = most_disputed(rows, nlp, stricter, ["person", "city"], 2)
