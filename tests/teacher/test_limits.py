@@ -319,11 +319,8 @@ def test_a_body_that_is_no_answer_is_one_expected_error(name, status):
 def test_an_answer_is_read_whatever_its_charset_and_its_other_fields_say():
     extra = {"finish_reason": {"a": [1]}, "index": "x"}
     for charset in ("zlib", "bz2", "punycode", "rot13", "idna", "no-such"):
-        with hostile(
-            lambda call: call.answer(
-                completion('{"é": 1}', **extra), Content_Type=f"text/html; charset={charset}", Set_Cookie="a=b"
-            )
-        ) as server:
+        fields = {"Content_Type": f"text/html; charset={charset}", "Set_Cookie": "a=b"}
+        with hostile(lambda call, fields=fields: call.answer(completion('{"é": 1}', **extra), **fields)) as server:
             assert ask(teacher_for(server))[0] == {"é": 1}
     big = completion(usage={"prompt_tokens": 1}).replace(b'"prompt_tokens": 1', b'"prompt_tokens": ' + b"9" * 5000)
     with hostile(lambda call: call.answer(big)) as server:
