@@ -22,15 +22,8 @@ def test_blank_pipeline_takes_the_default_weights(nlp):
 
 
 PEOPLE = [
-    "Ada Lovelace",
-    "Charles Babbage",
-    "Marie Curie",
-    "Alan Turing",
-    "Grace Hopper",
-    "Isaac Newton",
-    "Emmy Noether",
-    "Niels Bohr",
-]
+    "Ada Lovelace", "Charles Babbage", "Marie Curie", "Alan Turing", "Grace Hopper", "Isaac Newton", "Emmy Noether", "Niels Bohr",
+]  # fmt: skip
 CITIES = ["London", "Paris", "Warsaw", "Berlin", "Boston", "Vienna", "Madrid"]
 BETWEEN = [
     "The weather stayed mild for the rest of the week and nothing else happened. ",
@@ -57,8 +50,6 @@ def test_spans_that_cross_the_edges_of_windows_are_found_once(nlp, window, overl
 
 
 def test_set_ents_keeps_entities_that_do_not_overlap():
-    from spacy.tokens import Span
-
     nlp = spacy.blank("en")
     pipe = nlp.add_pipe(
         "metaie", config={"labels": {"PER": "person", "WHO": "person", "CITY": "city"}, "set_ents": True}
@@ -75,7 +66,7 @@ def test_set_ents_keeps_entities_that_do_not_overlap():
     assert not nlp("Ada Lovelace was born in London.").ents
 
 
-def test_spacys_own_find_threshold_tunes_a_closed_set(nlp, tmp_path):
+def test_spacys_own_find_threshold_tunes_a_closed_set(tmp_path):
     closed = packaged(labels=["person", "city"])
     doc = closed.make_doc("Ada Lovelace met Charles Babbage in London.")
     doc.spans["metaie"] = [Span(doc, 0, 2, "person"), Span(doc, 3, 5, "person"), Span(doc, 6, 7, "city")]

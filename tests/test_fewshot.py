@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from helpers import LISTENER, TRAIN, annotated, row, scored, shared
+from helpers import CORPUS, LISTENER, TRAIN, annotated, row, scored, shared
 
 from metaie_spacy import fewshot
 from metaie_spacy.fewshot import Settings, adapt, adapt_and_score, hold_out, packaged_corpus
@@ -35,13 +35,14 @@ def test_adapt_learns_the_examples_and_returns_the_pipeline(make_nlp):
     assert torch.equal(words, before) and words.requires_grad  # frozen, for that time only
 
 
-def test_rows_and_examples_are_the_same_and_a_seed_decides(make_nlp):
-    results = []
+def test_rows_and_examples_are_the_same_and_a_seed_decides(make_nlp, tmp_path):
+    corpus, results = tmp_path / "corpus.jsonl", []
+    corpus.write_bytes(b"\n".join(CORPUS.read_bytes().splitlines()[:40]))  # a part of what is rehearsed else
     for data, seed in ((ROWS, 0), ("examples", 0), (ROWS, 1)):
         nlp = make_nlp()
         data = [annotated(nlp, text, spans) for text, spans in TRAIN] if data == "examples" else data
         kept = torch.get_rng_state()
-        adapt(nlp, data, settings=Settings(steps=5, seed=seed, batch_size=2), progress=False)
+        adapt(nlp, data, settings=Settings(steps=5, seed=seed, batch_size=2), corpus=corpus, progress=False)
         assert torch.equal(torch.get_rng_state(), kept)  # whoever trains beside it draws as before
         results.append(weights(nlp))
     assert same(results[0], results[1]) and not same(results[0], results[2])
@@ -222,6 +223,17 @@ def test_passages_of_a_document_stay_together():
 def test_open_rows_without_any_label_are_left_out(make_nlp):
     rows = [row("Nothing.", []), row("Ada met Bob.", [("Bob", "Ada met")])]
     adapt(make_nlp(), rows, settings=Settings(steps=3, batch_size=1, rehearsal=0.0), open_labels=True, progress=False)
+
+
+def test_rehearsal_changes_what_is_learned(make_nlp, tmp_path):
+    (tmp_path / "corpus.jsonl").write_text(json.dumps(row("KLM flew.", [("KLM", "airline")])), encoding="utf8")
+    results = []
+    for rehearsal in (0.0, 1.0):
+        nlp = make_nlp()
+        options = {"corpus": tmp_path / "corpus.jsonl", "progress": False}
+        adapt(nlp, ROWS, settings=Settings(steps=2, batch_size=2, rehearsal=rehearsal), **options)
+        results.append(weights(nlp))
+    assert not same(*results)
 
 
 def test_the_corpus_comes_along():

@@ -3,18 +3,18 @@
 import pytest
 import spacy
 import torch
-from helpers import SENTENCES, TRAIN, annotated, scored
+from helpers import FLOAT32, SENTENCES, TRAIN, annotated, largest_change, logits_of, scored
 
 from metaie_spacy.model.dtypes import COMPUTE_DTYPES, resolve_dtype
 
+LABELS = ["date", "person", "place"]
 
-def probabilities(nlp, text=SENTENCES[0]):
-    from metaie_spacy.model.predict import score_docs
 
-    pipe = nlp.get_pipe("metaie")
-    ((_, _, _, logits),) = score_docs(pipe.model, [nlp.make_doc(text)], [["date", "person", "place"]])
-    full = torch.cat([torch.zeros(*logits.shape[:2], 1), torch.from_numpy(logits)], -1)
-    return full.softmax(-1)
+def probabilities(nlp):
+    """Of O, B and I, for every word and label, (W, U, 3)."""
+    logits = logits_of(nlp, SENTENCES[:1], LABELS).values()
+    logits = torch.stack([torch.from_numpy(part.copy()) for part in logits], 1)
+    return torch.cat([torch.zeros(*logits.shape[:2], 1), logits], -1).softmax(-1)
 
 
 @pytest.mark.parametrize("family", ["bert", "electra", "roberta"])
@@ -36,18 +36,21 @@ def test_saved_weights_are_those_of_training_whatever_predicts(make_nlp, tmp_pat
     nlp = make_nlp(model={"compute_dtype": "bfloat16"})
     nlp(SENTENCES[0])
     nlp.to_disk(tmp_path)
-    exact = spacy.load(tmp_path, config={"components": {"metaie": {"model": {"compute_dtype": "float32"}}}})
+    exact = spacy.load(tmp_path, config=FLOAT32)
     assert torch.equal(probabilities(exact), probabilities(make_nlp()))
     assert torch.allclose(probabilities(spacy.load(tmp_path)), probabilities(nlp), atol=1e-5)
 
 
-def test_training_is_seen_by_the_next_prediction(make_nlp):
+def test_training_is_seen_by_the_next_prediction(make_nlp, tmp_path):
     nlp = make_nlp(["person", "place"], model={"compute_dtype": "bfloat16"})
     example = annotated(nlp, *TRAIN[0])
     optimizer = nlp.initialize(lambda: [example])
-    before = probabilities(nlp)
+    before = logits_of(nlp, SENTENCES[:1], LABELS)
     nlp.update([example], sgd=optimizer)
-    assert not torch.equal(probabilities(nlp), before)
+    after = logits_of(nlp, SENTENCES[:1], LABELS)
+    nlp.to_disk(tmp_path)
+    again = logits_of(spacy.load(tmp_path), SENTENCES[:1], LABELS)
+    assert largest_change(after, again) < 1e-4 < largest_change(before, after)
 
 
 def test_reduced_precision_works_in_worker_processes(make_nlp):
