@@ -15,14 +15,14 @@ from metaie_spacy.train.distill import save_model
 TEXT = "Ada Lovelace, born 10 December 1815, worked in London."
 LABELS = ["person", "date of birth"]
 LETTERS = list("abcdefghijklmnopqrstuvwxyzABDL0123456789.,")
-SIZES = dict(
-    hidden_size=16,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=32,
-    initializer_range=0.3,
-    max_position_embeddings=72,
-)
+SIZES = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "initializer_range": 0.3,
+    "max_position_embeddings": 72,
+}
 CNN = {
     "@architectures": "spacy.HashEmbedCNN.v2", "pretrained_vectors": None, "width": 16, "depth": 1, "embed_size": 50,
     "window_size": 1, "maxout_pieces": 2, "subword_features": True,
