@@ -1,5 +1,6 @@
 """`config.json` of saved weights: which keys count, what they may hold, and that the tensors bear them out."""
 
+import functools
 import re
 from typing import Any, Callable, Mapping, NamedTuple
 
@@ -138,8 +139,13 @@ def parse_config(content: bytes) -> SavedConfig:
     config = CONFIG_MAPPING[family].from_dict(clean)
     config.metaie = options
     _check_ids(config)
-    harmless = SILENT | PretrainedConfig().to_dict().keys() | CONFIG_MAPPING[family]().to_dict().keys()
-    return SavedConfig(config, [key for key in unknown if key not in harmless] + strange)
+    return SavedConfig(config, [key for key in unknown if key not in _harmless(family)] + strange)
+
+
+@functools.cache
+def _harmless(family: str) -> set[str]:
+    """Keys of a config that say nothing to us."""
+    return SILENT | CONFIG_MAPPING[family]().to_dict().keys()
 
 
 def _allowed(values: Mapping[str, Any], rules: Mapping[str, Rule], place: str) -> tuple[dict, list[str]]:

@@ -94,6 +94,7 @@ def average(weights: Sequence[str | Path], output: str | Path) -> None:
     for name in parts[0].tensors.shapes:
         values = [part.tensors.read([name])[name].double() for part in parts]
         mean[name] = sum(values).div(len(parts)).float().contiguous()
+    del parts  # which hold files open that may be replaced
     with replacing(output) as new:
         for file in paths[0].iterdir():
             if file.is_file() and file.name != WEIGHTS and file.resolve().parent == paths[0].resolve():
