@@ -29,8 +29,7 @@ def lives(store: Path, name: str) -> bool:
     """Whether the process of this name lives."""
     from filelock import FileLock, Timeout
 
-    path = _path(store, name)
-    if not _is_name(name) or not path.exists():  # made before the first claim, it goes after the last
+    if not _is_name(name) or not (path := _path(store, name)).exists():  # it is there as long as there are claims
         return False
     lock = FileLock(path, timeout=0, thread_local=False)
     try:

@@ -1,13 +1,17 @@
 """An endpoint on loopback that attacks its client: it sends what no honest server does, or never stops sending."""
 
+import base64
 import gzip
+import html
 import json
+import re
 import socket
 import threading
 import time
 import zlib
 from contextlib import contextmanager
 from typing import Callable, Iterator
+from urllib.parse import quote, quote_plus
 
 MB = bytes(2**20)
 KEY = 'sk-very/secret+01"23&45<67>89'  # what URLs, JSON, HTML and base64 escape
@@ -173,6 +177,7 @@ def sizes(megabytes: int = 64) -> dict[str, Behaviour]:
     """Answers without end, or that grow: name -> behaviour. megabytes (int): what a bomb inflates to."""
     chunked = ("Transfer-Encoding: chunked",)
     chunk = b"10000\r\n" + bytes(65536) + b"\r\n"
+    empty = b"\x00\x00\x00\xff\xff" * 1000  # deflate's way to say nothing
     twice = gzip.compress(b"".join(zipped((MB for _ in range(megabytes)), 31)))
     return {
         "endless body": endless(),
@@ -182,7 +187,9 @@ def sizes(megabytes: int = 64) -> dict[str, Behaviour]:
         "endless error page 500": endless(status=500),
         "endless refusal 400": endless(status=400),
         "a length of 10 TB": lambda call: call.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000000\r\n\r\n" + MB),
-        "a length of 5000 digits": lambda call: call.send(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n" + MB),
+        "a length of 5000 digits": lambda call: call.send(
+            b"HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n" % (b"9" * 5000)
+        ),
         "endless headers": endless_head(b"x: " + b"y" * 1000 + b"\r\n"),
         "endless 100 Continue": endless_head(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
         "gzip bomb": bomb("gzip", 31, megabytes),
@@ -190,16 +197,17 @@ def sizes(megabytes: int = 64) -> dict[str, Behaviour]:
         "deflate bomb without a header": bomb("deflate", -15, megabytes),
         "gzip in gzip": lambda call: call.answer(twice, Content_Encoding="gzip, gzip"),
         "gzip ten times": lambda call: call.answer(twice, Content_Encoding=", ".join(["gzip"] * 10)),
-        "endless gzip": endless("Content-Encoding: gzip", before=gzip.compress(b"{")[:-8], piece=b"\x00\x00\x00\xff\xff" * 1000),
+        "endless gzip": endless("Content-Encoding: gzip", before=gzip.compress(b"")[:10], piece=empty),
         "br": lambda call: call.answer(b"\x1b" * 100, Content_Encoding="br"),
         "zstd": lambda call: call.answer(b"\x28\xb5\x2f\xfd" + bytes(100), Content_Encoding="zstd"),
         "an encoding that is none": lambda call: call.answer(b"no gzip", Content_Encoding="gzip"),
-    }  # fmt: skip
+    }
 
 
 def delays() -> dict[str, Behaviour]:
     """Answers that never end in time: name -> behaviour."""
     line = "HTTP/1.1 200 OK\r\n"
+    zipped_head = line + "Content-Encoding: gzip\r\nConnection: close\r\n\r\n"
     return {
         "silence": Call.hang,
         "half a body": half,
@@ -208,22 +216,75 @@ def delays() -> dict[str, Behaviour]:
         "dripping head": dripped(b"x: y\r\n" * 10**5, line),
         "dripping 100 Continue": endless_head(b"HTTP/1.1 100 Continue\r\n\r\n", pause=0.05),
         "dripping error page": dripped(bytes(10**6), "HTTP/1.1 500 No\r\nContent-Length: 9000\r\n\r\n"),
-        "dripping gzip": dripped(gzip.compress(bytes(10**5)) * 100, line + "Content-Encoding: gzip\r\nConnection: close\r\n\r\n"),
-    }  # fmt: skip
+        "dripping gzip": dripped(gzip.compress(bytes(10**5)) * 100, zipped_head),
+    }
 
 
 RETRY_AFTER = {
-    "100000000": True, "1e9": True, "inf": True, "Infinity": True, "9" * 60: True, "Fri, 31 Dec 9999 23:59:59 GMT": True,
-    "-5": False, "nan": False, "0": False, "": False, "soon": False, "Mon, 01 Jan 1990 00:00:00 GMT": False,
-    "Fri, 99 Dec 99999 99:99:99 GMT": False, "9" * 5000: False, "1,5": False,
-}  # fmt: skip
+    "100000000": True,
+    "1e9": True,
+    "inf": True,
+    "Infinity": True,
+    "9" * 60: True,
+    "Fri, 31 Dec 9999 23:59:59 GMT": True,
+    "-5": False,
+    "nan": False,
+    "0": False,
+    "": False,
+    "soon": False,
+    "Mon, 01 Jan 1990 00:00:00 GMT": False,
+    "Fri, 99 Dec 99999 99:99:99 GMT": False,
+    "9" * 5000: False,
+    "1,5": False,
+}
 """What a server may ask: whether it is a wait that no patience covers."""
 
 BAD_USAGE = {
-    "negative": {"prompt_tokens": -(10**9), "completion_tokens": -5}, "beyond int64": {"prompt_tokens": 10**30, "completion_tokens": 2**63},
-    "huge": {"prompt_tokens": 2**62, "completion_tokens": 10**17}, "strings": {"prompt_tokens": "many", "completion_tokens": "12"},
-    "lists": {"prompt_tokens": [1], "completion_tokens": {}}, "booleans": {"prompt_tokens": True, "completion_tokens": False},
-    "not a number": {"prompt_tokens": float("nan"), "completion_tokens": float("inf")}, "fractions": {"prompt_tokens": 1.5, "completion_tokens": 0.5},
-    "nulls": {"prompt_tokens": None, "completion_tokens": None}, "a list": [1, 2], "a string": "none", "a number": 7, "absent": None, "empty": {},
-    "zeros": {"prompt_tokens": 0, "completion_tokens": 0}, "one of two": {"prompt_tokens": -1, "completion_tokens": 2},
-}  # fmt: skip
+    "negative": {"prompt_tokens": -(10**9), "completion_tokens": -5},
+    "beyond int64": {"prompt_tokens": 10**30, "completion_tokens": 2**63},
+    "huge": {"prompt_tokens": 2**62, "completion_tokens": 10**17},
+    "strings": {"prompt_tokens": "many", "completion_tokens": "12"},
+    "lists": {"prompt_tokens": [1], "completion_tokens": {}},
+    "booleans": {"prompt_tokens": True, "completion_tokens": False},
+    "not a number": {"prompt_tokens": float("nan"), "completion_tokens": float("inf")},
+    "fractions": {"prompt_tokens": 1.5, "completion_tokens": 0.5},
+    "nulls": {"prompt_tokens": None, "completion_tokens": None},
+    "a list": [1, 2],
+    "a string": "none",
+    "a number": 7,
+    "absent": None,
+    "empty": {},
+    "zeros": {"prompt_tokens": 0, "completion_tokens": 0},
+    "one of two": {"prompt_tokens": -1, "completion_tokens": 2},
+}
+
+
+def echoes() -> dict[str, str]:
+    """The key as servers and proxies write it: name -> text."""
+    named = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
+    forms = {
+        "plain": KEY,
+        "bearer": f"Bearer {KEY}",
+        "url": quote(KEY, safe=""),
+        "path": quote(KEY),
+        "form": quote_plus(KEY),
+        "lower case hex": re.sub("%..", lambda match: match[0].lower(), quote(KEY, safe="")),
+        "in a URL": f"https://x.example/v1?api_key={quote_plus(KEY)}&x=1",
+        "json": json.dumps(KEY),
+        "json of Go": "".join(named.get(c, c) for c in json.dumps(KEY)),
+        "json of PHP": json.dumps(KEY).replace("/", "\\/"),
+        "json twice": json.dumps(json.dumps(KEY)),
+        "html": html.escape(KEY),
+        "html by numbers": "".join(f"&#{ord(c)};" for c in KEY),
+        "python": repr(KEY),
+        "base64 for URLs": base64.urlsafe_b64encode(b"Basic " + KEY.encode()).decode(),
+    }
+    for n in range(5):
+        forms[f"base64 at {n}"] = base64.b64encode(b"u:xyz"[:n] + KEY.encode() + b":rest").decode()
+    return forms
+
+
+def shows_key(text: str) -> bool:
+    """Whether a part of the key stands there, or most of its base64."""
+    cores = [base64.b64encode(bytes(n) + KEY.encode()).decode()[4:30] for n in range(3)]
+    return "secret" in text or any(core in text.replace("-", "+").replace("_", "/") for core in cores)
