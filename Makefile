@@ -1,18 +1,24 @@
-# Two commands do all the set-up: `make demo` and `make test`.
+# Two commands do all the set-up: `make demo` and `make test`; `make lint` checks the style.
 PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
+WORKERS ?= 2
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 WHEEL := $(lastword $(sort $(wildcard packages/en_metaie_sm-*.whl)))
 
-.PHONY: demo test clean
+.PHONY: demo test lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m metaie_spacy extract assets/sample.txt --labels "person, organization, city, date, amount of money, drug"
 
+# One thread for each process: two processes of one thread do nearly twice the work of one of two.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS)
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check --output-format concise
+	$(BIN)/ruff format --check
 
 $(VENV)/.installed: setup.py constraints.txt $(WHEEL)
 	$(PYTHON) -m venv $(VENV)
@@ -22,4 +28,4 @@ $(VENV)/.installed: setup.py constraints.txt $(WHEEL)
 	touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache

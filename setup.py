@@ -2,7 +2,16 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-PROJECT = ["accelerate>=1.0", "openai>=1.60", "tenacity>=8.2", "datasketch>=1.6", "rapidfuzz>=3.0", "filelock>=3.12", "jinja2>=3.1", "build>=1.0"]
+PROJECT = [
+    "accelerate>=1.0",
+    "openai>=1.60",
+    "tenacity>=8.2",
+    "datasketch>=1.6",
+    "rapidfuzz>=3.0",
+    "filelock>=3.12",
+    "jinja2>=3.1",
+    "build>=1.0",
+]
 
 setup(
     name="metaie-spacy",
@@ -35,7 +44,18 @@ setup(
         "parquet": ["pyarrow>=14.0"],
         "cuda12x": ["cupy-cuda12x>=13.0"],
         "cuda13x": ["cupy-cuda13x>=13.6"],
-        "test": [*PROJECT, "pytest>=8.0", "hypothesis>=6.100", "fastapi>=0.110", "uvicorn>=0.29", "httpx>=0.27", "pyarrow>=14.0", "pyyaml>=6.0"],
+        "test": [
+            *PROJECT,
+            "pytest>=8.0",
+            "pytest-xdist>=3.6",
+            "ruff>=0.17",
+            "hypothesis>=6.100",
+            "fastapi>=0.110",
+            "uvicorn>=0.29",
+            "httpx>=0.27",
+            "pyarrow>=14.0",
+            "pyyaml>=6.0",
+        ],
     },
     entry_points={
         "console_scripts": ["metaie = metaie_spacy.cli.app:main"],

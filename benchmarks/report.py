@@ -1,8 +1,9 @@
 """Write the tables of README.md and docs/benchmark.md from benchmarks/results.
 
-    python benchmarks/report.py            # rewrites what stands between marks in README.md and docs/benchmark.md
-    python benchmarks/report.py --check    # fails if they do not show the committed results
+python benchmarks/report.py            # rewrites what stands between marks in README.md and docs/benchmark.md
+python benchmarks/report.py --check    # fails if they do not show the committed results
 """
+
 import argparse
 import sys
 from pathlib import Path
@@ -91,10 +92,15 @@ def project_table(results: dict[str, dict]) -> list[str]:
 def filters_table(result: dict) -> list[str]:
     """Dev F with and without curation."""
     s = result["settings"]
-    lines = [f"Curating, {s['steps']} steps on {s['rows']:,} rows each, scored on the same uncurated dev rows (`{command_of(result)}`):", ""]
+    lines = [
+        f"Curating, {s['steps']} steps on {s['rows']:,} rows each, scored on the same uncurated dev rows (`{command_of(result)}`):",
+        "",
+    ]
     lines += ["| filters | train rows | spans | dev F |", "|---|---|---|---|"]
     for name, runs in result["variants"].items():
-        lines.append(f"| {name} | {runs[0]['rows']:,} | {runs[0]['spans']:,} | {' / '.join(format(run['dev_f'], '.1%') for run in runs)} |")
+        lines.append(
+            f"| {name} | {runs[0]['rows']:,} | {runs[0]['spans']:,} | {' / '.join(format(run['dev_f'], '.1%') for run in runs)} |"
+        )
     return lines
 
 
@@ -134,7 +140,9 @@ def documents() -> dict[Path, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="write nothing, and fail if the files do not show the results")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing, and fail if the files do not show the results"
+    )
     args = parser.parse_args()
     for path, text in documents().items():
         if not args.check:

@@ -1,7 +1,6 @@
 """The spaCy component: labels in, labelled spans out. Imports neither torch nor transformers."""
 
 import json
-import mmap
 import random
 import warnings
 from itertools import islice
@@ -18,11 +17,15 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer
 
 from .data.items import Item, example_item, survey
+from .data.jsonl import parse_json
 from .doc_labels import doc_labels, forget_labels
+from .model.damage import map_file, read_file, reading
 from .model.defaults import DROPOUT, ENCODER, LABEL_BUDGET, LABEL_CACHE, OVERLAP, TOKEN_BUDGET, WINDOW
+from .model.message import read_message
 from .schema import (
     Label,
     check_config_labels,
+    check_switch,
     check_threshold,
     generality,
     move_threshold,
@@ -55,6 +58,7 @@ label_cache = {LABEL_CACHE}
 save_dtype = "float32"
 compute_dtype = "auto"
 """
+MOST_SCHEMA = 8 * 2**20  # bytes of schema.json
 DEFAULT_CONFIG = Config().from_str(DEFAULT_CONFIG_TEXT)["metaie"]
 
 
@@ -138,7 +142,7 @@ class MetaIE(TrainablePipe):
         self.spans_key = spans_key
         self._initial = self._settings()
         self._space = None  # labels of an open corpus, set by initialize
-        self._seen_examples = 0
+        self._seen_examples = self._steps_done = 0
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -162,6 +166,24 @@ class MetaIE(TrainablePipe):
     @threshold.setter
     def threshold(self, value: float | None) -> None:
         self._threshold = None if value is None else check_threshold(value)
+
+    @property
+    def flat(self) -> bool:
+        """Whether one of overlapping spans is kept."""
+        return self._flat
+
+    @flat.setter
+    def flat(self, value: bool) -> None:
+        self._flat = check_switch(value, "flat")
+
+    @property
+    def set_ents(self) -> bool:
+        """Whether such flat spans become `doc.ents` too."""
+        return self._set_ents
+
+    @set_ents.setter
+    def set_ents(self, value: bool) -> None:
+        self._set_ents = check_switch(value, "set_ents")
 
     @property
     def effective_threshold(self) -> float:
@@ -216,7 +238,7 @@ class MetaIE(TrainablePipe):
         """
         from .model.weights import load_weights
 
-        load_weights(self.model, source, labels_only=labels_only)
+        load_weights(self.model, source, labels_only=labels_only, sample=self._sample())
 
     def calibrate(
         self, temperature: float, bias: float, threshold: float, tag_threshold: float, *, labels: Any = None
@@ -415,13 +437,15 @@ class MetaIE(TrainablePipe):
                 yield part, group
 
     def _step(self, examples: list[Example], *, is_open: bool) -> float:
-        from .train.optim import loss_gradient
+        from .train.optim import check_loss, loss_gradient
 
         docs, items = [eg.predicted for eg in examples], [example_item(eg, self.spans_key) for eg in examples]
         make_batch = self._open_batch if is_open else self._closed_batch
         batch, texts = self.model.attrs["training_input"](self.model, docs, items, make_batch)
         logits, backprop = self.model.begin_update((texts, batch.labels, batch.asked))
         loss, d_logits = loss_gradient(logits, batch)
+        self._steps_done += 1
+        check_loss(loss, self._steps_done)
         backprop(d_logits)
         return loss
 
@@ -463,8 +487,17 @@ class MetaIE(TrainablePipe):
         return util.to_bytes({"schema": self._schema_bytes, "model": self.model.to_bytes}, exclude)
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "MetaIE":
-        readers = {"schema": self._read_schema, "model": self.model.from_bytes}
-        util.from_bytes(bytes_data, readers, exclude)
+        """RAISES (ValueError): the bytes are damaged."""
+        source = "the bytes given"
+        readers = {
+            "schema": lambda data: self._read_schema(bytes(data), source),
+            "model": lambda data: self._read_model(data, source),
+        }
+        with reading(source):
+            message = read_message(bytes_data)
+            if not isinstance(message, dict):
+                raise ValueError("they hold no component")
+        util.from_dict(message, readers, exclude)
         return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
@@ -481,31 +514,41 @@ class MetaIE(TrainablePipe):
         missing = [name for name in ("schema.json", "model") if name not in exclude and not (path / name).exists()]
         if missing:
             raise ValueError(f"'{path}' is no saved metaie component: it lacks {' and '.join(missing)}.")
+        source = f"'{path}'"
+        with reading(source):
+            schema = read_file(path / "schema.json", MOST_SCHEMA) if "schema" not in exclude else b""
+            model = map_file(path / "model") if "model" not in exclude else b""
         readers = {
-            "schema.json": lambda p: self._read_schema(p.read_bytes()),
-            "model": lambda p: self._read_model(p),
+            "schema.json": lambda _: self._read_schema(schema, source),
+            "model": lambda _: self._read_model(model, source),
         }
         util.from_disk(path, readers, exclude)
         return self
 
-    def _read_model(self, path: Path) -> None:
-        try:
-            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                self.model.from_bytes(content)
-        except Exception as error:
-            raise ValueError(f"Cannot load the model in '{path}': {error}") from error
+    def _read_model(self, data: bytes | memoryview, source: str) -> None:
+        from .model.weights import restore
+
+        restore(self.model, data, source, sample=self._sample())
+
+    def _sample(self) -> list[Doc]:
+        """What a tok2vec of the component's own is initialized with or tried on."""
+        return [Doc(self.vocab, words=["text"])]
 
     def _schema_bytes(self) -> bytes:
         return json.dumps({"format": 2, "initial": self._initial, "current": self._settings()}, indent=1).encode("utf8")
 
-    def _read_schema(self, data: bytes) -> None:
+    def _read_schema(self, data: bytes, source: str) -> None:
         """Take the saved settings, but for those that the config changed since they were saved."""
-        saved = json.loads(data.decode("utf8"))
-        initial = saved["initial"]
-        if "format" not in saved and self._initial["threshold"] is None and initial["threshold"] == 0.5:
-            initial["threshold"] = None  # the default was written as 0.5 then
-        for key, value in saved["current"].items():
-            if self._initial[key] == initial[key]:
+        with reading(source):
+            saved = parse_json(data)
+            initial, current = saved["initial"], saved["current"]
+            if "format" not in saved and self._initial["threshold"] is None and initial["threshold"] == 0.5:
+                initial["threshold"] = None  # the default was written as 0.5 then
+            settings = {key: value for key, value in current.items() if self._initial[key] == initial[key]}
+            for key, kind in (("flat", bool), ("set_ents", bool), ("spans_key", str)):
+                if not isinstance(settings.get(key, kind()), kind):
+                    raise ValueError(f"schema.json: {key} is {settings[key]!r}, not of the type {kind.__name__}")
+            for key, value in settings.items():
                 setattr(self, key, value)
 
 

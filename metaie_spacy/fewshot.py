@@ -14,15 +14,15 @@ from tqdm import tqdm
 from .component import MetaIE
 from .data.documents import document_of
 from .data.items import Item, rows_to_items, survey
-from .data.rows import check_row, labels_of, own_and_absent, read_rows, spans_at
+from .data.rows import check_row, labels_of, own_and_absent, read_rows, row_id, spans_at
 from .data.tokens import offsets
 from .measure.evaluate import evaluate_rows
-from .model.pieces import WordPieces
+from .model.pieces import WordPieces, label_sizes
 from .model.windows import cut_items
 from .pipelines import active_pipe
 from .schema import Label, parse_labels, plain, same_label
 from .train.batches import Batch, LabelSpace, closed_batch, open_batch, own_batch
-from .train.optim import Average, parameter_groups, tagging_loss, trained
+from .train.optim import Average, check_loss, check_weights, parameter_groups, tagging_loss, trained
 from .train.settings import FewShotSettings as Settings
 
 MIN_EXAMPLES = 5  # fewer are not split for an estimate
@@ -83,6 +83,8 @@ def adapt(
                 f"No span of the {len(rows)} examples begins and ends with a token. "
                 "Check the offsets: characters, end exclusive."
             )
+        own = {label for row in rows for label in own_and_absent(row)} if closed is None else {c.query for c in closed}
+        label_sizes(sorted(own), shim.pieces, shim.module.label_room)
         if closed is not None:
             pipe.labels = plain(closed)
             close(shim.module.config.metaie, closed)
@@ -195,9 +197,10 @@ def read_examples(examples: str | Path | Iterable[dict | Example], spans_key: st
                 example = _example_row(example, spans_key)
             try:
                 check_row(example)
+                row_id(example.get("id"))
             except (ValueError, TypeError) as error:
                 raise ValueError(f"Example {number}: {error}") from None
-            rows.append({"id": str(number)} | example)
+            rows.append({**example, "id": row_id(example.get("id")) or str(number)})
         survey([example for example in examples if isinstance(example, Example)], spans_key)
     if not any(row["spans"] for row in rows):
         raise ValueError(
@@ -317,6 +320,7 @@ def train(
                     shim.forget()
                     calls[step](step)
         average.copy_to(module)
+        check_weights(module)
     finally:
         bar.close()
         words.requires_grad_(was_trained)
@@ -341,7 +345,7 @@ def descend(
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * min(1.0, step / WARMUP)
         module.train()
-        loss = backward()
+        loss = check_loss(backward(), step, settings.lr)
         torch.nn.utils.clip_grad_norm_(trained(module), 1.0)
         optimizer.step()
         optimizer.zero_grad()

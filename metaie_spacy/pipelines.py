@@ -19,8 +19,8 @@ def load_pipeline(source: str, *, gpu: int = -1) -> "Language":
         use_gpu(gpu)
     try:
         nlp = spacy.load(source)
-    except OSError as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # a package that is no pipeline may raise anything
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(
             f"Cannot load the pipeline '{source}': {reason} Give an installed package or a directory."
         ) from None

@@ -117,6 +117,13 @@ def check_threshold(value: Any, place: str = "threshold") -> float:
     return float(value)
 
 
+def check_switch(value: Any, place: str) -> bool:
+    """RAISES (ValueError): the value is neither true nor false."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{place} must be true or false, not {value!r}.")
+    return value
+
+
 def move_threshold(threshold: float, temperature: float, bias: float) -> float:
     """The threshold that decides on logits `x / temperature + bias` as `threshold` does on x."""
     if threshold in (0, 1):
@@ -162,6 +169,8 @@ def read_schema(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"There is no schema file '{path}'.") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg}).") from None
+    except RecursionError:
+        raise ValueError(f"{path}: not JSON (it is nested too deep).") from None
     except (ValueError, OSError) as error:
         raise ValueError(f"{path}: {error}") from None
 
@@ -180,9 +189,7 @@ def _check_schema(schema: Any) -> dict[str, Any]:
         checked["threshold"] = None if value is None else check_threshold(value)
     for key in ("flat", "set_ents"):
         if key in schema:
-            if not isinstance(schema[key], bool):
-                raise ValueError(f"{key} must be true or false, not {schema[key]!r}.")
-            checked[key] = schema[key]
+            checked[key] = check_switch(schema[key], key)
     return checked
 
 

@@ -1,4 +1,5 @@
 """The benchmark's own parts, on data made here."""
+
 import importlib
 import json
 import re
@@ -10,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import srsly
-from test_component import TRAIN
-from test_fewshot import row
+from helpers import TRAIN, row
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -26,15 +26,34 @@ from metaie_spacy.data.items import blank_tokenizer  # noqa: E402
 from metaie_spacy.measure.scores import bootstrap_sums, f_interval, scores_of  # noqa: E402
 from metaie_spacy.train.distill import Settings, distill  # noqa: E402
 
-NER = {"task": "NER", "map": {"PER": {"label": "Person", "kind": "entity"}, "LOC": {"label": "Place", "kind": "entity"}, "AIR": {"label": "Airline", "kind": "entity"}}}
-RE = {"task": "RE", "map": {"PER": {"label": "Person", "kind": "entity"}, "LOC": {"label": "Place", "kind": "entity"}, "BORN": {"label": "born in", "kind": "relation"}}}
+NER = {
+    "task": "NER",
+    "map": {
+        "PER": {"label": "Person", "kind": "entity"},
+        "LOC": {"label": "Place", "kind": "entity"},
+        "AIR": {"label": "Airline", "kind": "entity"},
+    },
+}
+RE = {
+    "task": "RE",
+    "map": {
+        "PER": {"label": "Person", "kind": "entity"},
+        "LOC": {"label": "Place", "kind": "entity"},
+        "BORN": {"label": "born in", "kind": "relation"},
+    },
+}
 
-SOURCES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "benchmarks").rglob("*.py") if path.name != "__init__.py")
+SOURCES = sorted(
+    path.relative_to(ROOT).as_posix() for path in (ROOT / "benchmarks").rglob("*.py") if path.name != "__init__.py"
+)
 SHARED = [name for name in SOURCES if name.startswith("benchmarks/lib/")]
 
 
 def dataset(folder, labels=NER, rows=None):
-    rows = rows or [{"id": str(i), **row(text, [(part, label.capitalize()) for part, label in spans])} for i, (text, spans) in enumerate(TRAIN)]
+    rows = rows or [
+        {"id": str(i), **row(text, [(part, label.capitalize()) for part, label in spans])}
+        for i, (text, spans) in enumerate(TRAIN)
+    ]
     folder.mkdir()
     (folder / "labels.json").write_text(json.dumps(labels), encoding="utf8")
     for name in ("test", "dev", "train.5shot.perlabel"):
@@ -43,17 +62,32 @@ def dataset(folder, labels=NER, rows=None):
 
 
 def related(head=0, kind="Person"):
-    spans = [{"start": 0, "end": 3, "label": kind}, {"start": 16, "end": 22, "label": "Place"}, {"start": 24, "end": 27, "label": "Person"}]
-    return {"id": "1", "text": "Ada was born in London. Bob was not.", "spans": spans, "relations": [{"head": head, "tail": 1, "label": "born in"}]}
+    spans = [
+        {"start": 0, "end": 3, "label": kind},
+        {"start": 16, "end": 22, "label": "Place"},
+        {"start": 24, "end": 27, "label": "Person"},
+    ]
+    return {
+        "id": "1",
+        "text": "Ada was born in London. Bob was not.",
+        "spans": spans,
+        "relations": [{"head": head, "tail": 1, "label": "born in"}],
+    }
 
 
 def test_reads_entities_and_relations(tmp_path):
     data = ie_data.read_dataset(dataset(tmp_path / "made"))
-    assert data.labels == {"Person": "person", "Place": "place", "Airline": "airline"} and len(data.test) == 4 and not data.unseen
+    assert (
+        data.labels == {"Person": "person", "Place": "place", "Airline": "airline"}
+        and len(data.test) == 4
+        and not data.unseen
+    )
     assert set(data.sha256) == {"test.jsonl", "labels.json", "train.5shot.perlabel.jsonl"}
     questions = ie_data.read_dataset(dataset(tmp_path / "related", RE, [related()]))
     assert questions.labels is None
-    assert questions.test[0]["spans"] == [{"start": 16, "end": 22, "label": "Ada born in"}] and questions.test[0]["absent"] == ["Bob born in"]
+    assert questions.test[0]["spans"] == [{"start": 16, "end": 22, "label": "Ada born in"}] and questions.test[0][
+        "absent"
+    ] == ["Bob born in"]
 
 
 @pytest.mark.parametrize(
@@ -64,9 +98,17 @@ def test_reads_entities_and_relations(tmp_path):
         ("labels.json", '{"task": "NER", "map": ', "labels.json: expected"),
         ("test.jsonl", "", "test.jsonl is empty"),
         ("test.jsonl", '{"id": "1", "text": "Ada was", "spans": [{"start"', "test.jsonl, line 1"),
-        ("test.jsonl", '{"text": "Ada", "spans": [{"start": 0, "end": 3, "label": "Animal"}]}', r"row 1: labels.json does not name \['Animal'\]"),
+        (
+            "test.jsonl",
+            '{"text": "Ada", "spans": [{"start": 0, "end": 3, "label": "Animal"}]}',
+            r"row 1: labels.json does not name \['Animal'\]",
+        ),
         ("test.jsonl", '{"text": "Ada", "spans": [], "relations": [{"head": 0}]}', "row 1: a relation must be"),
-        ("train.5shot.perlabel.jsonl", '{"text": "Ada", "spans": [{"start": 0, "end": 9, "label": "Person"}]}', "lies outside"),
+        (
+            "train.5shot.perlabel.jsonl",
+            '{"text": "Ada", "spans": [{"start": 0, "end": 9, "label": "Person"}]}',
+            "lies outside",
+        ),
     ],
 )
 def test_broken_files_are_refused_with_their_place(tmp_path, file, content, message):
@@ -101,7 +143,9 @@ def test_intervals_hold_the_value_and_shrink_with_more_texts():
     assert low < share < high and 0.05 < high - low < 0.12
     assert high - low < np.subtract(*f_interval(counts[:50])[::-1])
     assert f_interval([]) == (0.0, 0.0) and f_interval([[3, 0, 0]]) == (1.0, 1.0)
-    assert (bootstrap_sums(counts, draws=5).sum(1) >= 400).all() and (bootstrap_sums(counts, draws=5) == bootstrap_sums(counts, draws=5)).all()
+    assert (bootstrap_sums(counts, draws=5).sum(1) >= 400).all() and (
+        bootstrap_sums(counts, draws=5) == bootstrap_sums(counts, draws=5)
+    ).all()
     scores = scores_of([{(0, 1, "a")}, set()], [{(0, 1, "a")}, {(2, 3, "a")}])
     assert scores["counts"] == [[1, 0, 0], [0, 1, 0]] and scores["p"] == 0.5 and scores["per_label"]["a"]["found"] == 2
 
@@ -109,9 +153,24 @@ def test_intervals_hold_the_value_and_shrink_with_more_texts():
 @pytest.mark.parametrize("head", ["metaie", "plain"])
 @pytest.mark.parametrize("task", ["NER", "RE"])
 def test_a_cell_learns_and_says_what_it_stands_on(tmp_path, encoders, head, task):
-    folder = dataset(tmp_path / "made") if task == "NER" else dataset(tmp_path / "made", RE, [related(), related() | {"id": "2"}])
+    folder = (
+        dataset(tmp_path / "made")
+        if task == "NER"
+        else dataset(tmp_path / "made", RE, [related(), related() | {"id": "2"}])
+    )
     options = {"data": str(tmp_path), "starts": None, "encoder": encoders["bert"], "threads": 1, "workers": 1}
-    cell = {"group": "few", "model": "m", "spec": {"head": head}, "dataset": folder.name, "split": "test", "shots": 5, "seed": 0, "lr": 7e-4, "steps": [400], "limit": 0}
+    cell = {
+        "group": "few",
+        "model": "m",
+        "spec": {"head": head},
+        "dataset": folder.name,
+        "split": "test",
+        "shots": 5,
+        "seed": 0,
+        "lr": 7e-4,
+        "steps": [400],
+        "limit": 0,
+    }
     result = quality.run_cell(cell, options)
     assert result["f"] > 0.8 and result["f_low"] <= result["f"] <= result["f_high"]
     assert len(result["counts"]["tp"].split()) == result["texts"]
@@ -128,7 +187,18 @@ def test_weights_of_any_architecture_are_scored(tmp_path, encoders, changes):
     settings = Settings(encoder=encoders["bert"], steps=1, batch_size=4, **changes)
     distill({str(rows): 1.0}, tmp_path / "start", settings, tokenize=blank_tokenizer())
     options = {"data": str(tmp_path), "starts": str(tmp_path), "encoder": encoders["bert"], "threads": 1, "workers": 1}
-    cell = {"group": "zero", "model": "m", "spec": {"weights": "start/model"}, "dataset": folder.name, "split": "test", "shots": 0, "seed": 0, "lr": None, "steps": [0], "limit": 0}
+    cell = {
+        "group": "zero",
+        "model": "m",
+        "spec": {"weights": "start/model"},
+        "dataset": folder.name,
+        "split": "test",
+        "shots": 0,
+        "seed": 0,
+        "lr": None,
+        "steps": [0],
+        "limit": 0,
+    }
     result = quality.run_cell(cell, options)
     assert result["texts"] == len(result["counts"]["tp"].split()) > 0 and 0 <= result["f"] <= 1
 
@@ -151,14 +221,33 @@ def test_cells_that_are_done_are_not_run_again(tmp_path, encoders):
         f = {"1": 0.1 + number / 100, "2": 0.1 + number / 100}
         srsly.write_json(path, cell | {"f_by_steps": f, "fingerprint": key})
     assert quality.pending(list(quality.cells_of(plan, "choose", output)), options, output) == []
-    stale = {"model": "a", "kind": "spans", "dataset": "conll2003", "lr": 0.9, "f_by_steps": {"7": 1.0}, "spec": {"head": "old"}}
+    stale = {
+        "model": "a",
+        "kind": "spans",
+        "dataset": "conll2003",
+        "lr": 0.9,
+        "f_by_steps": {"7": 1.0},
+        "spec": {"head": "old"},
+    }
     srsly.write_json(output / "choose__a__conll2003__lr0.9.json", stale)  # of another plan
     cells = list(quality.cells_of(plan, "few", output))
-    assert [(c["dataset"], c["lr"], c["steps"], c["spec"]) for c in cells[:2]] == [("conll2003", 0.2, [1], {"head": "plain"}), ("ade", 0.2, [1], {"head": "plain"})]
-    assert len(quality.pending(list(quality.cells_of(plan, "choose", output)), options | {"encoder": encoders["electra"]}, output)) == 8
+    assert [(c["dataset"], c["lr"], c["steps"], c["spec"]) for c in cells[:2]] == [
+        ("conll2003", 0.2, [1], {"head": "plain"}),
+        ("ade", 0.2, [1], {"head": "plain"}),
+    ]
+    assert (
+        len(
+            quality.pending(
+                list(quality.cells_of(plan, "choose", output)), options | {"encoder": encoders["electra"]}, output
+            )
+        )
+        == 8
+    )
     srsly.write_jsonl(tmp_path / "ade" / "test.jsonl", [related() | {"id": "changed"}])
     quality.contents.cache_clear()
-    assert len(quality.pending(list(quality.cells_of(plan, "choose", output)), options, output)) == 4  # those of the changed data
+    assert (
+        len(quality.pending(list(quality.cells_of(plan, "choose", output)), options, output)) == 4
+    )  # those of the changed data
 
 
 def test_a_cell_that_fails_costs_itself_only(tmp_path, capsys):
@@ -186,6 +275,7 @@ def test_causes_of_errors():
 def test_leads_are_paired_over_texts():
     rng = np.random.default_rng(0)
     hard = rng.random(300)  # texts differ far more than models
+
     def cell(model, shift):
         right = (hard < 0.5 + shift).astype(int)
         wrong = " ".join(map(str, 1 - right))
@@ -198,8 +288,12 @@ def test_leads_are_paired_over_texts():
 def test_what_starting_points_learn(tmp_path):
     rows = [{"id": f"d{i}#0", **row("Ada met Bob.", [("Ada", "Person"), ("Bob", "friend of Ada")])} for i in range(64)]
     srsly.write_jsonl(tmp_path / "rows.jsonl", [*rows, {"id": "x", **row("Nobody.", [])}])
-    assert all([s["label"] for s in r["spans"]] == ["Person"] for r in starts.rows_of(tmp_path / "rows.jsonl", "entity"))
-    quarter, part = ({r["id"] for r in starts.rows_of(tmp_path / "rows.jsonl", name)} for name in ("metaie_4th", "metaie_16th"))
+    assert all(
+        [s["label"] for s in r["spans"]] == ["Person"] for r in starts.rows_of(tmp_path / "rows.jsonl", "entity")
+    )
+    quarter, part = (
+        {r["id"] for r in starts.rows_of(tmp_path / "rows.jsonl", name)} for name in ("metaie_4th", "metaie_16th")
+    )
     whole = {r["id"] for r in starts.rows_of(tmp_path / "rows.jsonl", "metaie")}
     held = {i for i in whole if is_dev(i.partition("#")[0], 0.1, 0)}
     assert held < part < quarter < whole and len(whole) == 65 and 6 < len(quarter - held) < 30
@@ -225,12 +319,20 @@ def test_shared_modules_find_what_they_import(name):
 def test_places_that_are_named_exist():
     files = [ROOT / name for name in ("README.md", "docs/benchmark.md", "project.yml", "setup.py", "NOTICE", *SOURCES)]
     files += sorted((ROOT / "benchmarks").rglob("*.yml"))
-    named = {(path.name, place) for path in files for place in re.findall(r"benchmarks/[\w/]+\.(?:py|yml)", path.read_text(encoding="utf8"))}
+    named = {
+        (path.name, place)
+        for path in files
+        for place in re.findall(r"benchmarks/[\w/]+\.(?:py|yml)", path.read_text(encoding="utf8"))
+    }
     assert len(named) > 40 and [entry for entry in sorted(named) if not (ROOT / entry[1]).exists()] == []
 
 
 def test_recorded_commands_are_shown_with_the_places_of_today():
-    assert place_of("benchmarks/quality.py") == "benchmarks/quality/quality.py" == place_of("benchmarks/quality/quality.py")
+    assert (
+        place_of("benchmarks/quality.py")
+        == "benchmarks/quality/quality.py"
+        == place_of("benchmarks/quality/quality.py")
+    )
     assert place_of("alone.yml") == "benchmarks/quality/alone.yml"
     for word in ("python", "-m", "metaie_spacy", "benchmarks/results/speed.json", "gone.py", "bench"):
         assert place_of(word) == word
@@ -238,7 +340,9 @@ def test_recorded_commands_are_shown_with_the_places_of_today():
 
 def test_number_formats_are_shown_with_what_was_measured():
     result = evidence.load("precision")
-    old = [{key: value for key, value in row.items() if not key.startswith("single_")} for row in result["dtypes"].values()]
+    old = [
+        {key: value for key, value in row.items() if not key.startswith("single_")} for row in result["dtypes"].values()
+    ]
     new = [row | {"single_differs": 3, "single_texts": 1500, "single_largest_score_change": 0.0123} for row in old]
     for rows, last in ((old, " x |"), (new, " x | 3 of 1,500 (1e-02) |")):
         lines = report.formats_table(result | {"dtypes": dict(zip(result["dtypes"], rows))})
@@ -250,8 +354,17 @@ def test_two_installations_are_asked_the_same_and_compared():
     assert [(name, len(asked["pairs"]), asked["flat"]) for name, asked in passes.items()] == [
         ("own labels", 1, False), ("own labels, flat", 1, True), ("fixed labels", 2, False), ("fixed labels, flat", 2, True),
     ]  # fmt: skip
-    assert passes["own labels"]["pairs"] == [("Ada left.", ["person"])] and len(passes["fixed labels"]["pairs"][1][1]) == 16
+    assert (
+        passes["own labels"]["pairs"] == [("Ada left.", ["person"])]
+        and len(passes["fixed labels"]["pairs"][1][1]) == 16
+    )
     old = [{(0, 3, "person"): 0.5, (4, 8, "date"): 0.25}, {}]
     new = [{(0, 3, "person"): 0.75}, {}]
     assert same.compare(old, old)["texts_that_differ"] == same.compare(old, old)["largest_score_change"] == 0
-    assert same.compare(old, new) == {"texts": 2, "spans": 2, "spans_of_new": 1, "texts_that_differ": 1, "largest_score_change": 0.25}
+    assert same.compare(old, new) == {
+        "texts": 2,
+        "spans": 2,
+        "spans_of_new": 1,
+        "texts_that_differ": 1,
+        "largest_score_change": 0.25,
+    }

@@ -1,14 +1,18 @@
 """The shipped configs, run through spaCy's own training."""
+
 import json
-from pathlib import Path
 
 import pytest
 import spacy
+from helpers import CONFIGS
 from spacy.cli.train import train
 
-CONFIGS = Path(__file__).parents[1] / "configs"
 ROWS = [
-    {"text": "Ada flew to Rome.", "spans": [{"start": 0, "end": 3, "label": "person"}, {"start": 12, "end": 16, "label": "place"}], "absent": ["drug"]},
+    {
+        "text": "Ada flew to Rome.",
+        "spans": [{"start": 0, "end": 3, "label": "person"}, {"start": 12, "end": 16, "label": "place"}],
+        "absent": ["drug"],
+    },
     {"text": "No one came.", "spans": [], "absent": ["person"]},
 ]
 
@@ -23,7 +27,7 @@ def data(tmp_path):
 def overrides(data, encoder):
     return {
         "paths.train": str(data), "paths.dev": str(data), "training.max_steps": 4, "training.eval_frequency": 2,
-        "components.metaie.model.name": encoder, "components.metaie.weights": None,
+        "components.metaie.model.name": encoder, "components.metaie.model.compute_dtype": "float32", "components.metaie.weights": None,
     }  # fmt: skip
 
 
@@ -36,7 +40,10 @@ def test_distill_config_trains_open_labels(data, encoders, tmp_path):
 
 def test_fewshot_config_starts_from_weights_and_closes_the_labels(data, encoders, tmp_path, make_nlp):
     make_nlp().to_disk(tmp_path / "start")
-    changes = overrides(data, encoders["bert"]) | {"paths.init_from": str(tmp_path / "start"), "components.metaie.model.dropout": 0.0}
+    changes = overrides(data, encoders["bert"]) | {
+        "paths.init_from": str(tmp_path / "start"),
+        "components.metaie.model.dropout": 0.0,
+    }
     train(CONFIGS / "fewshot.cfg", tmp_path / "out", overrides=changes)
     nlp = spacy.load(tmp_path / "out" / "model-last")
     assert nlp.get_pipe("metaie").labels == ("person", "place")
@@ -44,7 +51,11 @@ def test_fewshot_config_starts_from_weights_and_closes_the_labels(data, encoders
 
 
 def test_cross_encoder_config_trains_closed_labels(data, encoders, tmp_path):
-    changes = overrides(data, encoders["bert"]) | {"training.max_steps": 120, "training.eval_frequency": 60, "components.metaie.model.dropout": 0.0}
+    changes = overrides(data, encoders["bert"]) | {
+        "training.max_steps": 120,
+        "training.eval_frequency": 60,
+        "components.metaie.model.dropout": 0.0,
+    }
     rate = {"initial_rate": 2e-3, "total_steps": 120, "warmup_steps": 10}
     changes |= {f"training.optimizer.learn_rate.{key}": value for key, value in rate.items()}
     train(CONFIGS / "cross_encoder.cfg", tmp_path / "out", overrides=changes)

@@ -1,23 +1,16 @@
 """Adapting to a few examples: what it learns, what it keeps, what it refuses."""
+
 import json
-import subprocess
-import sys
 
 import pytest
-import spacy
 import torch
-from conftest import annotated
-from test_component import TRAIN, scored
+from helpers import CORPUS, LISTENER, TRAIN, annotated, row, scored, shared
 
 from metaie_spacy import fewshot
-from metaie_spacy.measure.evaluate import evaluate_rows
 from metaie_spacy.fewshot import Settings, adapt, adapt_and_score, hold_out, packaged_corpus
+from metaie_spacy.measure.evaluate import evaluate_rows
 
 FAST = Settings(steps=120, lr=2e-3, ema=0.9, rehearsal=0.0)
-
-
-def row(text, spans):
-    return {"text": text, "spans": [{"start": text.index(part), "end": text.index(part) + len(part), "label": label} for part, label in spans]}
 
 
 ROWS = [row(text, spans) for text, spans in TRAIN]
@@ -42,13 +35,14 @@ def test_adapt_learns_the_examples_and_returns_the_pipeline(make_nlp):
     assert torch.equal(words, before) and words.requires_grad  # frozen, for that time only
 
 
-def test_rows_and_examples_are_the_same_and_a_seed_decides(make_nlp):
-    results = []
+def test_rows_and_examples_are_the_same_and_a_seed_decides(make_nlp, tmp_path):
+    corpus, results = tmp_path / "corpus.jsonl", []
+    corpus.write_bytes(b"\n".join(CORPUS.read_bytes().splitlines()[:40]))  # a part of what is rehearsed else
     for data, seed in ((ROWS, 0), ("examples", 0), (ROWS, 1)):
         nlp = make_nlp()
         data = [annotated(nlp, text, spans) for text, spans in TRAIN] if data == "examples" else data
         kept = torch.get_rng_state()
-        adapt(nlp, data, settings=Settings(steps=5, seed=seed, batch_size=2), progress=False)
+        adapt(nlp, data, settings=Settings(steps=5, seed=seed, batch_size=2), corpus=corpus, progress=False)
         assert torch.equal(torch.get_rng_state(), kept)  # whoever trains beside it draws as before
         results.append(weights(nlp))
     assert same(results[0], results[1]) and not same(results[0], results[2])
@@ -64,7 +58,10 @@ def test_queries_may_have_other_names(make_nlp):
 
 
 def test_open_labels_ask_each_text_its_own(make_nlp):
-    rows = [row("Ada met Bob.", [("Bob", "Ada met")]) | {"absent": ["Bob met"]}, row("Cy met Di.", [("Di", "Cy met")]) | {"absent": ["Di met"]}]
+    rows = [
+        row("Ada met Bob.", [("Bob", "Ada met")]) | {"absent": ["Bob met"]},
+        row("Cy met Di.", [("Di", "Cy met")]) | {"absent": ["Di met"]},
+    ]
     nlp = make_nlp(["date"])
     adapt(nlp, rows, settings=FAST, open_labels=True, progress=False)
     assert nlp.get_pipe("metaie").labels == ("date",)
@@ -78,7 +75,11 @@ def test_a_failure_leaves_the_pipeline_as_it_was(make_nlp, error):
     nlp.get_pipe("metaie").threshold = 0.4
     shim = nlp.get_pipe("metaie").model.shims[0]
     shim.module.config.metaie["label_counts"] = {"person": 40}
-    before, answers, options = weights(nlp), scored(nlp("Ada Lovelace was born in London.")), dict(shim.module.config.metaie)
+    before, answers, options = (
+        weights(nlp),
+        scored(nlp("Ada Lovelace was born in London.")),
+        dict(shim.module.config.metaie),
+    )
 
     def fail(step):
         assert step == 3
@@ -94,7 +95,14 @@ def test_a_failure_leaves_the_pipeline_as_it_was(make_nlp, error):
 
 def test_averaged_weights_answer_between_the_steps(make_nlp):
     nlp, seen = make_nlp(), []
-    adapt(nlp, ROWS, settings=Settings(steps=8, rehearsal=0.0), progress=False, on_step=lambda step: seen.append(weights(nlp)), at_steps=range(1, 9))
+    adapt(
+        nlp,
+        ROWS,
+        settings=Settings(steps=8, rehearsal=0.0),
+        progress=False,
+        on_step=lambda step: seen.append(weights(nlp)),
+        at_steps=range(1, 9),
+    )
     assert len(seen) == 8 and same(seen[-1], weights(nlp)) and not same(seen[0], seen[-1])
 
 
@@ -107,7 +115,11 @@ def test_averaged_weights_answer_between_the_steps(make_nlp):
         ([{"text": "Ada", "spans": [{"start": 0, "end": 9, "label": "person"}]}], None, "Example 1: .*outside"),
         ([{"spans": []}], None, "Example 1: expected an object"),
         (["Ada"], None, "Example 1: expected an object"),
-        ([{"text": "Ada left", "spans": [{"start": 0, "end": 2, "label": "person"}]}], None, "No span .* begins and ends with a token"),
+        (
+            [{"text": "Ada left", "spans": [{"start": 0, "end": 2, "label": "person"}]}],
+            None,
+            "No span .* begins and ends with a token",
+        ),
     ],
 )
 def test_bad_examples(make_nlp, data, labels, message):
@@ -121,9 +133,19 @@ def test_spans_under_another_key(make_nlp):
         adapt(nlp, [annotated(nlp, text, spans, key="sc") for text, spans in TRAIN], progress=False)
 
 
-def test_components_that_cannot_be_adapted(make_nlp):
+def test_a_component_that_is_not_there_is_named(make_nlp):
     with pytest.raises(ValueError, match="no active component 'other'"):
         adapt(make_nlp(), ROWS, name="other")
+
+
+def test_a_component_that_reads_a_tok2vec_of_others_is_refused(encoders):
+    nlp = shared(encoders["bert"], LISTENER, ["person", "place", "airline"])
+    nlp.initialize(lambda: [annotated(nlp, text, spans) for text, spans in TRAIN])
+    with pytest.raises(ValueError, match="'metaie' reads a tok2vec that other components may share"):
+        adapt(nlp, ROWS, settings=Settings(steps=1, rehearsal=0.0), progress=False)
+
+
+def test_settings_that_cannot_work_are_refused(make_nlp):
     with pytest.raises(ValueError, match="held_out"):
         adapt_and_score(make_nlp(), ROWS, held_out=1.0)
     with pytest.raises(ValueError, match="steps"):
@@ -131,7 +153,9 @@ def test_components_that_cannot_be_adapted(make_nlp):
 
 
 def test_held_out_examples_leave_every_label_one(make_nlp):
-    rows = [{"id": str(i), **row(f"Ada met Bob {i}.", [("Ada", "person")])} for i in range(8)] + [{"id": "k", **row("KLM flew.", [("KLM", "airline")])}]
+    rows = [{"id": str(i), **row(f"Ada met Bob {i}.", [("Ada", "person")])} for i in range(8)] + [
+        {"id": "k", **row("KLM flew.", [("KLM", "airline")])}
+    ]
     kept, held = hold_out(rows, 0.5, 0)
     assert len(held) == 5 and len(kept) == 4 and any(r["text"] == "KLM flew." for r in kept)
     assert hold_out(rows[:3], 0.5, 0)[1] == []  # too few to split
@@ -142,7 +166,13 @@ def test_held_out_examples_leave_every_label_one(make_nlp):
 def test_the_estimate_does_not_see_what_it_is_scored_on(make_nlp, monkeypatch):
     nlp, seen = make_nlp(), []
     rows = [row(f"{name} left.", [(name, "person")]) for name in ("Ada", "Bob", "Cy", "Di", "Eve", "Fay", "Guy", "Hal")]
-    monkeypatch.setattr(fewshot, "adapt", lambda nlp, examples, *rest, **options: seen.append([r["text"] for r in examples]) or adapt(nlp, examples, *rest, **options))
+    monkeypatch.setattr(
+        fewshot,
+        "adapt",
+        lambda nlp, examples, *rest, **options: (
+            seen.append([r["text"] for r in examples]) or adapt(nlp, examples, *rest, **options)
+        ),
+    )
     quick = Settings(steps=4, rehearsal=0.0)
     result = adapt_and_score(nlp, rows, held_out=0.3, settings=quick, progress=False)
     held = hold_out([{"id": str(i), **r} for i, r in enumerate(rows, 1)], 0.3, 0)[1]
@@ -195,26 +225,17 @@ def test_open_rows_without_any_label_are_left_out(make_nlp):
     adapt(make_nlp(), rows, settings=Settings(steps=3, batch_size=1, rehearsal=0.0), open_labels=True, progress=False)
 
 
+def test_rehearsal_changes_what_is_learned(make_nlp, tmp_path):
+    (tmp_path / "corpus.jsonl").write_text(json.dumps(row("KLM flew.", [("KLM", "airline")])), encoding="utf8")
+    results = []
+    for rehearsal in (0.0, 1.0):
+        nlp = make_nlp()
+        options = {"corpus": tmp_path / "corpus.jsonl", "progress": False}
+        adapt(nlp, ROWS, settings=Settings(steps=2, batch_size=2, rehearsal=rehearsal), **options)
+        results.append(weights(nlp))
+    assert not same(*results)
+
+
 def test_the_corpus_comes_along():
     rows = [json.loads(line) for line in packaged_corpus().read_text(encoding="utf8").splitlines()]
     assert len(rows) > 1000 and all(r["spans"] or r["absent"] for r in rows[:20])
-
-
-def test_command_line(tmp_path):
-    texts = ["Send 3 kg of nails.", "We ordered 20 m of cable.", "2 l of paint, please.", "Add 5 boxes of screws.", "They want 7 bags of sand.", "No goods."]
-    goods = ["nails", "cable", "paint", "screws", "sand"]
-    rows = [row(text, [(word, "goods") for word in goods if word in text]) for text in texts]
-    data, out = tmp_path / "examples.jsonl", tmp_path / "out"
-    data.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf8")
-    command = [sys.executable, "-m", "metaie_spacy", "fewshot", str(data), str(out), "--steps", "6"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "F after: 95 % interval" in done.stdout and "goods" in done.stdout
-    nlp = spacy.load(out)
-    assert nlp.get_pipe("metaie").labels == ("goods",)
-    assert nlp("Bring 3 kg of nails.").spans["metaie"].attrs["asked"] == ["goods"]
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "thesis.txt").write_text("years of work", encoding="utf8")
-    refused = subprocess.run([*command[:5], str(tmp_path / "full")], capture_output=True, text=True)
-    assert refused.returncode == 1 and "no spaCy pipeline" in refused.stderr
-    assert (tmp_path / "full" / "thesis.txt").exists()

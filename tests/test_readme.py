@@ -1,4 +1,5 @@
 """The code of the README, run as it stands there."""
+
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,7 @@ def test_service_answers_many_clients_and_refuses_politely(tmp_path, monkeypatch
     import service
 
     with TestClient(service.app) as client, ThreadPoolExecutor(16) as pool:
+
         def ask(i):
             labels = ["person", "city"] if i % 2 else {"WHO": "person"}
             return client.post("/extract", json={"text": f"Ada Lovelace lived in London, house {i}.", "labels": labels})
@@ -42,7 +44,11 @@ def test_service_answers_many_clients_and_refuses_politely(tmp_path, monkeypatch
         for i, response in enumerate(pool.map(ask, range(48))):
             expected = [("Ada Lovelace", "person"), ("London", "city")] if i % 2 else [("Ada Lovelace", "WHO")]
             assert response.status_code == 200 and [(s["text"], s["label"]) for s in response.json()] == expected
-        for body in ({"text": "Ada.", "labels": [""]}, {"text": "x" * 1_000_001, "labels": ["person"]}, {"text": "Ada."}):
+        for body in (
+            {"text": "Ada.", "labels": [""]},
+            {"text": "x" * 1_000_001, "labels": ["person"]},
+            {"text": "Ada."},
+        ):
             assert client.post("/extract", json=body).status_code == 422
         assert client.post("/extract", json={"text": "", "labels": ["person"]}).json() == []
 
@@ -91,11 +97,17 @@ def test_data_of_spancat_and_ner_trains_this_component(key, tmp_path, make_nlp, 
     train(ROOT / "configs" / "fewshot.cfg", tmp_path / "out", overrides=changes)
     assert spacy.load(tmp_path / "out" / "model-last").get_pipe("metaie").labels == ("PERSON", "PLACE")
     with pytest.raises(ValueError, match=rf"has a span under 'other', only under \['{key}'\]. Set from_key"):
-        train(ROOT / "configs" / "fewshot.cfg", tmp_path / "other", overrides=changes | {"corpora.train.from_key": "other"})
+        train(
+            ROOT / "configs" / "fewshot.cfg",
+            tmp_path / "other",
+            overrides=changes | {"corpora.train.from_key": "other"},
+        )
 
 
 def test_tables_show_the_committed_results():
     import subprocess
 
-    result = subprocess.run([sys.executable, "benchmarks/report.py", "--check"], cwd=ROOT, capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "benchmarks/report.py", "--check"], cwd=ROOT, capture_output=True, text=True
+    )
     assert result.returncode == 0, result.stderr

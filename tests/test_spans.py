@@ -1,11 +1,17 @@
-"""Decoding, overlap and windows, on numbers alone."""
+"""Decoding and overlap, on numbers alone."""
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from metaie_spacy.model.windows import split_windows
-from metaie_spacy.schema import generality
 from metaie_spacy.spans import Answer, decode, flatten
-from metaie_spacy.measure.scores import exact_matches
+
+logits = st.tuples(st.integers(0, 12), st.integers(1, 4)).flatmap(
+    lambda shape: arrays("float32", (*shape, 2), elements=st.floats(-30, 30, width=32))
+)
+thresholds = st.floats(0.001, 0.999)
 
 
 def logits_of(tags, strength=4.0):
@@ -51,7 +57,10 @@ def test_threshold_0_tags_every_token_and_1_none():
 def test_threshold_trades_recall_for_precision():
     rng = np.random.default_rng(0)
     logits = rng.normal(-1, 2, (200, 3, 2)).astype("float32")
-    counts = [sum(a.end - a.start for a in decode(logits, list("abc"), np.full(3, t), range(200))) for t in (0.01, 0.3, 0.5, 0.7, 0.99)]
+    counts = [
+        sum(a.end - a.start for a in decode(logits, list("abc"), np.full(3, t), range(200)))
+        for t in (0.01, 0.3, 0.5, 0.7, 0.99)
+    ]
     assert counts == sorted(counts, reverse=True) and counts[0] > counts[2] > counts[-1]
     thresholds = np.array([0.01, 0.5, 0.99])
     mixed = decode(logits, list("abc"), thresholds, range(200))
@@ -80,35 +89,6 @@ def test_flatten_keeps_the_best_and_breaks_ties_by_length_place_and_name():
     assert flatten(tie[:2]) == [tie[1]]
 
 
-def test_exact_matches_counts_by_text():
-    counts = exact_matches([{(0, 1, "a")}, {(0, 1, "a"), (2, 3, "b")}], [set(), {(0, 1, "a"), (2, 4, "b")}])
-    assert counts == (1, 1, 2)
-    assert (counts.precision, counts.recall) == (1 / 2, 1 / 3)
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_windows_own_every_token_once_and_show_its_surroundings(seed):
-    rng = np.random.default_rng(seed)
-    sizes = rng.integers(0, 17, rng.integers(1, 400)).tolist()
-    limit, overlap = int(rng.integers(40, 120)), int(rng.integers(0, 19))
-    windows = split_windows(sizes, limit, overlap)
-    owned = [i for w in windows for i in range(w.own_start, w.own_end)]
-    assert owned == list(range(len(sizes)))
-    sums = np.concatenate([[0], np.cumsum(sizes)])
-    for w in windows:
-        assert w.start <= w.own_start and w.own_end <= w.end
-        assert w.size == sums[w.end] - sums[w.start] + 2 <= limit + 2
-        if w.own_start > 0 and w.own_end > w.own_start:
-            # a token is 16 pieces at most: that much may be lost to its boundary
-            assert sums[w.own_start] - sums[w.start] >= overlap // 2 - 17
-    assert all(a.end >= b.start for a, b in zip(windows, windows[1:]))
-
-
-def test_short_text_is_one_window():
-    assert len(split_windows([1, 2, 3], 6, 2)) == 1
-    assert len(split_windows([], 6, 2)) == 1
-
-
 def test_general_labels_give_way_to_specific_ones():
     logits = np.array([[[3.0, 0.0], [1.5, 0.0]]], dtype="float32")  # "person" is the surer one
     person, politician = decode(logits, ["person", "politician"], np.full(2, 0.5), [0], generality=np.array([3.0, 0.0]))
@@ -117,8 +97,53 @@ def test_general_labels_give_way_to_specific_ones():
     assert flatten([a, b]) == [a] and flatten([b]) == [b]
 
 
-def test_labels_give_way_less_the_more_are_asked():
-    counts = {"person": 5000}
-    few, many = generality(["Person", "politician"], counts, 40), generality(["Person", "politician"], counts, 400)
-    assert few == generality(["person", "politician"], counts, 2) and few[0] > 3 and few[1] == 0
-    assert many == [pytest.approx(few[0] / 10), 0]
+def slow_decode(logits, label, threshold):
+    """The rule as a sentence says it: shift O, take the best tag, read B I* runs."""
+    shift, spans, run = np.log(threshold / (1 - threshold)), [], None
+    for i, (b, inside) in enumerate(logits):
+        if max(b, inside) <= shift:
+            run = None
+            continue
+        if b >= inside or run is None:
+            run = [i, i, 0.0]
+            spans.append(run)
+        peak = max(b, inside, 0.0)
+        total = np.exp(-peak) + np.exp(float(b) - peak) + np.exp(float(inside) - peak)
+        run[1], run[2] = i + 1, run[2] + np.exp(max(b, inside) - peak) / total
+    return [(label, start, end, score / (end - start)) for start, end, score in spans]
+
+
+@settings(max_examples=300)
+@given(logits, st.data())
+def test_decode_agrees_with_its_definition(values, data):
+    n_words, n_labels, _ = values.shape
+    names = [f"label {u}" for u in range(n_labels)]
+    limits = np.array([data.draw(thresholds) for _ in names])
+    tokens = sorted(data.draw(st.sets(st.integers(0, 40), min_size=n_words, max_size=n_words)))
+    found = decode(values, names, limits, tokens)
+    expected = [span for u, name in enumerate(names) for span in slow_decode(values[:, u], name, limits[u])]
+    assert [(a.label, a.start, a.end) for a in found] == [
+        (label, tokens[start], tokens[end - 1] + 1) for label, start, end, _ in expected
+    ]
+    assert np.allclose([a.score for a in found], [score for *_, score in expected], atol=1e-6)
+    assert all(0 <= a.score <= 1 for a in found)
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 20), st.integers(1, 6), st.floats(0, 1))))
+def test_flat_answers_do_not_overlap_and_lose_only_to_better_ones(raw):
+    answers = [Answer(label, start, start + size, score) for label, start, size, score in raw]
+    kept = flatten(answers)
+    places = [i for a in kept for i in range(a.start, a.end)]
+    assert len(places) == len(set(places)) and set(kept) <= set(answers)
+    for lost in set(answers) - set(kept):
+        assert any(k.score >= lost.score and k.start < lost.end and lost.start < k.end for k in kept)
+
+
+def test_least_score_drops_spans_and_trims_none():
+    rng = np.random.default_rng(0)
+    values, names = rng.normal(0, 3, (200, 1, 2)).astype("float32"), ["x"]
+    every = decode(values, names, np.array([0.3]), range(200))
+    kept = decode(values, names, np.array([0.3]), range(200), least=np.array([0.8]))
+    assert kept == [answer for answer in every if answer.score >= 0.8] and 0 < len(kept) < len(every)
+    assert decode(values * 100, names, np.array([0.3]), range(200), least=np.array([1.0])) == []

@@ -1,4 +1,5 @@
 """Tables of docs/benchmark.md from the benchmark's cells and result files; `report.py` writes them."""
+
 import json
 import zlib
 from collections import defaultdict
@@ -41,13 +42,19 @@ def interval(low: float, high: float) -> str:
 
 def zero_shot() -> list[str]:
     found = cells(0)
-    lines = ["| dataset | precision | recall | F1 | 95 % interval | texts | labels asked |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| dataset | precision | recall | F1 | 95 % interval | texts | labels asked |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for name in (*NER6, *CROSSNER):
         (cell,) = found["en_metaie_sm", name]
         lines.append(
             f"| {name} | {cell['p']:.1%} | {cell['r']:.1%} | **{cell['f']:.1%}** | {interval(cell['f_low'], cell['f_high'])} | {cell['texts']:,} | {cell['labels_asked']} |"
         )
-    means = [f"{title}: **{np.mean([found['en_metaie_sm', name][0]['f'] for name in names]):.1%}**" for title, names in (("first six", NER6), ("CrossNER", CROSSNER))]
+    means = [
+        f"{title}: **{np.mean([found['en_metaie_sm', name][0]['f'] for name in names]):.1%}**"
+        for title, names in (("first six", NER6), ("CrossNER", CROSSNER))
+    ]
     return [*lines, "", f"Mean F1 of the {means[0]}; of {means[1]}."]
 
 
@@ -97,11 +104,21 @@ def few_shot() -> list[str]:
         return ["Not measured yet."]
     lines = [f"| 5-shot F1 | {' | '.join(NAMES[model] for model in models)} |", "|---|" + "---|" * len(models)]
     for name in EIGHT:
-        lines.append(f"| {name} | {' | '.join(spread([cell['f'] for cell in found[model, name]]) for model in models)} |")
-    mean = {(model, title): np.mean([np.mean([cell["f"] for cell in found[model, name]]) for name in names]) for model in models for title, names in MEANS.items()}
+        lines.append(
+            f"| {name} | {' | '.join(spread([cell['f'] for cell in found[model, name]]) for model in models)} |"
+        )
+    mean = {
+        (model, title): np.mean([np.mean([cell["f"] for cell in found[model, name]]) for name in names])
+        for model in models
+        for title, names in MEANS.items()
+    }
     for title in MEANS:
         lines.append(f"| **mean, {title}** | {' | '.join(f'**{mean[model, title] * 100:.1f}**' for model in models)} |")
-    lines += ["", "| F1 points ahead, 95 % interval over texts and seeds | NER (5) | RE (2) | all eight |", "|---|---|---|---|"]
+    lines += [
+        "",
+        "| F1 points ahead, 95 % interval over texts and seeds | NER (5) | RE (2) | all eight |",
+        "|---|---|---|---|",
+    ]
     for winner in [model for model in ("metaie", "en_metaie_sm") if model in models]:
         for other in [model for model in models if model not in ("metaie", "en_metaie_sm")]:
             parts = []
@@ -134,11 +151,21 @@ def chosen() -> list[str]:
     if not found:
         return ["Not measured yet."]
     steps = sorted({step for cell in found for step in cell["f_by_steps"]}, key=int)
-    lines = [f"| start | dev of | learning rate | {' | '.join(f'F1 at {step} steps' for step in steps)} |", "|---|---|---|" + "---|" * len(steps)]
+    lines = [
+        f"| start | dev of | learning rate | {' | '.join(f'F1 at {step} steps' for step in steps)} |",
+        "|---|---|---|" + "---|" * len(steps),
+    ]
     for cell in sorted(found, key=lambda cell: (cell["model"], cell["dataset"], cell["lr"])):
-        best = max(value for other in found if (other["model"], other["dataset"]) == (cell["model"], cell["dataset"]) for value in other["f_by_steps"].values())
+        best = max(
+            value
+            for other in found
+            if (other["model"], other["dataset"]) == (cell["model"], cell["dataset"])
+            for value in other["f_by_steps"].values()
+        )
         values = [cell["f_by_steps"][step] for step in steps]
-        lines.append(f"| {cell['model']} | {cell['dataset']} | {cell['lr']:g} | {' | '.join(f'**{v * 100:.1f}**' if v == best else f'{v * 100:.1f}' for v in values)} |")
+        lines.append(
+            f"| {cell['model']} | {cell['dataset']} | {cell['lr']:g} | {' | '.join(f'**{v * 100:.1f}**' if v == best else f'{v * 100:.1f}' for v in values)} |"
+        )
     return lines
 
 
@@ -150,7 +177,10 @@ def generality() -> list[str]:
     lines = [f"| F1 by the weight of log frequency | {head} |", "|---|" + "---|" * len(columns)]
     best = [max(f for name, f in column.items() if name not in ("labels_asked", "rule")) for column in columns]
     for weight in [name for name in columns[0] if name != "labels_asked"]:
-        cells = [f"**{column[weight]:.1%}**" if column[weight] == most else f"{column[weight]:.1%}" for column, most in zip(columns, best)]
+        cells = [
+            f"**{column[weight]:.1%}**" if column[weight] == most else f"{column[weight]:.1%}"
+            for column, most in zip(columns, best)
+        ]
         lines.append(f"| {'the rule' if weight == 'rule' else weight} | {' | '.join(cells)} |")
     return [*lines, "", f"{result['settings']['texts']} texts (`{command_of(result)}`)."]
 
@@ -162,7 +192,9 @@ def distractors() -> list[str]:
     head = " | ".join(f"{n} more, {mode}" for mode in ("overlap", "flat") for n in numbers)
     lines = [f"| F1 of the dataset's labels | {head} |", "|---|" + "---|" * (2 * len(numbers))]
     for name, row in result["f"].items():
-        lines.append(f"| {name} | {' | '.join(f'{row[n][mode] * 100:.1f}' for mode in ('overlap', 'flat') for n in numbers)} |")
+        lines.append(
+            f"| {name} | {' | '.join(f'{row[n][mode] * 100:.1f}' for mode in ('overlap', 'flat') for n in numbers)} |"
+        )
     return [*lines, "", f"First {result['settings']['texts']} texts of each (`{command_of(result)}`)."]
 
 
@@ -175,10 +207,19 @@ def errors() -> list[str]:
     for row in result["sample"]:
         sample[row["kind"], row["cause"]] += 1
     everything = sum(total.values())
-    lines = ["| | cause | all errors | of the sample of 50 | labels in the sample (asked: what stood there) |", "|---|---|---|---|---|"]
+    lines = [
+        "| | cause | all errors | of the sample of 50 | labels in the sample (asked: what stood there) |",
+        "|---|---|---|---|---|",
+    ]
     for (kind, cause), n in sorted(total.items(), key=lambda entry: -entry[1]):
-        pairs = [f"{row['label'].lower()}: {row['other'].lower()}" if row["other"] else row["label"].lower() for row in result["sample"] if (row["kind"], row["cause"]) == (kind, cause)]
-        lines.append(f"| {kind} | {cause} | {n:,} ({n / everything:.0%}) | {sample[kind, cause]} | {', '.join(dict.fromkeys(pairs))} |")
+        pairs = [
+            f"{row['label'].lower()}: {row['other'].lower()}" if row["other"] else row["label"].lower()
+            for row in result["sample"]
+            if (row["kind"], row["cause"]) == (kind, cause)
+        ]
+        lines.append(
+            f"| {kind} | {cause} | {n:,} ({n / everything:.0%}) | {sample[kind, cause]} | {', '.join(dict.fromkeys(pairs))} |"
+        )
     return [*lines, "", f"First {result['settings']['texts']} texts of each dataset (`{command_of(result)}`)."]
 
 
@@ -214,24 +255,38 @@ def sizes() -> list[str]:
     wanted = [name for name in ("metaie_16th", "metaie_4th", "metaie") if name in runs]
     if len(wanted) < 3:
         return ["Not measured yet."]
-    lines = ["| corpus | texts trained on | steps | F1 on the dev texts of all | zero-shot NER (6) | zero-shot CrossNER (3) |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| corpus | texts trained on | steps | F1 on the dev texts of all | zero-shot NER (6) | zero-shot CrossNER (3) |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, share in zip(wanted, ("1/16", "1/4", "all")):
         run = runs[name]
-        lines.append(f"| {share} | {train_rows(run):,} | {run['steps']:,} | {run['dev_f']:.1%} | {run['ner']:.1%} | {run['crossner']:.1%} |")
+        lines.append(
+            f"| {share} | {train_rows(run):,} | {run['steps']:,} | {run['dev_f']:.1%} | {run['ner']:.1%} | {run['crossner']:.1%} |"
+        )
     return [*lines, "", "![F1 against corpus size](corpus_size.svg)"]
 
 
 def architectures() -> list[str]:
     """F of the architectures at equal training time."""
     runs = short_runs()
-    titles = {"metaie": "`LabelToSpan`, `text_sees_labels = true`, as `en_metaie_sm`", "blind": "`LabelToSpan`, `text_sees_labels = false`, the default", "cross": "`CrossEncoder`, one pass per label"}
+    titles = {
+        "metaie": "`LabelToSpan`, `text_sees_labels = true`, as `en_metaie_sm`",
+        "blind": "`LabelToSpan`, `text_sees_labels = false`, the default",
+        "cross": "`CrossEncoder`, one pass per label",
+    }
     if not all(name in runs for name in titles):
         return ["Not measured yet."]
     base = runs["metaie"]["score_seconds"]
-    lines = ["| architecture | steps | minutes of training | F1 on dev | zero-shot NER (6) | zero-shot CrossNER (3) | time of the zero-shot cells |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| architecture | steps | minutes of training | F1 on dev | zero-shot NER (6) | zero-shot CrossNER (3) | time of the zero-shot cells |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for name, title in titles.items():
         run = runs[name]
-        lines.append(f"| {title} | {run['steps']:,} | {run['seconds'] / 60:.0f} | {run['dev_f']:.1%} | {run['ner']:.1%} | {run['crossner']:.1%} | {run['score_seconds'] / base:.1f} x |")
+        lines.append(
+            f"| {title} | {run['steps']:,} | {run['seconds'] / 60:.0f} | {run['dev_f']:.1%} | {run['ner']:.1%} | {run['crossner']:.1%} | {run['score_seconds'] / base:.1f} x |"
+        )
     return [*lines, "", *full_length(titles)]
 
 
@@ -242,7 +297,10 @@ def full_length(titles: dict[str, str]) -> list[str]:
     if not all(name in runs for name in names):
         return ["At full length: not measured yet."]
     rows = [(titles[name], runs[name]) for name in names]
-    lines = [f"| {title} | {run['steps']:,} | {run['dev_f']:.1%} | {run['ner']:.1%} | {run['crossner']:.1%} |" for title, run in rows]
+    lines = [
+        f"| {title} | {run['steps']:,} | {run['dev_f']:.1%} | {run['ner']:.1%} | {run['crossner']:.1%} |"
+        for title, run in rows
+    ]
     head = "| at full length | steps | F1 on dev | zero-shot NER (6) | zero-shot CrossNER (3) |"
     return [head, "|---|---|---|---|---|", *lines]
 
@@ -253,13 +311,22 @@ def forgetting() -> list[str]:
     columns = list(result["f"]["before"])
     lines = [f"| F1 after adapting to | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
     for name, row in result["f"].items():
-        lines.append(f"| {'(nothing)' if name == 'before' else name} | {' | '.join(f'{row[c] * 100:.1f}' for c in columns)} |")
-    return [*lines, "", f"First {result['settings']['texts']} texts of each, {result['settings']['steps']} steps (`{command_of(result)}`)."]
+        lines.append(
+            f"| {'(nothing)' if name == 'before' else name} | {' | '.join(f'{row[c] * 100:.1f}' for c in columns)} |"
+        )
+    return [
+        *lines,
+        "",
+        f"First {result['settings']['texts']} texts of each, {result['settings']['steps']} steps (`{command_of(result)}`).",
+    ]
 
 
 def tries() -> list[str]:
     """Every training run that was tried for the packaged model."""
-    lines = ["| tried | steps | minutes | F1 on dev | calibrated | its frequent labels | flat, among other labels |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| tried | steps | minutes | F1 on dev | calibrated | its frequent labels | flat, among other labels |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for run in load("tries"):
         effort = f"{run['steps']:,} | {run['seconds'] / 60:.0f}" if run["steps"] else "- | -"
         more = [f"{run[key]:.1%}" if key in run else "" for key in ("dev_f_calibrated", "dev_f_frequent", "dev_f_flat")]
@@ -269,11 +336,16 @@ def tries() -> list[str]:
 
 def starts() -> list[str]:
     """How the starting points were trained."""
-    lines = ["| start | rows | spans | labels | steps | minutes | F1 on its own dev rows |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| start | rows | spans | labels | steps | minutes | F1 on its own dev rows |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for path in sorted((RESULTS / "starts").glob("*.json")):
         start = json.loads(path.read_text(encoding="utf8"))
         sums = [sum(file[key] for file in start["files"].values()) for key in ("rows", "spans", "labels")]
-        lines.append(f"| {start['start']} | {' | '.join(f'{n:,}' for n in sums)} | {start['steps']:,} | {start['seconds'] / 60:.0f} | {start['dev_f']:.1%} |")
+        lines.append(
+            f"| {start['start']} | {' | '.join(f'{n:,}' for n in sums)} | {start['steps']:,} | {start['seconds'] / 60:.0f} | {start['dev_f']:.1%} |"
+        )
     return lines
 
 

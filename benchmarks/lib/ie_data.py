@@ -4,6 +4,7 @@ A folder a dataset: `test.jsonl`, `dev.jsonl`, `train.5shot.perlabel.jsonl` or `
 ({"task": "NER" | "RE" | "ABSA" ..., "map": {source label: {"label": name, "kind": "entity" | "relation" | ...}}}).
 Rows: {"id", "text", "spans": [{"start", "end", "label"}], "relations"?: [{"head", "tail", "label"}]}.
 """
+
 import hashlib
 import json
 from collections import defaultdict
@@ -13,7 +14,11 @@ from typing import Iterable, NamedTuple
 from metaie_spacy.data.rows import read_rows
 
 # Never asked nor counted (the convention of GLiNER, UniNER and others).
-NOT_ASKED = {"crossner_ai": ["Miscellaneous"], "crossner_music": ["Miscellaneous"], "crossner_politics": ["Miscellaneous"]}
+NOT_ASKED = {
+    "crossner_ai": ["Miscellaneous"],
+    "crossner_music": ["Miscellaneous"],
+    "crossner_politics": ["Miscellaneous"],
+}
 SHOTS = ("train.5shot.perlabel.jsonl", "train.5shot.jsonl")
 
 
@@ -45,7 +50,9 @@ def read_dataset(folder: Path, split: str = "test", limit: int = 0) -> Dataset:
     files["train"] = next((folder / name for name in SHOTS if (folder / name).exists()), folder / SHOTS[-1])
     missing = [path.name for path in files.values() if not path.exists()]
     if missing:
-        raise ValueError(f"The dataset '{folder}' lacks {' and '.join(missing)}. docs/benchmark.md says where to get it and in which form.")
+        raise ValueError(
+            f"The dataset '{folder}' lacks {' and '.join(missing)}. docs/benchmark.md says where to get it and in which form."
+        )
     task, names, relations = read_labels(files["labels"])
     train, test = list(read_rows(files["train"])), list(read_rows(files["test"]))[: limit or None]
     for path, rows in ((files["train"], train), (files["test"], test)):
@@ -71,7 +78,9 @@ def read_labels(path: Path) -> tuple[str, list[str], list[str]]:
         entries = [(entry["label"], entry["kind"]) for entry in content["map"].values()]
         task = content["task"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f'{path}: expected {{"task", "map": {{source label: {{"label", "kind"}}}}}} ({error!r}).') from error
+        raise ValueError(
+            f'{path}: expected {{"task", "map": {{source label: {{"label", "kind"}}}}}} ({error!r}).'
+        ) from error
     relations = [label for label, kind in entries if kind.startswith("relation")]
     return task, [label for label in dict.fromkeys(label for label, _ in entries) if label not in relations], relations
 
@@ -85,11 +94,15 @@ def check_labels(path: Path, rows: Iterable[dict], names: list[str], relations: 
             ends = [relation[key] for relation in row.get("relations", []) for key in ("head", "tail")]
             outside = [end for end in ends if not 0 <= end < len(row["spans"])]
         except (KeyError, TypeError) as error:
-            raise ValueError(f'{path}, row {number}: a relation must be {{"head", "tail", "label"}} ({error!r}).') from error
+            raise ValueError(
+                f'{path}, row {number}: a relation must be {{"head", "tail", "label"}} ({error!r}).'
+            ) from error
         if unknown:
             raise ValueError(f"{path}, row {number}: labels.json does not name {sorted(unknown)}.")
         if outside:
-            raise ValueError(f"{path}, row {number}: a relation points to span {outside[0]}, but there are {len(row['spans'])}.")
+            raise ValueError(
+                f"{path}, row {number}: a relation points to span {outside[0]}, but there are {len(row['spans'])}."
+            )
 
 
 def labels_of(rows: Iterable[dict], task: str) -> set[str]:
@@ -112,15 +125,25 @@ def question_row(row: dict, heads: dict[str, set[str]], dataset: str) -> dict:
 
     RAISES (ValueError): a gold relation has a head of another type, so that its question would not be asked.
     """
-    def question(span: dict, relation: str) -> str:
-        return f"{row['text'][span['start']:span['end']]} {relation}"
 
-    asked = {question(span, relation) for span in row["spans"] for relation, types in heads.items() if span["label"] in types}
+    def question(span: dict, relation: str) -> str:
+        return f"{row['text'][span['start'] : span['end']]} {relation}"
+
+    asked = {
+        question(span, relation) for span in row["spans"] for relation, types in heads.items() if span["label"] in types
+    }
     spans = set()
     for relation in row.get("relations", []):
         head, tail = row["spans"][relation["head"]], row["spans"][relation["tail"]]
         if head["label"] not in heads.get(relation["label"], ()):
-            raise ValueError(f"{dataset}, row {row['id']}: '{relation['label']}' has a head of type '{head['label']}', which it has in no training row.")
+            raise ValueError(
+                f"{dataset}, row {row['id']}: '{relation['label']}' has a head of type '{head['label']}', which it has in no training row."
+            )
         spans.add((tail["start"], tail["end"], question(head, relation["label"])))
     absent = sorted(asked - {label for _, _, label in spans})
-    return {"id": row["id"], "text": row["text"], "spans": [{"start": s, "end": e, "label": label} for s, e, label in sorted(spans)], "absent": absent}
+    return {
+        "id": row["id"],
+        "text": row["text"],
+        "spans": [{"start": s, "end": e, "label": label} for s, e, label in sorted(spans)],
+        "absent": absent,
+    }

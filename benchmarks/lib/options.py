@@ -1,4 +1,5 @@
 """Options that scripts share."""
+
 import argparse
 from pathlib import Path
 

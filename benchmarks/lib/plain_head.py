@@ -1,4 +1,5 @@
 """The usual alternative: an encoder with a token-classification head for a closed label set."""
+
 import random
 from typing import Callable, Collection, Sequence
 
@@ -25,7 +26,9 @@ class PlainTagger:
 
     def encode(self, items: Sequence[Item]) -> tuple[dict, torch.Tensor]:
         """Padded inputs, and the word of each piece that is a word's first, else -1, int64 (B, T)."""
-        batch = self.tokenizer([item.words for item in items], is_split_into_words=True, truncation=True, padding=True, return_tensors="pt")
+        batch = self.tokenizer(
+            [item.words for item in items], is_split_into_words=True, truncation=True, padding=True, return_tensors="pt"
+        )
         words = torch.full(batch["input_ids"].shape, -1)
         for b in range(len(items)):
             before = None
@@ -35,14 +38,18 @@ class PlainTagger:
                 before = word
         return dict(batch), words
 
-    def fit(self, items: Sequence[Item], settings: Settings, steps: Collection[int], on_step: Callable[[int], None]) -> None:
+    def fit(
+        self, items: Sequence[Item], settings: Settings, steps: Collection[int], on_step: Callable[[int], None]
+    ) -> None:
         """As `fewshot.train`: same batches, rates, averaging and frozen word vectors. `on_step` comes after each of `steps`."""
         batches = cycle(items, min(settings.batch_size, len(items)), random.Random(settings.seed))
 
         def backward() -> float:
             part = next(batches)
             inputs, words = self.encode(part)
-            loss = cross_entropy(self.model(**inputs).logits.flatten(0, 1), self.tags(part, words).flatten(), ignore_index=-100)
+            loss = cross_entropy(
+                self.model(**inputs).logits.flatten(0, 1), self.tags(part, words).flatten(), ignore_index=-100
+            )
             loss.backward()
             return loss.item()
 

@@ -1,4 +1,5 @@
 """Plots of docs/benchmark.md from the benchmark's cells: `report.py` makes them where matplotlib is installed."""
+
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,14 @@ def few_shot(path: Path) -> None:
         values = [[cell["f"] * 100 for cell in found[model, name]] for name in evidence.EIGHT]
         place = np.arange(len(evidence.EIGHT)) + (number - (len(models) - 1) / 2) * width
         spreads = [np.std(v, ddof=1) if len(v) > 1 else 0.0 for v in values]
-        axes.bar(place, [np.mean(v) for v in values], width, yerr=spreads, color=COLORS[number], label=evidence.NAMES[model].strip("`"))
+        axes.bar(
+            place,
+            [np.mean(v) for v in values],
+            width,
+            yerr=spreads,
+            color=COLORS[number],
+            label=evidence.NAMES[model].strip("`"),
+        )
     axes.set_xticks(range(len(evidence.EIGHT)), [name.replace("_", "\n") for name in evidence.EIGHT], fontsize=8)
     axes.set_ylabel("5-shot F1")
     axes.legend(fontsize=8, ncols=3)
@@ -33,7 +41,9 @@ def corpus_size(path: Path) -> None:
     """F against the number of annotated texts."""
     from matplotlib import pyplot
 
-    runs = sorted((run for name, run in evidence.short_runs().items() if name.startswith("metaie")), key=evidence.train_rows)
+    runs = sorted(
+        (run for name, run in evidence.short_runs().items() if name.startswith("metaie")), key=evidence.train_rows
+    )
     if not runs:
         return
     figure, axes = pyplot.subplots(figsize=(6, 3.2))

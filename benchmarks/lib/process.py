@@ -1,4 +1,5 @@
 """What a process takes. Linux only."""
+
 import os
 from pathlib import Path
 

@@ -1,4 +1,5 @@
 """What a result file says about how it was made."""
+
 import hashlib
 import json
 import platform
@@ -20,11 +21,16 @@ def write_result(path: Path | None, result: dict, model: str, data: Sequence[Pat
         path.write_text(json.dumps(result | sums | provenance(model), indent=1) + "\n", encoding="utf8")
 
 
-def write_data_result(path: Path | None, result: dict, data: Sequence[Path], packages: tuple[str, ...] = ("metaie-spacy",)) -> None:
+def write_data_result(
+    path: Path | None, result: dict, data: Sequence[Path], packages: tuple[str, ...] = ("metaie-spacy",)
+) -> None:
     """The same for results that no model has part in: with the checksums of the data."""
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(result | {"data_sha256": checksums(data)} | run_facts(packages), indent=1) + "\n", encoding="utf8")
+        path.write_text(
+            json.dumps(result | {"data_sha256": checksums(data)} | run_facts(packages), indent=1) + "\n",
+            encoding="utf8",
+        )
 
 
 def checksums(files: Sequence[Path]) -> dict[str, str]:

@@ -1,4 +1,5 @@
 """Scores of two runs side by side."""
+
 import numpy as np
 from spacy.tokens import Doc
 

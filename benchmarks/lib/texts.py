@@ -1,4 +1,5 @@
 """Texts of a JSONL file."""
+
 import json
 import random
 from pathlib import Path

@@ -6,6 +6,7 @@ Every row of an annotations file is rendered to a teacher's answer in both forms
 as returned if start, end and label are the same. Then the hand-written cases of the tests, in which the answer differs
 from the text. Seconds are CPU time of one run on one core, parsing and alignment only.
 """
+
 import argparse
 import json
 import sys
@@ -44,7 +45,11 @@ def round_trip(rows: list[dict], form: str) -> dict:
         counts["extra"] += len(found - gold)
         counts["dropped"] += len(dropped)
         counts["absent_differs"] += set(absent) != set(row.get("absent", []))
-    return {**counts, "share_returned": round(counts["returned"] / max(1, counts["spans"]), 6), "seconds": round(seconds, 2)}
+    return {
+        **counts,
+        "share_returned": round(counts["returned"] / max(1, counts["spans"]), 6),
+        "seconds": round(seconds, 2),
+    }
 
 
 def read_or_none(answer: str, text: str) -> tuple[list[dict], list[str], list[dict]] | None:
@@ -83,7 +88,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write the result here (JSON)")
     args = parser.parse_args()
     rows, cases = list(read_rows(args.data)), in_tests(CASES)
-    result = {"texts": len(rows), "forms": {form: round_trip(rows, form) for form in FORMS}, "hard_cases": hard_cases(cases)}
+    result = {
+        "texts": len(rows),
+        "forms": {form: round_trip(rows, form) for form in FORMS},
+        "hard_cases": hard_cases(cases),
+    }
     print(json.dumps(result, indent=1))
     packages = ("metaie-spacy", *(["rapidfuzz"] if find_spec("rapidfuzz") else []))
     write_data_result(args.output, result, [args.data, cases], packages)

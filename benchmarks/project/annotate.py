@@ -4,6 +4,7 @@
 
 data: annotation rows (JSONL); their texts are annotated, the server replays their spans.
 """
+
 import argparse
 import json
 import os
@@ -49,9 +50,13 @@ def main() -> None:
 def run_soak(folder: Path, rows: list[dict], args: argparse.Namespace) -> dict:
     """30 % faults and SIGKILL: what is on disk against what the server completed."""
     texts, out, log = folder / "texts.jsonl", folder / "annotations.jsonl", folder / "server.jsonl"
-    texts.write_text("".join(json.dumps({"id": row["id"], "text": row["text"]}) + "\n" for row in rows), encoding="utf8")
+    texts.write_text(
+        "".join(json.dumps({"id": row["id"], "text": row["text"]}) + "\n" for row in rows), encoding="utf8"
+    )
     began = time.perf_counter()
-    with teacher_server(corpus=[str(args.data)], faults=args.faults, delay=0.02, hang=3, log=str(log), seed=1) as server:
+    with teacher_server(
+        corpus=[str(args.data)], faults=args.faults, delay=0.02, hang=3, log=str(log), seed=1
+    ) as server:
         command = [
             sys.executable, "-m", "metaie_spacy", "annotate", str(texts), str(out), "--config", str(ROOT / "configs/teacher.cfg"),
             "--teacher.base_url", server.url, "--teacher.api_key_env", "null", "--teacher.in_flight", str(args.in_flight),
@@ -64,7 +69,9 @@ def run_soak(folder: Path, rows: list[dict], args: argparse.Namespace) -> dict:
         completed = [entry for entry in server.log() if entry["completed"]]
     ids = Counter(json.loads(line)["id"] for line in out.read_text(encoding="utf8").splitlines())
     store = sqlite3.connect(folder / "teacher.sqlite")
-    answers, n_in, n_out = store.execute("SELECT COUNT(*), SUM(prompt_tokens), SUM(completion_tokens) FROM answers").fetchone()
+    answers, n_in, n_out = store.execute(
+        "SELECT COUNT(*), SUM(prompt_tokens), SUM(completion_tokens) FROM answers"
+    ).fetchone()
     distinct = {entry["key"]: entry for entry in completed}
     spent = next((line.strip() for line in last.stdout.splitlines() if "answers," in line), "")
     return {
@@ -102,14 +109,24 @@ def run_throughput(folder: Path, rows: list[dict], args: argparse.Namespace) -> 
     from metaie_spacy.teacher.client import Teacher
 
     with teacher_server(corpus=[str(args.data)], delay=0.2) as server:
-        teacher = Teacher("test", base_url=server.url, api_key_env=None, in_flight=args.in_flight, cache=str(folder / "speed.sqlite"))
+        teacher = Teacher(
+            "test", base_url=server.url, api_key_env=None, in_flight=args.in_flight, cache=str(folder / "speed.sqlite")
+        )
         annotator = PromptAnnotator(teacher, ROOT / "assets/prompt.jinja")
-        annotate(rows[:1], folder / "warm.jsonl", annotator, progress=False)  # imports and the connection are not the question
+        annotate(
+            rows[:1], folder / "warm.jsonl", annotator, progress=False
+        )  # imports and the connection are not the question
         began = time.perf_counter()
         annotate(rows, folder / "speed.jsonl", annotator, progress=False)
         seconds = time.perf_counter() - began
     ideal = len(rows) * 0.2 / args.in_flight
-    return {"texts": len(rows), "in_flight": args.in_flight, "seconds": round(seconds, 2), "ideal_seconds": ideal, "slower_than_ideal": round(seconds / ideal - 1, 4)}
+    return {
+        "texts": len(rows),
+        "in_flight": args.in_flight,
+        "seconds": round(seconds, 2),
+        "ideal_seconds": ideal,
+        "slower_than_ideal": round(seconds / ideal - 1, 4),
+    }
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 Documents are split once, without any filter; filters work on the train part alone, so that every run is scored on the same
 dev rows in their own wording.
 """
+
 import argparse
 import json
 import random
@@ -39,10 +40,15 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     lines = [line for path in args.data for line in path.read_bytes().splitlines()]
-    result = {"settings": {"rows": args.rows, "steps": args.steps, "seeds": args.seeds}, "variants": {name: [] for name in VARIANTS}}
+    result = {
+        "settings": {"rows": args.rows, "steps": args.steps, "seeds": args.seeds},
+        "variants": {name: [] for name in VARIANTS},
+    }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "rows.jsonl").write_bytes(b"\n".join(random.Random(0).sample(lines, min(args.rows, len(lines)))) + b"\n")
+        (folder / "rows.jsonl").write_bytes(
+            b"\n".join(random.Random(0).sample(lines, min(args.rows, len(lines)))) + b"\n"
+        )
         curate([folder / "rows.jsonl"], folder / "base", CurateSettings(**OFF, test_share=0.0, linked=0.0))
         for seed in range(args.seeds):
             for variant, options in VARIANTS.items():
@@ -58,7 +64,11 @@ def train(folder: Path, name: str, options: dict, args: argparse.Namespace, seed
     rows = report["splits"]["train"]["rows"]
     settings = Settings(args.encoder, epochs=args.steps * 16 / rows, seed=seed, ema=0.99)
     scores = distill(
-        {folder / name / "train.jsonl": 1.0}, folder / f"run-{name}", settings, tokenize=blank_tokenizer(), dev=folder / "base" / "dev.jsonl"
+        {folder / name / "train.jsonl": 1.0},
+        folder / f"run-{name}",
+        settings,
+        tokenize=blank_tokenizer(),
+        dev=folder / "base" / "dev.jsonl",
     )
     kept = {"rows": rows, "spans": report["splits"]["train"]["spans"], "labels": report["splits"]["train"]["labels"]}
     return kept | {"dropped_rows": report["rows"]["dropped"], "dropped_spans": report["spans"]["dropped"]} | scores

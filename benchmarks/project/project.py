@@ -5,6 +5,7 @@
 Run it in a fresh clone: weasel skips stages whose files have not changed. The untrained head, for comparison, is the same
 encoder with the same head before training, at the threshold that suits it best on the test split itself.
 """
+
 import argparse
 import json
 import os
@@ -59,7 +60,13 @@ def main() -> None:
 def untrained() -> dict:
     """Test scores before any training, at the best of several thresholds."""
     nlp = spacy.blank("en")
-    pipe = nlp.add_pipe("metaie", config={"weights": None, "model": {"@architectures": "metaie-spacy.LabelToSpan.v1", "name": str(TRAINING / "encoder")}})
+    pipe = nlp.add_pipe(
+        "metaie",
+        config={
+            "weights": None,
+            "model": {"@architectures": "metaie-spacy.LabelToSpan.v1", "name": str(TRAINING / "encoder")},
+        },
+    )
     nlp.initialize(lambda: list(make_corpus(TRAINING / "data" / "train.jsonl", limit=20)(nlp)))
     found = []
     for threshold in THRESHOLDS:
@@ -74,10 +81,22 @@ def use_elsewhere(wheel: Path, pip_args: list[str]) -> str:
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         python = Path(folder) / ("Scripts" if os.name == "nt" else "bin") / "python"
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *pip_args, "-c", str(ROOT / "constraints.txt")]
+        pip = [
+            str(python),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            *pip_args,
+            "-c",
+            str(ROOT / "constraints.txt"),
+        ]
         for what in (["torch"], [str(ROOT)], [str(wheel)]):
             subprocess.run([*pip, *what], check=True)
-        return subprocess.run([str(python), "-c", USE], check=True, cwd=folder, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(
+            [str(python), "-c", USE], check=True, cwd=folder, capture_output=True, text=True
+        ).stdout.strip()
 
 
 if __name__ == "__main__":

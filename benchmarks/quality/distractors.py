@@ -6,6 +6,7 @@ The labels of a dataset are asked together with 0, 50 or 500 others, drawn from 
 a word with a label of the dataset. Scored are the dataset's labels alone. "overlap": spans of all labels may overlap, so
 that the others change nothing but how a text is read; "flat": they compete for the tokens too.
 """
+
 import random
 import sys
 from pathlib import Path

@@ -4,6 +4,7 @@
 
 The same setting as the zero-shot cells. No text of a benchmark is written, only labels, lengths and scores.
 """
+
 import random
 import sys
 from collections import Counter
@@ -23,7 +24,9 @@ from metaie_spacy.streams import pipe_with_labels
 LOW = 0.05  # a span that scores less was not seen
 
 
-def answers(nlp: spacy.Language, texts: list[str], labels: dict[str, str], threshold: float | None, flat: bool) -> list[dict[Span, float]]:
+def answers(
+    nlp: spacy.Language, texts: list[str], labels: dict[str, str], threshold: float | None, flat: bool
+) -> list[dict[Span, float]]:
     """Spans of each text, with their scores."""
     pipe = nlp.get_pipe("metaie")
     pipe.threshold, pipe.flat = threshold, flat
@@ -62,7 +65,9 @@ def cause_of_extra(span: Span, gold: set[Span]) -> tuple[str, str]:
         return "found where nothing is annotated", ""
     if same:
         return "taken for another label", same[0][2]
-    return ("other boundaries" if any(other[2] == span[2] for other in there) else "other boundaries and label"), there[0][2]
+    return ("other boundaries" if any(other[2] == span[2] for other in there) else "other boundaries and label"), there[
+        0
+    ][2]
 
 
 def main() -> None:
@@ -83,14 +88,32 @@ def main() -> None:
             gold = {(s["start"], s["end"], s["label"]) for s in row["spans"] if s["label"] in data.labels}
             for kind, spans in (("missed", gold - set(found)), ("extra", set(found) - gold)):
                 for span in sorted(spans):
-                    cause, other = cause_of_miss(span, set(found), set(free), set(low)) if kind == "missed" else cause_of_extra(span, gold)
+                    cause, other = (
+                        cause_of_miss(span, set(found), set(free), set(low))
+                        if kind == "missed"
+                        else cause_of_extra(span, gold)
+                    )
                     score = low.get(span, 0.0) if kind == "missed" else found[span]
-                    errors.append({"dataset": name, "kind": kind, "cause": cause, "label": span[2], "other": other, "characters": span[1] - span[0], "score": round(score, 2)})
+                    errors.append(
+                        {
+                            "dataset": name,
+                            "kind": kind,
+                            "cause": cause,
+                            "label": span[2],
+                            "other": other,
+                            "characters": span[1] - span[0],
+                            "score": round(score, 2),
+                        }
+                    )
         print(name, len(errors), flush=True)
     counts = Counter((e["dataset"], e["kind"], e["cause"]) for e in errors)
     table = [{"dataset": d, "kind": k, "cause": c, "n": n} for (d, k, c), n in sorted(counts.items())]
     sample = random.Random(args.seed).sample(errors, min(50, len(errors)))
-    result = {"settings": {"texts": args.limit, "seed": args.seed, "threshold": limit}, "counts": table, "sample": sample}
+    result = {
+        "settings": {"texts": args.limit, "seed": args.seed, "threshold": limit},
+        "counts": table,
+        "sample": sample,
+    }
     write_result(args.output, result, args.model, [args.data / name / "test.jsonl" for name in (*NER6, *CROSSNER)])
 
 

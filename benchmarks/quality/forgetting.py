@@ -5,6 +5,7 @@
 The pipeline is adapted to the few-shot file of a dataset with the default settings. Scored are that dataset's test rows, and
 zero-shot the other datasets and those rows of the corpus that --only names: rows that were never trained on.
 """
+
 import random
 import sys
 import tempfile
@@ -40,7 +41,12 @@ def main() -> None:
     parser = model_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the datasets")
     parser.add_argument("rows", type=Path, nargs="+", help="annotation rows (JSONL)")
-    parser.add_argument("--only", type=Path, required=True, help="JSONL with the ids of the rows that the model was not trained on, such as distill's dev.jsonl")
+    parser.add_argument(
+        "--only",
+        type=Path,
+        required=True,
+        help="JSONL with the ids of the rows that the model was not trained on, such as distill's dev.jsonl",
+    )
     parser.add_argument("--limit", type=int, default=300, help="first texts of each dataset")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -49,18 +55,25 @@ def main() -> None:
     held = {row["text"] for row in rows}
     rows = random.Random(args.seed).sample(rows, min(len(rows), args.limit))
     rehearsed = [row for row in read_rows(packaged_corpus()) if row["text"] not in held]
-    result = {"settings": {"texts": args.limit, "steps": Settings().steps, "lr": Settings().lr}, "f": {"before": scores(spacy.load(args.model), sets, rows)}}
+    result = {
+        "settings": {"texts": args.limit, "steps": Settings().steps, "lr": Settings().lr},
+        "f": {"before": scores(spacy.load(args.model), sets, rows)},
+    }
     for taught in TAUGHT:
         for rehearsal in (0.0, Settings().rehearsal):
             with tempfile.TemporaryDirectory() as folder:
                 corpus = Path(folder) / "corpus.jsonl"
                 srsly.write_jsonl(corpus, rehearsed)
                 settings = Settings(rehearsal=rehearsal, seed=args.seed)
-                nlp = adapt(spacy.load(args.model), sets[taught].train, sets[taught].labels, settings=settings, corpus=corpus)
+                nlp = adapt(
+                    spacy.load(args.model), sets[taught].train, sets[taught].labels, settings=settings, corpus=corpus
+                )
             key = f"{taught}, rehearsal {rehearsal:g}"
             result["f"][key] = scores(nlp, sets, rows)
             print(key, result["f"][key], flush=True)
-    write_result(args.output, result, args.model, [*args.rows, args.only, *(args.data / name / "test.jsonl" for name in OTHERS)])
+    write_result(
+        args.output, result, args.model, [*args.rows, args.only, *(args.data / name / "test.jsonl" for name in OTHERS)]
+    )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 Rows of a corpus, of which those in --only are scored and the others counted. Each text is asked, beside its own and absent
 labels, the most frequent labels of the corpus and labels of other texts; flat; spans of its own labels are the gold.
 """
+
 import math
 import random
 import sys
@@ -39,9 +40,17 @@ def log_odds(score: float) -> float:
 def main() -> None:
     parser = model_parser(__doc__)
     parser.add_argument("rows", type=Path, nargs="+", help="annotation rows (JSONL)")
-    parser.add_argument("--only", type=Path, required=True, help="JSONL with the ids of the rows to score, such as distill's dev.jsonl")
+    parser.add_argument(
+        "--only", type=Path, required=True, help="JSONL with the ids of the rows to score, such as distill's dev.jsonl"
+    )
     parser.add_argument("--limit", type=int, default=400, help="rows that are scored, drawn by --seed")
-    parser.add_argument("--foreign", type=int, nargs="+", default=[25, 100, 220, 500], help="numbers of labels of other texts that each text is asked")
+    parser.add_argument(
+        "--foreign",
+        type=int,
+        nargs="+",
+        default=[25, 100, 220, 500],
+        help="numbers of labels of other texts that each text is asked",
+    )
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     ids = {row["id"] for row in srsly.read_jsonl(args.only)}
@@ -62,10 +71,19 @@ def main() -> None:
     result = {"settings": {"texts": len(rows), "frequent": FREQUENT, "seed": args.seed}, "f": {}}
     for number in args.foreign:
         rng = random.Random(args.seed)
-        pairs = [(row["text"], list(dict.fromkeys([*own_and_absent(row), *frequent, *rng.sample(foreign, min(len(foreign), number))]))) for row in rows]
+        pairs = [
+            (
+                row["text"],
+                list(dict.fromkeys([*own_and_absent(row), *frequent, *rng.sample(foreign, min(len(foreign), number))])),
+            )
+            for row in rows
+        ]
         docs = list(tqdm(pipe_with_labels(nlp, pairs), total=len(pairs), mininterval=5))
         asked = [len(labels) for _, labels in pairs]
-        found = {str(weight): [flat_spans(doc.spans[pipe.spans_key], known, weight=weight) for doc in docs] for weight in WEIGHTS}
+        found = {
+            str(weight): [flat_spans(doc.spans[pipe.spans_key], known, weight=weight) for doc in docs]
+            for weight in WEIGHTS
+        }
         found["rule"] = [flat_spans(doc.spans[pipe.spans_key], known, asked=n) for doc, n in zip(docs, asked)]
         scores = {name: exact_matches(gold, spans).fscore for name, spans in found.items()}
         result["f"][str(number)] = {"labels_asked": sum(asked) / len(asked)} | scores

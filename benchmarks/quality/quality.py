@@ -11,6 +11,7 @@ Zero-shot: all labels of a dataset are asked of every text, lower-cased, flat, a
 learning rate and the steps are those that were best on dev for this model and kind of task ("choose" in the YAML file).
 Relations: "HEAD relation" is asked of every gold head, the answers are the tails; spans may overlap.
 """
+
 import argparse
 import hashlib
 import json
@@ -63,14 +64,20 @@ class Model:
         torch.manual_seed(self.seed)  # of a fresh head
         nlp = spacy.blank("en")
         # The format that "auto" takes is found by a race, which may end otherwise on a busy machine.
-        block = architecture_of(str(self.weights)) if self.weights is not None else {"@architectures": f"metaie-spacy.{self.head}.v1"}
+        block = (
+            architecture_of(str(self.weights))
+            if self.weights is not None
+            else {"@architectures": f"metaie-spacy.{self.head}.v1"}
+        )
         config = block | {"name": self.encoder, "compute_dtype": "float32"}
         nlp.add_pipe("metaie", config={"weights": self.weights and str(self.weights), "model": config})
         if self.weights is None:
             nlp.initialize()
         return nlp
 
-    def run(self, data: Dataset, settings: Settings | None, steps: list[int], at: Callable[[int, Callable], None]) -> None:
+    def run(
+        self, data: Dataset, settings: Settings | None, steps: list[int], at: Callable[[int, Callable], None]
+    ) -> None:
         """Adapt, unless settings are None, and score the test rows after each of some steps.
 
         at (Callable): takes a step's number (0: no adaptation) and a function that scores.
@@ -82,7 +89,12 @@ class Model:
             from benchmarks.lib.plain_head import PlainTagger
 
             self.tagger = PlainTagger(self.encoder, list(data.labels), self.seed)
-            self.tagger.fit(tokens_of(self.nlp, flat_rows(data.train), "the examples"), settings, steps, lambda step: at(step, score))
+            self.tagger.fit(
+                tokens_of(self.nlp, flat_rows(data.train), "the examples"),
+                settings,
+                steps,
+                lambda step: at(step, score),
+            )
         else:
             adapt(
                 self.nlp, data.train, data.labels, settings=settings, open_labels=data.labels is None, progress=False,
@@ -102,7 +114,13 @@ class Model:
         for row, spans in zip(data.test, self.tagger.predict(items)):
             doc = self.nlp.make_doc(row["text"])
             found.append({(doc[a].idx, doc[b - 1].idx + len(doc[b - 1]), label) for a, b, label in spans})
-        return scores_of([{(s["start"], s["end"], s["label"]) for s in row["spans"] if s["label"] in data.labels} for row in data.test], found)
+        return scores_of(
+            [
+                {(s["start"], s["end"], s["label"]) for s in row["spans"] if s["label"] in data.labels}
+                for row in data.test
+            ],
+            found,
+        )
 
 
 def flat_rows(rows: list[dict]) -> list[dict]:
@@ -141,7 +159,9 @@ def run_cell(cell: dict, options: dict) -> dict:
     starts = Path(options["starts"]) if options["starts"] else None
     data = read_dataset(Path(options["data"]) / cell["dataset"], cell["split"], cell["limit"])
     model = Model(cell["spec"], starts, options["encoder"], data.task, cell["seed"])
-    settings = Settings(steps=max(cell["steps"]), lr=cell["lr"], rehearsal=0.0, seed=cell["seed"]) if cell["shots"] else None
+    settings = (
+        Settings(steps=max(cell["steps"]), lr=cell["lr"], rehearsal=0.0, seed=cell["seed"]) if cell["shots"] else None
+    )
     began, scored, by_steps = time.perf_counter(), 0.0, {}
 
     def at(step: int, score: Callable[[], dict]) -> None:
@@ -159,7 +179,12 @@ def run_cell(cell: dict, options: dict) -> dict:
     if len(cell["steps"]) > 1:
         return cell | sums | {"f_by_steps": {str(step): result["f"] for step, result in by_steps.items()}}
     result = by_steps[cell["steps"][0]]
-    return cell | sums | {key: value for key, value in result.items() if key not in ("seconds", "texts")} | {"counts": pack(result["counts"])}
+    return (
+        cell
+        | sums
+        | {key: value for key, value in result.items() if key not in ("seconds", "texts")}
+        | {"counts": pack(result["counts"])}
+    )
 
 
 def pack(counts: list[list[int]]) -> dict[str, str]:
@@ -196,16 +221,27 @@ def chosen(plan: dict, model: str, dataset: str, cells: Path) -> dict:
     wanted = [cell for cell in cells_of(plan, "choose", cells) if cell["model"] in rivals and cell["kind"] == kind]
     missing = [name_of(cell) for cell in wanted if not (cells / name_of(cell)).exists()]
     if missing or not wanted:
-        raise ValueError(f"Nothing was chosen for {' or '.join(rivals)} yet ({', '.join(missing)}): run --group choose first.")
+        raise ValueError(
+            f"Nothing was chosen for {' or '.join(rivals)} yet ({', '.join(missing)}): run --group choose first."
+        )
     results = [srsly.read_json(cells / name_of(cell)) for cell in wanted]
-    tried = [(f, -int(steps), -result["lr"], result["spec"]) for result in results for steps, f in result["f_by_steps"].items()]
+    tried = [
+        (f, -int(steps), -result["lr"], result["spec"])
+        for result in results
+        for steps, f in result["f_by_steps"].items()
+    ]
     _, steps, lr, spec = max(tried, key=lambda entry: entry[:3])
     return {"lr": -lr, "steps": [-steps], "spec": spec}
 
 
 def name_of(cell: dict) -> str:
     last = f"lr{cell['lr']:g}" if cell["group"] == "choose" else f"seed{cell['seed']}"
-    return "__".join(["choose" if cell["group"] == "choose" else f"{cell['shots']}shot", cell["model"], cell["dataset"], last]) + ".json"
+    return (
+        "__".join(
+            ["choose" if cell["group"] == "choose" else f"{cell['shots']}shot", cell["model"], cell["dataset"], last]
+        )
+        + ".json"
+    )
 
 
 def fingerprint(cell: dict, options: dict) -> str:
@@ -213,7 +249,9 @@ def fingerprint(cell: dict, options: dict) -> str:
     settings = {key: cell[key] for key in cell if key != "group"} | asdict(Settings())
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     spec = cell["spec"]
-    source = source_of(spec["weights"] if "weights" in spec else options["encoder"], options["starts"] and Path(options["starts"]))
+    source = source_of(
+        spec["weights"] if "weights" in spec else options["encoder"], options["starts"] and Path(options["starts"])
+    )
     for folder, pattern in ((source, "**/*"), (Path(options["data"]) / cell["dataset"], "*.json*")):
         digest.update(contents(folder, pattern).encode())
     return digest.hexdigest()
@@ -243,7 +281,9 @@ def main() -> None:
     parser.add_argument("plan", type=Path, help="YAML file of the cells")
     parser.add_argument("--data", type=Path, required=True, help="folder of the datasets")
     parser.add_argument("--starts", type=Path, help="folder of the starting points that starts.py wrote")
-    parser.add_argument("--encoder", default=DEFAULT_ENCODER, help="Hugging Face name or directory, of the models without weights")
+    parser.add_argument(
+        "--encoder", default=DEFAULT_ENCODER, help="Hugging Face name or directory, of the models without weights"
+    )
     parser.add_argument("--group", action="append", help="a group of the plan; without it all, after 'choose'")
     parser.add_argument("--workers", type=int, default=1, help="cells that run at the same time")
     parser.add_argument("--threads", type=int, default=0, help="of each worker; 0: they share the cores")
@@ -260,7 +300,9 @@ def main() -> None:
     for group in args.group or ["choose", *plan["groups"]]:
         todo = pending(list(cells_of(plan, group, args.output)), options, args.output)
         print(f"{group}: {len(todo)} cells to run", flush=True)
-        with ProcessPoolExecutor(args.workers, get_context("spawn"), initializer=die_with, initargs=(os.getpid(),)) as pool:
+        with ProcessPoolExecutor(
+            args.workers, get_context("spawn"), initializer=die_with, initargs=(os.getpid(),)
+        ) as pool:
             running = {pool.submit(run_cell, cell, options): (path, key) for cell, path, key in todo}
             try:
                 for number, future in enumerate(as_completed(running), 1):
@@ -288,6 +330,7 @@ def keep(future: Future, path: Path, facts: dict, number: str) -> bool:
 
 def die_with(parent: int) -> None:
     """In a worker: end when the process that started it is gone, however it ended."""
+
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)

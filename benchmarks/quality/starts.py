@@ -8,6 +8,7 @@ metaie: all LLM rows, all labels. metaie_4th, metaie_16th: every fourth, sixteen
 blind: all LLM rows, but texts do not see the labels. cross: the CrossEncoder (give its own --steps).
 DIR holds teacher.jsonl, written.jsonl, public_llm.jsonl and public_human.jsonl, annotation rows.
 """
+
 import argparse
 import hashlib
 import json
@@ -46,7 +47,11 @@ def rows_of(path: Path, start: str, seed: int = 0) -> list[dict]:
             row["absent"] = [label for label in row.get("absent", []) if label.lower() in ENTITY_LABELS]
         rows = [row for row in rows if row["spans"]]
     if start in SHARE:
-        rows = [row for row in rows if is_kept(document_of(row), SHARE[start]) or is_dev(document_of(row), Settings.dev_share, seed)]
+        rows = [
+            row
+            for row in rows
+            if is_kept(document_of(row), SHARE[start]) or is_dev(document_of(row), Settings.dev_share, seed)
+        ]
     return rows
 
 
@@ -59,8 +64,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("start", choices=STARTS)
     parser.add_argument("--corpus", type=Path, required=True, help="folder of the annotation files")
-    parser.add_argument("--encoder", default="sentence-transformers/all-MiniLM-L6-v2", help="Hugging Face name or directory")
-    parser.add_argument("--output", type=Path, required=True, help="takes the weights, under the name of the starting point")
+    parser.add_argument(
+        "--encoder", default="sentence-transformers/all-MiniLM-L6-v2", help="Hugging Face name or directory"
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, help="takes the weights, under the name of the starting point"
+    )
     parser.add_argument("--results", type=Path, default=RESULTS / "starts", help="takes the figures (JSON)")
     parser.add_argument("--epochs", type=float, default=3.6, help="passes over the starting point's corpus")
     parser.add_argument("--steps", type=int, default=0, help="steps of 16 texts, instead of epochs")
@@ -80,9 +89,23 @@ def main() -> None:
             "sha256": hashlib.sha256(source.read_bytes()).hexdigest(), "rows": len(rows), "train_rows": sum(not is_dev(document_of(row), Settings.dev_share, args.seed) for row in rows), "spans": sum(len(row["spans"]) for row in rows),
             "labels": len({span["label"] for row in rows for span in row["spans"]}),
         }  # fmt: skip
-    settings = Settings(encoder=args.encoder, epochs=args.epochs, steps=args.steps, lr=args.lr, seed=args.seed, **{"text_sees_labels": True, **OPTIONS.get(args.start, {})})
+    settings = Settings(
+        encoder=args.encoder,
+        epochs=args.epochs,
+        steps=args.steps,
+        lr=args.lr,
+        seed=args.seed,
+        **{"text_sees_labels": True, **OPTIONS.get(args.start, {})},
+    )
     result = distill(corpus, folder, settings, tokenize=blank_tokenizer())
-    result |= {"start": args.start, "files": facts, "epochs": None if args.steps else args.epochs, "lr": args.lr, "batch_size": settings.batch_size, "seed": args.seed}
+    result |= {
+        "start": args.start,
+        "files": facts,
+        "epochs": None if args.steps else args.epochs,
+        "lr": args.lr,
+        "batch_size": settings.batch_size,
+        "seed": args.seed,
+    }
     result |= run_facts(("metaie-spacy", "torch", "transformers"))
     for path in (folder / "start.json", args.results / f"{args.start}.json"):
         path.parent.mkdir(parents=True, exist_ok=True)

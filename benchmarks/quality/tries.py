@@ -5,6 +5,7 @@
 A run is a folder that `distill` wrote. What is noted: the settings, the data's checksums, steps, seconds, and F on the dev
 split of the corpus. Runs that are in the result already stay there, so that no try gets lost.
 """
+
 import argparse
 import hashlib
 import json
@@ -23,7 +24,10 @@ def describe(folder: Path, note: str) -> dict:
     last = list(srsly.read_jsonl(folder / "log.jsonl"))[-1]
     if "dev_f" not in last:
         raise ValueError(f"The run in '{folder}' is not finished: the last line of log.jsonl has no dev_f.")
-    files = {Path(path).name: {"weight": weight, "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()} for path, weight in settings.pop("corpus").items()}
+    files = {
+        Path(path).name: {"weight": weight, "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
+        for path, weight in settings.pop("corpus").items()
+    }
     plain = {key: without_path(value) if isinstance(value, str) and value else value for key, value in settings.items()}
     if settings.get("init_from"):  # which of several runs
         plain["init_from"] = "/".join(Path(settings["init_from"]).parts[-2:])

@@ -4,6 +4,7 @@
 
 FILE holds texts (JSONL with "text"); DIR is the float32 `model/` directory that the package was made from.
 """
+
 import random
 import sys
 import tempfile
@@ -60,13 +61,20 @@ def main() -> None:
     texts = [words for words in texts if sum(map(len, shim.pieces(words))) <= shim.limits["window"] - 2]
     few, many = MANY[:16], MANY
     shuffled = random.Random(0).sample(many, len(many))
-    result = {"texts": len(texts), "labels": len(few), "labels_in_chunks": len(many), "largest_change_of_a_probability": {}}
+    result = {
+        "texts": len(texts),
+        "labels": len(few),
+        "labels_in_chunks": len(many),
+        "largest_change_of_a_probability": {},
+    }
     changes = result["largest_change_of_a_probability"]
     together = logits_of(nlp, texts, few)
     changes["order of labels"] = largest_probability_change(together, logits_of(nlp, texts, few[::-1]))
     budget, shim.limits["label_budget"] = shim.limits["label_budget"], 60
     result["chunks"] = len(chunk_labels(many, shim.pieces, 60, shim.module.window))
-    changes["order of labels in several chunks"] = largest_probability_change(logits_of(nlp, texts, many), logits_of(nlp, texts, shuffled))
+    changes["order of labels in several chunks"] = largest_probability_change(
+        logits_of(nlp, texts, many), logits_of(nlp, texts, shuffled)
+    )
     shim.limits["label_budget"] = budget
     alone = {}
     for words in texts:
@@ -76,10 +84,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         shim.save_dtype = "float32"
         nlp.to_disk(folder)
-        changes["saved and loaded, float32"] = largest_probability_change(together, logits_of(spacy.load(folder), texts, few))
+        changes["saved and loaded, float32"] = largest_probability_change(
+            together, logits_of(spacy.load(folder), texts, few)
+        )
     if args.float32:
         pipe.load_from(str(args.float32))
-        changes["float16 package against float32 weights"] = largest_probability_change(logits_of(nlp, texts, few), together)
+        changes["float16 package against float32 weights"] = largest_probability_change(
+            logits_of(nlp, texts, few), together
+        )
     for name, value in changes.items():
         print(f"{name:45} {value:.1e}")
     write_result(args.output, result, args.model)

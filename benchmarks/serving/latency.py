@@ -7,6 +7,7 @@ from a folder that holds them in float16, as the package does, cast to float32. 
 the first one still imports what is imported on first use, the second ("again") does not. An empty pipeline on disk shows
 what spaCy itself takes. Single texts alternate too. Linux only (/proc).
 """
+
 import argparse
 import json
 import statistics
@@ -95,7 +96,9 @@ def main() -> None:
         for _ in tqdm(range(args.loads), desc="loads"):
             for what, source in sources.items():
                 runs[what].append(in_fresh_process(what, source))
-    loads = {what: {key: statistics.median(one[key] for one in found) for key in found[0]} for what, found in runs.items()}
+    loads = {
+        what: {key: statistics.median(one[key] for one in found) for key in found[0]} for what, found in runs.items()
+    }
     times: dict[str, list] = {"pipeline": [], "bare": []}
     for text in texts[:50]:
         nlp(text), read(*bare, text)

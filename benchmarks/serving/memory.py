@@ -7,6 +7,7 @@ growing. Resident memory is read after every zone. Freed memory goes back to the
 readings go up and down: compared are the peaks of the first tenth of the run and of all of it, and the means of the second
 and the last tenth. Linux only (reads /proc/self/statm).
 """
+
 import random
 import statistics
 import sys
@@ -36,7 +37,9 @@ def sentences(seed: int) -> Iterator[str]:
     while True:
         words = rng.choice(found).split()
         for _ in range(2):
-            words[rng.randrange(len(words))] = "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(4, 10))).capitalize()
+            words[rng.randrange(len(words))] = "".join(
+                rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(4, 10))
+            ).capitalize()
         yield " ".join(words)
 
 
@@ -50,7 +53,7 @@ def main() -> None:
     stream, curve, spans, tokens = sentences(0), [], 0, 0
     began = time.perf_counter()
     with tqdm(total=args.texts, unit="text", mininterval=10) as bar:
-        for start in range(0, args.texts, args.zone):
+        for _start in range(0, args.texts, args.zone):
             with nlp.memory_zone():
                 for doc in nlp.pipe(islice(stream, args.zone)):
                     spans, tokens = spans + len(doc.spans["metaie"]), tokens + len(doc)

@@ -7,6 +7,7 @@ tag of every (token, label) pair, and of the scores of the spans that both forma
 interleaved run over 300 of the texts, relative to float32. A CPU without units for bfloat16 emulates it, slowly.
 Last, for each format: do texts that come alone, nlp(text), get the spans that they get in company, nlp.pipe(texts)?
 """
+
 import statistics
 import sys
 import time
@@ -102,8 +103,13 @@ def main() -> None:
             seconds(nlp, texts[:16])
             times[dtype].append(seconds(nlp, texts[:300]))
     for dtype in DTYPES:
-        result["dtypes"][dtype] |= {"seconds": times[dtype], "speed": statistics.median(times["float32"]) / statistics.median(times[dtype])}
-        print(f"{dtype}: {result['dtypes'][dtype]['speed']:.2f} x float32's speed, F {result['dtypes'][dtype]['f']:.4f}")
+        result["dtypes"][dtype] |= {
+            "seconds": times[dtype],
+            "speed": statistics.median(times["float32"]) / statistics.median(times[dtype]),
+        }
+        print(
+            f"{dtype}: {result['dtypes'][dtype]['speed']:.2f} x float32's speed, F {result['dtypes'][dtype]['f']:.4f}"
+        )
     write_result(args.output, result, args.model)
 
 

@@ -7,6 +7,7 @@ white space and ordinary words, and a few hold a million characters without a sp
 or label that is no Unicode (lone surrogates), and a label that the tokenizer reads nothing of, must be refused with a
 ValueError that says so, and cost no other text. Everything else must come back, its spans checked one by one.
 """
+
 import random
 import sys
 import time
@@ -25,7 +26,7 @@ from metaie_spacy import pipe_with_labels
 
 WORDS = "Ada Lovelace worked in London on 10 December 1815 for KLM , (which) paid $3,000.50 — ibuprofen's price; www.x.org #1 e.g. don't".split()
 ALPHABETS = {
-    "control": [chr(i) for i in [*range(0, 32), *range(127, 160)]],
+    "control": [chr(i) for i in [*range(32), *range(127, 160)]],
     "right-to-left": [chr(i) for i in [*range(0x5D0, 0x5EB), *range(0x620, 0x64B), 0x200F, 0x202E, 0x202B, 0x2067]],
     "combining": [chr(i) for i in [*range(0x300, 0x370), 0x41, 0x65, 0xE9, 0x1AB0, 0x20DD]],
     "emoji": [*map(chr, range(0x1F600, 0x1F650)), "👩‍👩‍👧", "🏳️‍🌈", "🇳🇱", "\ufe0f", "\u200d", "👍🏽"],
@@ -35,7 +36,9 @@ ALPHABETS = {
     "any plane": [chr(i) for i in range(0xE000, 0x110000, 997)],
     "surrogate": [chr(i) for i in range(0xD800, 0xE000, 64)],
 }
-LABELS = "person, organization, location, date, amount of money, side effect, what was paid, Ort, 人物, اسم, 😀".split(", ")
+LABELS = "person, organization, location, date, amount of money, side effect, what was paid, Ort, 人物, اسم, 😀".split(
+    ", "
+)
 MILLION = 1_000_000
 
 
@@ -55,7 +58,13 @@ def random_text(rng: random.Random) -> tuple[str, str]:
 
 def long_texts(rng: random.Random) -> list[tuple[str, str]]:
     """A million characters without a space, of several kinds."""
-    kinds = {"letters": "abcdefghij", "digits": "0123456789", "cjk": ALPHABETS["cjk"], "one letter": "x", "right-to-left": ALPHABETS["right-to-left"]}
+    kinds = {
+        "letters": "abcdefghij",
+        "digits": "0123456789",
+        "cjk": ALPHABETS["cjk"],
+        "one letter": "x",
+        "right-to-left": ALPHABETS["right-to-left"],
+    }
     return [(f"million {name}", "".join(rng.choices(kinds[name], k=MILLION))) for name in kinds]
 
 
@@ -80,8 +89,12 @@ def check(doc, text: str, labels: list[str]) -> Counter:
     assert bool(np.all((scores >= 0) & (scores <= 1))), "a score lies outside [0, 1]"
     ends: dict[str, int] = {}
     for span in group:
-        assert span.text == text[span.start_char : span.end_char] and span.text.strip(), "the span's text is not the doc's slice"
-        assert span.label_ in labels and ends.get(span.label_, -1) <= span.start, "spans of a label overlap, or its label was not asked"
+        assert span.text == text[span.start_char : span.end_char] and span.text.strip(), (
+            "the span's text is not the doc's slice"
+        )
+        assert span.label_ in labels and ends.get(span.label_, -1) <= span.start, (
+            "spans of a label overlap, or its label was not asked"
+        )
         ends[span.label_] = span.end
     return Counter(docs=1, spans=len(group))
 
@@ -116,7 +129,10 @@ def main() -> None:
         lost = len(part) - kept - (len(refused) - before)
         if lost:
             crashes.append(f"{lost} texts were neither answered nor refused")
-    must_refuse = sum(not is_unicode(text + "".join(labels)) or not all(label.strip() for label in labels) for _, text, labels in cases)
+    must_refuse = sum(
+        not is_unicode(text + "".join(labels)) or not all(label.strip() for label in labels)
+        for _, text, labels in cases
+    )
     reasons = Counter(reason(message) for message in refused)
     result = {
         "texts": len(cases), "seed": args.seed, "answered": counts["docs"], "spans": counts["spans"], "crashes": crashes,
@@ -131,7 +147,12 @@ def main() -> None:
 
 def reason(message: str) -> str:
     """What a refusal says, without the text that it names."""
-    for part in ("half of a surrogate pair", "surrogates not allowed", "nothing that the encoder's tokenizer can read", "is empty"):
+    for part in (
+        "half of a surrogate pair",
+        "surrogates not allowed",
+        "nothing that the encoder's tokenizer can read",
+        "is empty",
+    ):
         if part in message and message.startswith("ValueError"):
             return part
     return message[:200]

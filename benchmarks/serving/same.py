@@ -6,6 +6,7 @@ PYTHON is an interpreter that has metaie-spacy and the model installed, of any v
 float32 on one thread. Each text is asked the labels of its own row, found and absent, and then sixteen fixed ones; both
 times spans may overlap first, and then may not (flat). The exit code is 1 if a span differs, or a score by over 1e-6.
 """
+
 import argparse
 import json
 import os
@@ -79,8 +80,8 @@ def main() -> None:
     rows = random.Random(0).sample(rows, min(args.texts, len(rows)))
     passes = passes_of(rows)
     with tempfile.TemporaryDirectory() as folder:
-        old, of_old = ask(args.old, args.model, passes, Path(folder))
-        new, of_new = ask(args.new, args.model, passes, Path(folder))
+        old, of_old = ask(os.path.abspath(args.old), args.model, passes, Path(folder))
+        new, of_new = ask(os.path.abspath(args.new), args.model, passes, Path(folder))
     compared = {name: compare(old[name], new[name]) for name in passes}
     for name, found in compared.items():
         print(f"{name}: {', '.join(f'{key} {value:g}' for key, value in found.items())}")

@@ -5,6 +5,7 @@
 PASSES: JSON, {"model", "passes": {name: {"flat", "pairs": [[text, labels]]}}}. ANSWERS, written: the spans of each text
 as [start, end, label, score], by pass, and what is installed. Public names only: any layout of the package will do.
 """
+
 import hashlib
 import json
 import platform

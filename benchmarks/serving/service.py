@@ -6,6 +6,7 @@ Runs the code block of README.md that begins with "# service.py" under uvicorn, 
 `--clients` connections for `--seconds` seconds. Every request brings a text and some of twenty labels; answers are
 checked. Needs fastapi, uvicorn and httpx (the extra "test"). Clients and server share the machine.
 """
+
 import argparse
 import asyncio
 import random
@@ -64,7 +65,11 @@ async def client(address: str, texts: list[str], rng: random.Random, until: floa
             try:
                 response = await http.post(f"{address}/extract", json=body)
                 spans = response.raise_for_status().json()
-                wrong = [s for s in spans if body["text"][s["start"] : s["end"]] != s["text"] or s["label"] not in body["labels"]]
+                wrong = [
+                    s
+                    for s in spans
+                    if body["text"][s["start"] : s["end"]] != s["text"] or s["label"] not in body["labels"]
+                ]
                 if wrong:
                     raise ValueError(f"wrong spans {wrong}")
             except (httpx.HTTPError, ValueError) as error:

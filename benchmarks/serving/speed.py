@@ -6,6 +6,7 @@ FILE holds texts (JSONL with "text"). Both use the same encoder weights, float32
 interleaved run; the CrossEncoder's head is untrained and finds nothing, so that it decodes the least. The bound is the
 ratio of the pieces that go through the encoder: the speed-up that nothing but the algorithm would give.
 """
+
 import json
 import statistics
 import sys
@@ -81,7 +82,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="texts (JSONL)")
     parser.add_argument("--texts", type=int, default=300)
     parser.add_argument("--labels", default="1,4,16,64", help="numbers of labels")
-    parser.add_argument("--rounds", type=int, default=3, help="of the LabelToSpan; the CrossEncoder at 64 labels runs once")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="of the LabelToSpan; the CrossEncoder at 64 labels runs once"
+    )
     args = parser.parse_args()
     texts = drawn_texts(args.data, args.texts)
     small = spacy.load(args.model)

@@ -5,6 +5,7 @@
 FILE holds texts (JSONL with "text"). float32; one process uses all threads, two workers one each. Speeds are of one run,
 the start of the workers included.
 """
+
 import multiprocessing
 import sys
 import time
@@ -39,14 +40,27 @@ def main() -> None:
     nlp.get_pipe("metaie").labels = FEW
     spans_of(nlp, texts[:32])
     expected, seconds = spans_of(nlp, texts)
-    result = {"texts": len(texts), "spans": sum(map(len, expected)), "threads": torch.get_num_threads(), "one_process_seconds": seconds, "workers": {}}
+    result = {
+        "texts": len(texts),
+        "spans": sum(map(len, expected)),
+        "threads": torch.get_num_threads(),
+        "one_process_seconds": seconds,
+        "workers": {},
+    }
     for method in ("fork", "spawn"):
         multiprocessing.set_start_method(method, force=True)
         found, took = spans_of(nlp, texts, n_process=2)
         changes = score_changes(expected, found)
         same = [a.keys() for a in expected] == [b.keys() for b in found]
-        result["workers"][method] = {"same_spans": same, "largest_score_change": max(changes), "seconds": took, "speed": seconds / took}
-        print(f"n_process=2 ({method}): same spans {same}, scores change by {max(changes):.1e}, {seconds / took:.2f} x as fast as one process")
+        result["workers"][method] = {
+            "same_spans": same,
+            "largest_score_change": max(changes),
+            "seconds": took,
+            "speed": seconds / took,
+        }
+        print(
+            f"n_process=2 ({method}): same spans {same}, scores change by {max(changes):.1e}, {seconds / took:.2f} x as fast as one process"
+        )
     write_result(args.output, result, args.model)
 
 

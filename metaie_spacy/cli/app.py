@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 from contextlib import ExitStack
 from enum import Enum
@@ -10,6 +11,8 @@ from pathlib import Path
 import typer
 from tqdm import tqdm
 
+from ..data.files import check_apart, replacing, write_text, writing
+from ..data.jsonl import json_text
 from ..model.defaults import ENCODER, HEAD_SCALE
 from ..pipelines import active_pipe, load_pipeline
 from ..train.settings import DistillSettings, FewShotSettings
@@ -47,31 +50,34 @@ def extract(
 ) -> None:
     """Extract labelled spans from a text, a file or stdin."""
     from ..data.texts import TextReader
-    from .output import pipe_texts, render_html, span_rows, table
+    from .output import pipe_texts, printer, render_html, span_rows, table
 
     settings = asked(labels, schema, DEFAULT_LABELS)
+    check_apart(output, source, schema, errors)
+    check_apart(errors, source, schema)
     nlp = load_pipeline(model, gpu=gpu)
     pipe = active_pipe(nlp, "metaie")
     pipe.schema = settings
     if threshold is not None:
         pipe.threshold = threshold
     with ExitStack() as stack:
-        kept = stack.enter_context(errors.open("wb")) if errors else None
-        reader = stack.enter_context(TextReader(source, errors=kept))
-        out = stack.enter_context(output.open("w", encoding="utf8")) if output else sys.stdout
+        reader = stack.enter_context(TextReader(source))
+        if errors:
+            reader.errors = stack.enter_context(writing(errors))
+        write = stack.enter_context(printer(output))
         bar = stack.enter_context(
             tqdm(total=reader.total, unit="text", desc="extract", mininterval=1, disable=reader.total == 1)
         )
         found = pipe_texts(nlp, reader, bar)
         if format is Format.html:
-            print(render_html(found, pipe.spans_key), file=out)
+            write(render_html(found, pipe.spans_key))
             found = ()
         for id, doc in found:
             rows = span_rows(doc, pipe.spans_key)
             if format is Format.jsonl:
-                print(json.dumps({"id": id, "text": doc.text, "spans": rows}, ensure_ascii=False), file=out)
+                write(json_text({"id": id, "text": doc.text, "spans": rows}))
             else:
-                print(table(doc.text if reader.total == 1 else f"{id}: {doc.text}", rows), file=out)
+                write(table(doc.text if reader.total == 1 else f"{id}: {doc.text}", rows))
     if reader.bad:
         where = f"they are kept in {errors}" if errors else "--errors FILE keeps them"
         sys.stderr.write(f"{reader.bad} bad line(s) left out; {where}.\n")
@@ -95,6 +101,7 @@ def evaluate(
     from ..measure.evaluate import evaluate as run
 
     settings = asked(labels, schema, None)
+    check_apart(output, data, only, schema, model)
     nlp = load_pipeline(model, gpu=gpu)
     pipe = active_pipe(nlp, "metaie")
     if settings:
@@ -103,7 +110,7 @@ def evaluate(
         pipe.threshold = threshold
     result = run(nlp, data, labels=pipe.label_data if settings else None, limit=limit, only=only, progress=True)
     if output:
-        output.write_text(json.dumps(result, indent=1), encoding="utf8")
+        write_text(output, json.dumps(result, indent=1))
     print(
         f"P {result['p']:.3f}  R {result['r']:.3f}  F {result['f']:.3f}  "
         f"({result['spans']} gold spans, {result['texts']} texts)"
@@ -143,6 +150,7 @@ def fewshot(
 ) -> None:
     """Adapt a pipeline to a few annotated texts; prints the scores before and after on texts that it did not see."""
     from ..fewshot import adapt_and_score
+    from ..release.assemble import copy_licences
 
     settings = FewShotSettings(steps=steps, lr=lr, batch_size=batch_size, rehearsal=rehearsal, seed=seed)
     wanted = asked(labels, schema, None)
@@ -150,6 +158,7 @@ def fewshot(
         raise ValueError("--open asks each text its own labels: give neither --labels nor --schema with it.")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     check_output(output)
+    check_apart(output, examples, model, dev, corpus, schema)
     nlp = load_pipeline(model, gpu=gpu)
     closed = wanted["labels"] if wanted else None
     for key in ("flat", "set_ents"):
@@ -158,7 +167,9 @@ def fewshot(
     result = adapt_and_score(
         nlp, examples, closed, dev=dev, held_out=held_out, settings=settings, open_labels=open_labels, corpus=corpus
     )
-    nlp.to_disk(output)
+    with replacing(output) as new:
+        nlp.to_disk(new)
+        copy_licences(model, new)
     if result["after"] is None:
         print(f"Adapted to {result['examples']} examples; nothing was scored.")
     else:
@@ -199,6 +210,7 @@ def distill(
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("accelerate").setLevel(logging.WARNING)
+    weights = dict(corpus_weight(entry) for entry in corpus)
     settings = DistillSettings(
         encoder,
         architecture=architecture,
@@ -213,9 +225,7 @@ def distill(
         seed=seed,
         mixed_precision=mixed_precision,
     )
-    result = run(
-        dict(corpus_weight(entry) for entry in corpus), output, settings, tokenize=blank_tokenizer(lang), dev=dev
-    )
+    result = run(weights, output, settings, tokenize=blank_tokenizer(lang), dev=dev)
     print(json.dumps(result))
 
 
@@ -232,6 +242,7 @@ def assemble(
     """Write trained weights as a spaCy pipeline."""
     from ..release.assemble import assemble as run
 
+    check_output(output)
     run(weights, output, lang=lang, name=name, meta=meta, include=include, save_dtype=save_dtype)
 
 
@@ -247,7 +258,14 @@ def average(
 
 
 def main() -> None:
+    """Run a command; an error that can be expected is one line on stderr, and the exit code 1."""
     try:
         app()
-    except (ValueError, ImportError) as error:
-        fail(str(error))
+    except KeyboardInterrupt:
+        sys.stderr.write("\nStopped.\n")
+        raise SystemExit(130) from None
+    except BrokenPipeError:  # whoever reads has seen enough, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except (ValueError, ImportError, OSError, RecursionError, MemoryError) as error:
+        fail(" ".join(str(error).split()) or type(error).__name__)

@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..data.inert import for_terminal
+from ..data.jsonl import parse_json
 from ..schema import read_labels, read_schema
 
 
@@ -54,8 +56,19 @@ def asked(labels: str | None, schema: Path | None, default: str | None) -> dict[
     return None if labels is None else {"labels": read_labels(labels)}
 
 
+def frequent_labels(path: Path, top: int) -> list[str]:
+    """The most frequent labels of a labels.json that `curate` wrote. RAISES (ValueError): it is none."""
+    try:
+        labels = list(parse_json(path.read_bytes())["labels"])[: max(0, top)]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"'{path}' is no labels.json of 'curate': {error}") from None
+    if not labels or not all(isinstance(label, str) for label in labels):
+        raise ValueError(f"'{path}' names no labels to ask.")
+    return labels
+
+
 def fail(message: str) -> None:
-    sys.stderr.write(message + "\n")
+    sys.stderr.write(for_terminal(message) + "\n")
     raise SystemExit(1)
 
 

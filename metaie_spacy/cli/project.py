@@ -9,8 +9,9 @@ import typer
 import wasabi
 
 from ..curate.settings import CurateSettings
+from ..data.files import check_apart, replacing, write_text, writing
 from ..data.jsonl import write_jsonl
-from .options import read_config, resolve_teacher
+from .options import check_output, frequent_labels, read_config, resolve_teacher
 
 app = typer.Typer()
 CONFIG = Path("configs/teacher.cfg")
@@ -38,6 +39,8 @@ def annotate(
     from ..teacher.annotators import PromptAnnotator, RulesAnnotator
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    check_apart(output, source, config, rules, errors)
+    check_apart(errors, source, config, rules)
     settings = read_config(config, ctx.args) if config.exists() or not rules else {}
     options = settings.get("annotate", {})
     if source != "-" and not Path(source).is_file():
@@ -53,8 +56,9 @@ def annotate(
             name=options.get("name"),
         )
     with ExitStack() as stack:
-        kept = stack.enter_context(errors.open("wb")) if errors else None
-        reader = stack.enter_context(TextReader(source, errors=kept))
+        reader = stack.enter_context(TextReader(source))
+        if errors:
+            reader.errors = stack.enter_context(writing(errors))
         rows = passages(reader.rows(), passage_cutter(options.get("max_words", 80), lang=lang))
         counts = run(islice(rows, limit or None), output, annotator)
     if reader.bad:
@@ -194,12 +198,16 @@ def calibrate(
     from ..release.assemble import copy_licences
     from ..schema import read_labels
 
+    check_output(output)
+    check_apart(output, model, data, only, report)
+    check_apart(report, model, data, only)
     nlp = load_pipeline(model)
     result = run(nlp, data, only=only, labels=read_labels(labels) if labels else None, seed=seed, progress=True)
-    nlp.to_disk(output)
-    copy_licences(model, output)
+    with replacing(output) as new:
+        nlp.to_disk(new)
+        copy_licences(model, new)
     if report:
-        report.write_text(json.dumps(result, indent=1) + "\n", encoding="utf8")
+        write_text(report, json.dumps(result, indent=1) + "\n")
     for when in ("before", "after"):
         print(
             f"{when:>6}: expected calibration error {result[when]['ece']:.3f}, F {result[when]['f']:.3f}, "
@@ -227,6 +235,7 @@ def select(
     from ..pipelines import load_pipeline
     from ..teacher.rounds import most_disputed, most_failed, unseen
 
+    check_apart(output, data, student, other, labels, *exclude)
     nlp = load_pipeline(student)
     if other is None:
         chosen = most_failed(list(unseen(read_rows(data), exclude)), nlp, count)
@@ -235,7 +244,7 @@ def select(
             raise ValueError(
                 "Choosing by disagreement asks every text the same labels: give --labels training/data/labels.json."
             )
-        frequent = list(json.loads(labels.read_text(encoding="utf8"))["labels"])[:top]
+        frequent = frequent_labels(labels, top)
         with TextReader(str(data)) as reader:
             rows = list(passages(reader.rows(), lambda text: [(0, len(text))]))
         chosen = most_disputed(list(unseen(rows, exclude)), nlp, load_pipeline(other), frequent, count)
@@ -257,6 +266,7 @@ def similar(
     from ..data.texts import TextReader
     from ..teacher.rounds import write_similar
 
+    check_apart(output, seeds, prompt, config)
     teacher = resolve_teacher(read_config(config, ctx.args), output)
     with TextReader(str(seeds)) as reader:
         rows = list(passages(reader.rows(), lambda text: [(0, len(text))]))
@@ -279,6 +289,7 @@ def correct(
     from ..pipelines import load_pipeline
     from ..teacher.rounds import correct as run
 
+    check_apart(output, data, student, prompt, config)
     teacher = resolve_teacher(read_config(config, ctx.args), output)
     rows = list(run(read_rows(data), load_pipeline(student), teacher, prompt, min_score=min_score))
     write_jsonl(output, rows)

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 from typing import Callable, Iterable, Iterator
 
+from ..data.files import check_apart
 from ..data.jsonl import read_jsonl, write_jsonl
 from .conll import read_conll
 from .label_studio import read_label_studio, write_label_studio
@@ -74,8 +75,8 @@ def convert(
     source, output = Path(source), Path(output)
     if not source.is_file():
         raise ValueError(f"There is no file '{source}'.")
-    if output.resolve() == source.resolve():
-        raise ValueError(f"'{output}' is the source too; give another output file.")
+    check_apart(output, source, errors)
+    check_apart(errors, source)
     check_lang(lang)
     source_format = _known(from_format, READERS, "from_format") or guess_source(source)
     target = _known(to_format, WRITERS, "to_format") or guess_target(output, source_format)

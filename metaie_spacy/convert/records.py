@@ -142,9 +142,8 @@ def restore(text: str, spans: list[dict], kept: dict, *, reviewed: bool, teacher
 
     reviewed (bool): a human has answered; labels that were asked and have no span are absent now.
     """
-    row = {"id": kept["id"], "text": text, "spans": spans, "absent": []} | {
-        name: value for name, value in kept.items() if name != "asked"
-    }
+    more = {name: value for name, value in kept.items() if name not in ("text", "spans", "asked")}
+    row = {"id": kept["id"], "text": text, "spans": spans, "absent": []} | more
     if reviewed:
         found = [span.get("label") for span in spans if isinstance(span, dict)]
         row = {name: value for name, value in row.items() if name not in OF_AN_ANSWER}

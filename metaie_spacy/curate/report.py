@@ -1,6 +1,8 @@
 """The report of `curate` for people."""
 
-from typing import Mapping, Sequence
+from typing import Mapping
+
+from ..data.inert import markdown_table
 
 MOST_FREQUENT = 25
 EXAMPLES = 50
@@ -52,11 +54,11 @@ def markdown(report: dict, rows: Mapping[str, int]) -> str:
         "# Curated annotations",
         summary,
         "## Dropped rows",
-        table(("why", "rows", "what"), [(why, n, REASONS[why]) for why, n in counts["dropped"].items()]),
+        markdown_table(("why", "rows", "what"), [(why, n, REASONS[why]) for why, n in counts["dropped"].items()]),
         "## Spans dropped from rows that are kept",
-        table(("why", "spans", "what"), lost),
+        markdown_table(("why", "spans", "what"), lost),
         "## Splits",
-        table(
+        markdown_table(
             ("split", "rows", "documents", "spans", "labels"),
             [(name, *n.values()) for name, n in report["splits"].items()],
         ),
@@ -64,30 +66,19 @@ def markdown(report: dict, rows: Mapping[str, int]) -> str:
             **report["linked"]
         ),
         "## Files",
-        table(("file", "rows", "dropped"), [(path, *figures.values()) for path, figures in report["files"].items()]),
+        markdown_table(
+            ("file", "rows", "dropped"), [(path, *figures.values()) for path, figures in report["files"].items()]
+        ),
         "## Teachers",
-        table(("teacher", "rows"), [(name or "(none)", n) for name, n in report["teachers"].items()]),
+        markdown_table(("teacher", "rows"), [(name or "(none)", n) for name, n in report["teachers"].items()]),
         "## Labels",
         wordings,
-        table(("label", "rows"), list(rows.items())[:MOST_FREQUENT]),
+        markdown_table(("label", "rows"), list(rows.items())[:MOST_FREQUENT]),
     ]
     if report["clusters"]:
         ordered = sorted(report["clusters"].items(), key=lambda pair: (-len(pair[1]), pair[0]))
         joined = [(new, "; ".join(old)) for new, old in ordered[:EXAMPLES]]
-        parts += ["## Joined labels (largest clusters)", table(("label", "replaces"), joined)]
+        parts += ["## Joined labels (largest clusters)", markdown_table(("label", "replaces"), joined)]
     settings = [(name, "off" if value is None else value) for name, value in report["settings"].items()]
-    parts += ["## Settings", table(("setting", "value"), settings)]
+    parts += ["## Settings", markdown_table(("setting", "value"), settings)]
     return "\n\n".join(parts) + "\n"
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence]) -> str:
-    """A Markdown table; "none" where it would be empty."""
-    if not rows:
-        return "none"
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(_cell(value) for value in line) + " |" for line in lines)
-
-
-def _cell(value) -> str:
-    text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-    return " ".join(text.replace("|", "\\|").split())

@@ -6,7 +6,7 @@ from typing import Any, Iterable, Iterator
 from ..data.documents import text_id
 from ..data.jsonl import UNREADABLE, read_jsonl
 from ..data.ledger import Ledger, Sourced
-from ..data.rows import check_row
+from ..data.rows import check_row, row_id
 
 NO_ROW = "no annotation row"
 BROKEN = (*UNREADABLE, NO_ROW)  # why a line is no row
@@ -33,8 +33,7 @@ def read_sources(sources: Iterable[str | Path], ledger: Ledger) -> Iterator[Sour
             if reason:
                 ledger.drop_record(str(path), line.number, line.raw, reason, detail)
             else:
-                id = text_id(row["text"]) if row.get("id") in (None, "") else str(row["id"])
-                yield Sourced({**row, "id": id}, str(path), line.number)
+                yield Sourced({**row, "id": row_id(row.get("id")) or text_id(row["text"])}, str(path), line.number)
 
 
 def _fault(row: Any) -> tuple[str, str]:
@@ -49,8 +48,7 @@ def _fault(row: Any) -> tuple[str, str]:
 
 def check_extras(row: dict) -> None:
     """RAISES (ValueError): a field beside text, spans and absent has a wrong type."""
-    if isinstance(row.get("id"), bool) or not isinstance(row.get("id"), (str, int, type(None))):
-        raise ValueError(f"the id {row['id']!r} must be a string.")
+    row_id(row.get("id"))
     if not isinstance(row.get("teacher", ""), str):
         raise ValueError(f"the teacher {row['teacher']!r} must be a string.")
     agreement = row.get("agreement")

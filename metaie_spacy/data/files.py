@@ -11,9 +11,13 @@ from typing import BinaryIO, Iterator, Mapping
 def writing(path: str | Path) -> Iterator[BinaryIO]:
     """A file to write bytes to, which takes its name when the block ends well; else what stood there stays.
 
-    path (Path): its folder is made.
+    path (Path): its folder is made. What is no regular file, such as a pipe, is written to as it is.
     """
     path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with path.open("wb") as file:
+            yield file
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:
@@ -60,6 +64,29 @@ def replacing(folder: str | Path) -> Iterator[Path]:
     finally:
         restored(folder)
         shutil.rmtree(new, ignore_errors=True)
+
+
+def check_apart(output: str | Path | None, *sources: str | Path | None) -> None:
+    """RAISES (ValueError): the output would replace one of the sources, or a folder that holds one; None is no file."""
+    if output is None:
+        return
+    target = Path(os.path.realpath(output))
+    for source in sources:
+        try:
+            place = Path(os.path.realpath(source)) if source is not None else None
+        except ValueError:  # a text, which no file can be named
+            continue
+        if place is None:
+            continue
+        if place == target or (target.is_dir() and target in place.parents) or _is_same(place, target):
+            raise ValueError(f"'{output}' would replace '{source}', which is read. Give another output.")
+
+
+def _is_same(place: Path, target: Path) -> bool:
+    try:
+        return os.path.samefile(place, target)
+    except (OSError, ValueError):  # one of them is not there, or no name that a file can have
+        return False
 
 
 def restored(folder: str | Path) -> Path:

@@ -3,11 +3,13 @@
 import codecs
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any, Iterable, Iterator, NamedTuple
 
 from .files import writing
 
+UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 UNREADABLE = ("not JSON", "cut line", "not UTF-8", "half a character")  # why a line holds no value
 
 
@@ -99,14 +101,25 @@ def _is_writable(value: Any) -> bool:
     return True
 
 
+def json_text(value: Any) -> str:
+    """A value as JSON on one line.
+
+    What a terminal or a page might obey, controls and marks that turn the direction of writing, is written as its
+    escape, which means the same to whoever reads JSON; so is half of a surrogate pair, which a bad record may hold.
+
+    RAISES (ValueError): a number is NaN or infinite, which JSON has not.
+    """
+    return UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
 def json_line(value: Any) -> bytes:
-    """One line; half of a surrogate pair, which a bad record may hold, is written as its JSON escape."""
-    return json.dumps(value, ensure_ascii=False).encode("utf8", "backslashreplace") + b"\n"
+    """`json_text` as a line of a file."""
+    return json_text(value).encode("utf8") + b"\n"
 
 
 def jsonl(rows: Iterable[dict]) -> str:
     """Rows as the text of a file, in the order of their fields."""
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    return "".join(json_text(row) + "\n" for row in rows)
 
 
 def write_jsonl(path: str | Path, rows: Iterable[dict]) -> int:

@@ -3,6 +3,7 @@
 from typing import Any, Callable, Iterable, Iterator
 
 from .documents import text_id
+from .rows import row_id
 from .tokens import make_doc
 
 
@@ -19,7 +20,7 @@ def passages(rows: Iterable[tuple[int, dict]], cut: Callable[[str], list[tuple[i
     """
     for _, row in rows:
         text = row["text"]
-        id = str(row["id"]) if row.get("id") not in (None, "") else text_id(text)
+        id = row_id(row.get("id")) or text_id(text)
         kept = {name: row[name] for name in ("meta", "source") if row.get(name)}
         places = cut(text)
         if len(places) == 1:

@@ -110,10 +110,10 @@ def read_rows(path: str | Path) -> Iterator[Row]:
             if line.error:
                 raise line.error
             check_row(line.value)
+            row_id(line.value.get("id"))
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path}, line {line.number}: {error}") from None
-        line.value.setdefault("id", str(line.number))
-        yield line.value
+        yield {**line.value, "id": row_id(line.value.get("id")) or str(line.number)}
 
 
 def read_chosen(path: str | Path, only: str | Path | None) -> list[Row]:
@@ -132,7 +132,19 @@ def _ids(path: Path) -> Iterator[Any]:
     for line in read_jsonl(path):
         if not isinstance(line.value, dict) or "id" not in line.value:
             raise ValueError(f"{path}, line {line.number}: {line.error or 'expected an object with an id'}.")
-        yield line.value["id"]
+        yield row_id(line.value["id"])
+
+
+def row_id(value: Any) -> str | None:
+    """The id that a row brings as a string; None: it brings none.
+
+    RAISES (ValueError): it is neither a string nor a whole number.
+    """
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise ValueError(f"the id {value!r} must be a string or a whole number.")
+    return str(value)
 
 
 def check_row(row: Any) -> None:
@@ -142,7 +154,7 @@ def check_row(row: Any) -> None:
     if not isinstance(row.get("spans"), list):
         raise ValueError('"spans" must be a list of {"start", "end", "label"}.')
     for span in row["spans"]:
-        if not isinstance(span, dict) or not all(isinstance(span.get(key), int) for key in ("start", "end")):
+        if not isinstance(span, dict) or not all(type(span.get(key)) is int for key in ("start", "end")):
             raise ValueError(f'the span {span} must have whole numbers "start" and "end".')
         if not isinstance(span.get("label"), str) or not span["label"].strip():
             raise ValueError(f'the span {span} must have a non-empty string "label".')

@@ -1,12 +1,14 @@
 """Texts of any source: lines, JSONL, Parquet, stdin."""
 
 import codecs
-import json
+import math
 import sys
 from pathlib import Path
 from typing import Any, BinaryIO, Iterator
 
-from .jsonl import decoded, parse_json
+from .inert import for_terminal
+from .jsonl import decoded, json_line, parse_json
+from .rows import row_id
 
 JSONL = (".jsonl", ".ndjson")
 
@@ -45,7 +47,7 @@ class TextReader:
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         for number, row in self.rows():
-            yield str(number if row.get("id") in (None, "") else row["id"]), row["text"]
+            yield row_id(row.get("id")) or str(number), row["text"]
 
     def rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Line number and row, at least `{"text"}`, of every good line."""
@@ -60,7 +62,7 @@ class TextReader:
     def reject(self, message: str, line: bytes) -> None:
         """Report a bad line, count it and keep it."""
         self.bad += 1
-        sys.stderr.write(f"{self.name}, {message}\n")
+        sys.stderr.write(for_terminal(f"{self.name}, {message}\n"))
         if self.errors:
             self.errors.write(line.rstrip(b"\r\n") + b"\n")
 
@@ -71,6 +73,7 @@ class TextReader:
         row = parse_json(raw)
         if not isinstance(row, dict) or not isinstance(row.get("text"), str):
             raise ValueError('expected an object with a string "text"')
+        row_id(row.get("id"))
         return row
 
 
@@ -81,6 +84,7 @@ def parquet_lines(path: Path) -> tuple[int, Iterator[bytes]]:
     """
     try:
         import pyarrow.parquet as parquet
+        from pyarrow import types
     except ImportError:
         raise ValueError(f"Reading '{path}' needs pyarrow: pip install 'metaie-spacy[parquet]'.") from None
     try:
@@ -90,14 +94,32 @@ def parquet_lines(path: Path) -> tuple[int, Iterator[bytes]]:
     names = file.schema_arrow.names
     if "text" not in names:
         raise ValueError(f"'{path}' has no column \"text\", only {names}. Rename the column that holds the texts.")
+    kind = file.schema_arrow.field("text").type
+    if not any(
+        is_kind(kind) for is_kind in (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary)
+    ):
+        raise ValueError(f"The column \"text\" of '{path}' holds {kind}, not texts. Convert it to strings.")
     columns = [name for name in ("id", "text", "meta", "source") if name in names]
 
     def lines() -> Iterator[bytes]:
         for batch in file.iter_batches(columns=columns):
             for row in batch.to_pylist():
-                yield json.dumps({k: v for k, v in row.items() if v is not None}, default=str).encode("utf8")
+                yield json_line({name: _plain(value) for name, value in row.items() if value is not None})
 
     return file.metadata.num_rows, lines()
+
+
+def _plain(value: Any) -> Any:
+    """A value of a Parquet file as JSON has it; what is not UTF-8 becomes half a pair, and is refused."""
+    if isinstance(value, bytes):
+        return value.decode("utf8", "surrogateescape")
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, (str, int, type(None))) else str(value)
 
 
 def _flat(text: str) -> str:
@@ -116,8 +138,11 @@ def _as_file(source: str | None) -> Path | None:
     if source is None or "\n" in source or len(source) > 1000:
         return None
     path = Path(source)
-    if path.is_file():
-        return path
+    try:
+        if path.is_file():
+            return path
+    except OSError:  # no name that a file can have
+        return None
     if path.suffix in (".txt", ".parquet", *JSONL) and " " not in source:
         raise ValueError(f"There is no file '{source}'.")
     return None

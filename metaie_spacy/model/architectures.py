@@ -15,7 +15,17 @@ from spacy.tokens import Doc
 from thinc.api import ArgsKwargs, Model, torch2xp, xp2torch
 
 from ..data.items import Item
-from .defaults import DROPOUT, HEAD_INNER, HEAD_WIDTH, LABEL_BUDGET, LABEL_CACHE, OVERLAP, TOKEN_BUDGET, WINDOW
+from .defaults import (
+    DROPOUT,
+    HEAD_INNER,
+    HEAD_WIDTH,
+    LABEL_BUDGET,
+    LABEL_CACHE,
+    OVERLAP,
+    TOKEN_BUDGET,
+    WINDOW,
+    check_limits,
+)
 from .dtypes import COMPUTE_DTYPES
 from .modules import CrossEncoder, LabelToSpan
 from .packed import Texts
@@ -101,7 +111,8 @@ def _build(module_cls: type, name: str, options: dict, limits: dict, save_dtype:
         raise ValueError(f"save_dtype is '{save_dtype}'; use 'float16' or 'float32'.")
     if compute_dtype not in COMPUTE_DTYPES:
         raise ValueError(f"compute_dtype is '{compute_dtype}'; use one of {', '.join(COMPUTE_DTYPES)}.")
-    if not 0 <= limits["overlap"] < limits["window"] // 2:
+    check_limits(limits, options["dropout"])
+    if limits["overlap"] >= limits["window"] // 2:
         raise ValueError(
             f"overlap ({limits['overlap']}) must be at least 0 and less than half of window ({limits['window']})."
         )

@@ -5,13 +5,10 @@ stand in one (N,) tensor beside their lengths, so that linear layers, nine tenth
 touch padding; only attention unfolds them into rows of equal length.
 """
 
-import json
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, PretrainedConfig
+from transformers import AutoConfig, AutoModel, PretrainedConfig
 
 from .defaults import TEXT_SEES_LABELS
 from .packed import Labels, Unfolded
@@ -172,24 +169,6 @@ def check_family(config: PretrainedConfig) -> None:
             f"Encoders of type '{config.model_type}' (positions: {positions}) are not supported: "
             f"use one of {', '.join(FAMILIES)} with absolute positions."
         )
-
-
-def saved_config(path: Path) -> PretrainedConfig:
-    """The config of saved weights, read as data: of its keys, those that name code have no effect.
-
-    path (Path): a directory with `config.json`.
-    RAISES (ValueError): it is of no supported family, or not ours. (KeyError, OSError): it is damaged.
-    """
-    values = json.loads((path / "config.json").read_text(encoding="utf8"))
-    if not isinstance(values, dict) or not isinstance(values.get("metaie"), dict):
-        raise ValueError(f"'{path / 'config.json'}' does not describe a metaie model.")
-    if values.get("model_type") not in FAMILIES:
-        raise ValueError(
-            f"The saved encoder is of type {values.get('model_type')!r}; supported are {', '.join(FAMILIES)}."
-        )
-    for key in ("auto_map", "attn_implementation", "_attn_implementation", "quantization_config", "custom_pipelines"):
-        values.pop(key, None)
-    return CONFIG_MAPPING[values["model_type"]].from_dict(values)
 
 
 def label_means(model: PackedEncoder, labels: Labels) -> Tensor:

@@ -1,11 +1,10 @@
 """Words to pieces: the ids, shapes and packed batches that the encoders take (torch and transformers only)."""
 
-import json
 import logging
 import sys
-from pathlib import Path
 from typing import Sequence
 
+from .damage import damaged, is_panic
 from .defaults import WORD_CACHE
 
 MAX_PIECES = 16  # of one token; what is beyond is counted and reported
@@ -60,7 +59,7 @@ class WordPieces:
     def _split(self, words: list[str]) -> list[tuple[int, ...]]:
         # The backend's own call changes no state of the tokenizer, so that threads may share it. A batched call would
         # start threads of its own, which a fork does not survive.
-        encoded = [self._backend.encode([word], is_pretokenized=True, add_special_tokens=False).ids for word in words]
+        encoded = [self._encode(word) for word in words]
         too_long = [word for word, ids in zip(words, encoded) if len(ids) > MAX_PIECES and hash(word) not in self._cut]
         if too_long:
             if len(self._cut) > CACHED_WORDS:
@@ -77,6 +76,14 @@ class WordPieces:
                     too_long[0][:40],
                 )
         return [tuple(ids[:MAX_PIECES]) for ids in encoded]
+
+    def _encode(self, word: str) -> list[int]:
+        try:
+            return self._backend.encode([word], is_pretokenized=True, add_special_tokens=False).ids
+        except BaseException as error:
+            if type(error) is not Exception and not is_panic(error):  # what the library itself raises
+                raise
+            raise damaged("use", f"its tokenizer fails on {word[:40]!r}: {error}") from error
 
     def label(self, label: str) -> tuple[int, ...]:
         """Piece ids of a label: a placeholder for the marker, then the label's pieces."""
@@ -124,6 +131,23 @@ class WordPieces:
         return Labels(ids, torch.tensor([len(p) for p in pieces], dtype=torch.int64))
 
 
+def label_sizes(labels: Sequence[str], pieces: WordPieces, room: int) -> list[int]:
+    """Pieces of each label, its marker included.
+
+    RAISES (ValueError): a label has more than `room`, or none that can be read.
+    """
+    sizes = [len(pieces.label(label)) for label in labels]
+    for label, size in zip(labels, sizes):
+        if size > room:
+            raise ValueError(
+                f"The label '{label[:60]}...' has {size} pieces, but the encoder's window has room for {room}. "
+                "Shorten it."
+            )
+        if size == 1:
+            raise ValueError(f"The label {label!r} holds nothing that the encoder's tokenizer can read.")
+    return sizes
+
+
 def entry_size(word: str, ids: tuple[int, ...]) -> int:
     """About how many bytes a word and its pieces take in a dict."""
     return sys.getsizeof(word) + sys.getsizeof(ids) + 32 * len(ids) + 104
@@ -154,25 +178,6 @@ def load_tokenizer(name: str):
     family = AutoConfig.from_pretrained(name, trust_remote_code=False).model_type
     kwargs = {"add_prefix_space": True} if family == "roberta" else {}
     return AutoTokenizer.from_pretrained(name, use_fast=True, trust_remote_code=False, **kwargs)
-
-
-def saved_tokenizer(path: Path):
-    """The fast tokenizer that was saved beside weights: `tokenizer.json` as it is, whatever class the files name.
-
-    path (Path): a directory with `tokenizer.json` and `tokenizer_config.json`.
-    RAISES (OSError, ValueError): the files are missing or damaged.
-    """
-    from transformers import PreTrainedTokenizerFast
-
-    config = json.loads((path / "tokenizer_config.json").read_text(encoding="utf8"))
-    specials = {key: config[key] for key in SPECIAL_TOKENS if config.get(key) is not None}
-    texts = {key: value["content"] if isinstance(value, dict) else value for key, value in specials.items()}
-    if not (path / "tokenizer.json").exists():
-        raise FileNotFoundError(f"'{path}' lacks tokenizer.json")
-    try:
-        return PreTrainedTokenizerFast(tokenizer_file=str(path / "tokenizer.json"), **texts)
-    except Exception as error:  # the tokenizers library raises plain Exception
-        raise ValueError(f"'{path / 'tokenizer.json'}' holds no tokenizer: {error}") from error
 
 
 def word_shape(word: str) -> int:

@@ -8,7 +8,7 @@ from spacy.tokens import Doc
 from thinc.api import Model
 
 from ..spans import Logits
-from .pieces import WordPieces
+from .pieces import WordPieces, label_sizes
 from .windows import split_windows
 
 MAX_SPREAD = 16  # different label sets that one batch mixes
@@ -20,15 +20,7 @@ def chunk_labels(labels: Collection[str], pieces: WordPieces, budget: int, windo
     RAISES (ValueError): a label is longer than the encoder's window, or has no pieces.
     """
     ordered = sorted(set(labels))
-    sizes = [len(pieces.label(label)) for label in ordered]
-    for label, size in zip(ordered, sizes):
-        if size > window:
-            raise ValueError(
-                f"The label '{label[:60]}...' has {size} pieces, but the encoder's "
-                f"window has room for {window}. Shorten it."
-            )
-        if size == 1:
-            raise ValueError(f"The label {label!r} holds nothing that the encoder's tokenizer can read.")
+    sizes = label_sizes(ordered, pieces, window)
     total, before = sum(sizes), 0
     n_chunks = -(-total // budget)
     chunks: list[list[str]] = [[] for _ in range(n_chunks)]

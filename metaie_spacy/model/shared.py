@@ -10,7 +10,7 @@ from thinc.types import Floats2d
 
 from ..data.items import Item
 from ..spans import Logits
-from .defaults import DROPOUT, HEAD_INNER, HEAD_WIDTH, LABEL_CACHE
+from .defaults import DROPOUT, HEAD_INNER, HEAD_WIDTH, LABEL_CACHE, check_limits
 from .modules import SharedTransformer
 from .packed import TokenVectors
 from .predict import label_chunks
@@ -37,6 +37,7 @@ def build_shared_transformer(
     The others as in `LabelToSpan.v1`.
     RETURNS (Model): (docs or token vectors, labels, asked) -> logits (W, U, 2).
     """
+    check_limits({"label_budget": label_budget, "label_cache": label_cache}, dropout)
     options = {"text_sees_labels": False, "head_inner": HEAD_INNER, "head_width": HEAD_WIDTH, "dropout": dropout}
     shim = MetaIEShim(
         SharedTransformer,

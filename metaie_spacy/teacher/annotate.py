@@ -3,7 +3,7 @@
 import json
 import logging
 import os
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any, Iterable, Iterator
 
@@ -11,7 +11,9 @@ from tqdm import tqdm
 
 from ..data.jsonl import json_line, read_jsonl
 from .annotators import Annotation, Annotator
-from .client import BudgetSpent, QuestionError
+from .failures import BudgetSpent, NotStored, QuestionError
+from .pool import DaemonPool, drain
+from .store import StoreError
 
 logger = logging.getLogger("metaie_spacy")
 
@@ -30,8 +32,8 @@ def annotate(texts: Iterable[dict], output: str | Path, annotator: Annotator, *,
         text), `twice` (same id, another text) and `left`; of `spans` and `dropped` answers of this
         call; and `stopped`, the reason if it ended early.
     RAISES (ValueError): `output` was begun with another prompt or other passages, holds something
-        else than annotation rows, or is being written by another process. (TeacherError): nothing can be asked; rows
-        written so far are kept.
+        else than annotation rows, or is being written by another process. (TeacherError): nothing can be asked.
+        (StoreError): answers cannot be kept. Rows written so far stay.
     """
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -74,10 +76,10 @@ class _Run:
         self.stopped: str | None = None
 
     def over(self, todo: list[dict]) -> None:
-        """Ask for every row; on an error or Ctrl-C, what is in flight is still written."""
+        """Ask for every row; on an error what is in flight is still written, on Ctrl-C what comes in a moment."""
         flying: dict[Future, dict] = {}
         rows = iter(todo)
-        with ThreadPoolExecutor(self.annotator.in_flight, thread_name_prefix="teacher") as pool:
+        with DaemonPool(self.annotator.in_flight) as pool:
             try:
                 while True:
                     # Twice as many as fly, so that a thread that is done finds the next question at once.
@@ -92,23 +94,23 @@ class _Run:
                     # A time-out lets Ctrl-C through where waiting would not.
                     for future in wait(flying, timeout=1, return_when=FIRST_COMPLETED).done:
                         self.settle(future, flying.pop(future))
-            except BaseException:
-                self.drain(flying)
+            except BaseException as error:
+                self.annotator.stop()
+                # Answers that are on their way are paid for.
+                for future in drain(flying, error):
+                    if annotation := _annotation_of(future):
+                        self.write(flying[future], annotation)
                 raise
-
-    def drain(self, flying: dict[Future, dict]) -> None:
-        """Stop, and keep the answers that are on their way."""
-        self.annotator.stop()
-        for future in flying:
-            future.cancel()
-        for future in wait(flying).done:
-            if not future.cancelled() and future.exception() is None:
-                self.settle(future, flying[future])
 
     def settle(self, future: Future, row: dict) -> None:
         """Write one result."""
         try:
             annotation = future.result()
+        except NotStored as error:
+            if annotation := _annotation_of(future):
+                self.write(row, annotation)
+            fate = "its row is written" if annotation else "its answer is lost"
+            raise StoreError(f"The text '{row['id']}' was answered, and {fate}: {error}") from None
         except QuestionError as error:
             self.counts["failed"] += 1
             _append_row(self.failed, {**row, "why": str(error), "teacher": self.annotator.name})
@@ -116,13 +118,24 @@ class _Run:
             self.stopped = str(error)
             return
         else:
-            self.counts["annotated"] += 1
-            self.counts["spans"] += len(annotation.spans)
-            self.counts["dropped"] += len(annotation.dropped)
-            _append_row(self.out, annotation_row(row, annotation, self.annotator))
+            self.write(row, annotation)
         self.bar.update()
         if self.bar.n % 20 == 0:
             self.bar.set_postfix_str(self.annotator.status(), refresh=False)
+
+    def write(self, row: dict, annotation: Annotation) -> None:
+        self.counts["annotated"] += 1
+        self.counts["spans"] += len(annotation.spans)
+        self.counts["dropped"] += len(annotation.dropped)
+        _append_row(self.out, annotation_row(row, annotation, self.annotator))
+
+
+def _annotation_of(future: Future) -> Annotation | None:
+    """What a call gave, also one whose answer the store could not take; None: an error."""
+    error = future.exception()
+    if error is None:
+        return future.result()
+    return error.result if isinstance(error, NotStored) and isinstance(error.result, Annotation) else None
 
 
 def annotation_row(row: dict, annotation: Annotation, annotator: Annotator) -> dict:

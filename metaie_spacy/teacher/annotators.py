@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from ..data.rows import Place, Span, longest_first, place, spans_at
 from ..data.tokens import make_doc
 from .client import Teacher
+from .failures import NotStored
 from .prompts import read_prompt
 from .reply.parse import SCHEMA, read_answer
 
@@ -77,9 +78,15 @@ class PromptAnnotator:
 
         found, usage = [], Counter()
         for sample in range(self.samples):
-            answer, cost = self.teacher.ask(
-                render, lambda content: read_answer(content, text), schema=SCHEMA, sample=sample
-            )
+            try:
+                answer, cost = self.teacher.ask(
+                    render, lambda content: read_answer(content, text), schema=SCHEMA, sample=sample
+                )
+            except NotStored as error:
+                if self.samples == 1 and error.result is not None:
+                    answer, cost = error.result
+                    error.result = Annotation(*answer, cost)
+                raise
             found.append(answer)
             usage.update(cost)
         usage = {name: int(n) for name, n in usage.items()}

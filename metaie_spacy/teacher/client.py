@@ -1,40 +1,27 @@
-"""The one door to a large language model: any OpenAI-compatible endpoint, with every answer kept on disk.
-
-Errors: `TeacherError` ends a run (no key, no server, no such model, no quota); `QuestionError` ends one question (its
-text is too long, its answers cannot be read); `BudgetSpent` ends a run in good order.
-"""
+"""The one door to a large language model: any OpenAI-compatible endpoint, with every answer kept on disk."""
 
 import inspect
 import json
 import logging
 import os
-import random
-import re
 import threading
-import time
 from typing import Any, Callable, TypeVar
 
-from .server_errors import error_message, is_about_schema, is_about_text, is_unreachable, passes, read_body, retry_after
-from .store import AnswerStore, Meter, Reply, answer_key
+from .failures import BudgetSpent, Endpoint, NotStored, QuestionError, SchemaRefused, TeacherError
+from .keys import KeyMissing, Redactor, read_key
+from .meter import Meter
+from .retrying import OutOfPatience, Retries, Stopped
+from .server_errors import read_body
+from .store import AnswerStore, Reply, StillAsked, StoreError, answer_key
+from .transport import bounded
 
 logger = logging.getLogger("metaie_spacy")
 T = TypeVar("T")
 Messages = list[dict[str, str]]
 FORMS = ("auto", "json", "lines")
 LIMITS = ("max_tokens", "max_completion_tokens")
-DEAD_AFTER = 5  # refusals, or questions in a row that no retry could save: the endpoint is gone
-
-
-class TeacherError(ValueError):
-    """Nothing more can be asked; the message says what to change."""
-
-
-class QuestionError(ValueError):
-    """This question has no usable answer; others may have one."""
-
-
-class BudgetSpent(ValueError):
-    """The next request could cost more than the budget has left."""
+STOPPED = "the run was stopped"
+LONGEST = 1e7  # seconds that a setting may name: four months
 
 
 class Teacher:
@@ -45,10 +32,11 @@ class Teacher:
     api_key_env (str | None): NAME of the environment variable that holds the key; None: no key.
     form (str): "json" asks for JSON that follows a schema, "lines" for the paper's `- label: span`;
         "auto" begins with json and falls back to lines where the endpoint refuses schemas.
-    in_flight (int): requests at a time. timeout (float): seconds a request may take.
+    in_flight (int): requests at a time. timeout (float): seconds a request may take, in all.
     retries (int): per request, for time-outs, broken connections and 5xx, with growing waits.
-    patience (float): seconds for which a rate limit (429) is waited out, beside the retries;
-        `Retry-After` is honoured, by all requests in flight.
+    patience (float): seconds for which a rate limit (429) is waited out, beside the retries, and the most that a
+        server may ask to wait; `Retry-After` is honoured, by all requests in flight.
+    max_bytes (int): of an answer, as it comes and inflated.
     attempts (int): answers asked for when one cannot be read or was cut at `max_tokens`.
     max_tokens (int): of an answer; doubled when an answer was cut.
     options (dict | None): further fields of the request, also such as only this endpoint knows; a
@@ -56,9 +44,9 @@ class Teacher:
     price_in, price_out (float): money per million tokens.
     budget_tokens, budget_money: no request is sent that is expected to exceed them, with `max_tokens`
         of answer; what this model's earlier answers in the cache cost counts too.
-    cache (str | None): SQLite file of all answers; None: in memory.
-    http_client: replaces the openai client's own, as its argument of that name.
-    RAISES (ValueError): a setting that cannot work.
+    cache (str | None): SQLite file of all answers, which processes may share; None: in memory.
+    http_client: sends in place of the openai client's own, as its argument of that name, within the same bounds.
+    RAISES (ValueError): a setting that cannot work, or a cache that cannot be used.
     """
 
     def __init__(
@@ -72,6 +60,7 @@ class Teacher:
         timeout: float = 60.0,
         retries: int = 8,
         patience: float = 600.0,
+        max_bytes: int = 8 * 2**20,
         attempts: int = 3,
         max_tokens: int = 2048,
         temperature: float = 0.0,
@@ -94,11 +83,18 @@ class Teacher:
                 "The teacher's options cannot hold 'n': use samples of [annotate], "
                 "which are counted and cached one by one."
             )
-        if min(in_flight, attempts) < 1 or retries < 0:
-            raise ValueError("The teacher's in_flight and attempts must be at least 1, its retries at least 0.")
+        if min(in_flight, attempts, max_bytes) < 1 or retries < 0:
+            raise ValueError(
+                "The teacher's in_flight, attempts and max_bytes must be at least 1, its retries at least 0."
+            )
+        if not (0 < timeout <= LONGEST and 0 <= patience <= LONGEST):
+            raise ValueError(
+                f"The teacher's timeout is {timeout} and its patience {patience}; give seconds above 0, of patience "
+                f"at least 0, and at most {LONGEST:.0f}."
+            )
         self.model, self.base_url, self.api_key_env = model, base_url, api_key_env
         self.in_flight, self.timeout, self.attempts = in_flight, timeout, attempts
-        self.retries, self.patience = retries, patience
+        self.retries, self.patience, self.max_bytes = retries, patience, max_bytes
         self.max_tokens, self.temperature, self.options = max_tokens, temperature, dict(options or {})
         self.form = "lines" if form == "lines" else "json"
         self.may_fall_back = form == "auto"
@@ -107,8 +103,9 @@ class Teacher:
         self.http_client = http_client
         self.stopping = threading.Event()
         self._lock = threading.Lock()
-        self._client, self._key = None, None
-        self._answered, self._dead, self._refused, self._resume_at = self.meter.answers > 0, 0, 0, 0.0
+        self._client, self._redactor = None, Redactor(None, base_url)
+        self._endpoint = Endpoint(self, is_known=self.meter.answers > 0)
+        self._resending = Retries(retries, patience, self.stopping, self._where())
 
     def ask(
         self,
@@ -127,16 +124,20 @@ class Teacher:
         RETURNS (tuple): what `read` made of the answer, and the usage: `prompt_tokens`,
             `completion_tokens`, `answers`, and `cut` if the answer ended at its longest allowed length.
         RAISES (QuestionError): no answer could be read. (TeacherError): nothing can be asked.
-            (BudgetSpent): the budget is used up.
+            (BudgetSpent): the budget is used up. (StoreError): answers cannot be kept; its kind `NotStored` carries
+            the one that came.
         """
         usage, partial, why = {"prompt_tokens": 0, "completion_tokens": 0, "answers": 0}, None, ""
         for attempt in range(self.attempts):
+            unsaved = None
             try:
                 reply = self._reply(render, schema, sample, attempt, is_cut=partial is not None)
             except QuestionError:
                 if partial is None:
                     raise
                 break
+            except NotStored as error:
+                reply, unsaved = error.reply, error
             usage["prompt_tokens"] += reply.prompt_tokens
             usage["completion_tokens"] += reply.completion_tokens
             usage["answers"] += 1
@@ -144,7 +145,11 @@ class Teacher:
                 value = read(reply.content)
             except ValueError as error:
                 why = str(error)
+                if unsaved is not None:
+                    raise NotStored(f"{unsaved} The last answer cannot be read either: {self.redact(why)}") from None
                 continue
+            if unsaved is not None:
+                raise NotStored(str(unsaved), reply, (value, usage))
             if reply.finish_reason != "length":
                 return value, usage
             partial = (value,)
@@ -154,14 +159,14 @@ class Teacher:
 
     def redact(self, message: str) -> str:
         """The message without the key."""
-        return message.replace(self._key, "[key]") if self._key else message
+        return self._redactor.message(message)
 
     def _reply(self, render: Callable, schema: dict | None, sample: int, attempt: int, *, is_cut: bool) -> Reply:
         """The stored or new answer of one attempt, in the form that the endpoint takes."""
         request = self._request(render, schema, sample, attempt, is_cut)
         try:
             return self._one_reply(request)
-        except _SchemaRefused as error:
+        except SchemaRefused as error:
             if not self.may_fall_back or "response_format" not in request:
                 raise TeacherError(
                     f"{self._where()} refuses a JSON schema ({error}). Set the teacher's form to 'lines' or 'auto'."
@@ -196,10 +201,24 @@ class Teacher:
         known = self.store.get(key)
         if known is not None:
             return known
-        estimate = (
-            len(json.dumps([request["messages"], request.get("response_format")], ensure_ascii=False).encode("utf8"))
-            // 2
-        )
+        try:
+            with self.store.asking(key, self.stopping, max(self.patience, self.timeout)) as known:
+                return known if known is not None else self._buy(key, request)
+        except StillAsked:
+            raise QuestionError(
+                STOPPED
+                if self.stopping.is_set()
+                else f"another process has been asking this question for {max(self.patience, self.timeout):g} s. Wait "
+                "for it, or end it, and start again"
+            ) from None
+
+    def _buy(self, key: str, request: dict) -> Reply:
+        """A new answer, counted and kept.
+
+        RAISES (NotStored): it came and could not be kept.
+        """
+        shown = [request["messages"], request.get("response_format")]
+        estimate = len(json.dumps(shown, ensure_ascii=False).encode("utf8", "surrogatepass")) // 2
         longest = next((request[name] for name in LIMITS if name in request), self.max_tokens)
         with self.meter.reserve(estimate, longest, self.stopping) as fits:
             if not fits:
@@ -207,45 +226,43 @@ class Teacher:
                     f"the budget is spent ({self.meter.line()}). Raise budget_tokens "
                     "or budget_money; the same call goes on"
                 )
-            reply = self._send(request)
-            if not reply.prompt_tokens + reply.completion_tokens:  # a server that does not count
-                reply = reply._replace(prompt_tokens=estimate, completion_tokens=len(reply.content.encode("utf8")) // 2)
-            self.store.put(key, reply, self.model)
+            reply = _counted(self._send(request), estimate)
             self.meter.count(reply)
+            try:
+                self.store.put(key, reply, self.model)
+            except StoreError as error:
+                raise NotStored(str(error), reply) from None
         return reply
 
     def _send(self, request: dict) -> Reply:
-        """One request with its retries, by tenacity."""
-        import tenacity
+        """One request with its retries."""
+        client = self._openai().chat.completions
 
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(passes),
-            wait=self._wait,
-            reraise=True,
-            stop=tenacity.stop_any(self._gives_up, tenacity.stop_when_event_set(self.stopping)),
-            sleep=self.stopping.wait,
-        )
+        def post() -> Reply:
+            known = _known_fields(client)
+            own = {name: value for name, value in request.items() if name not in known}
+            raw = client.with_raw_response.create(
+                **{name: value for name, value in request.items() if name in known}, extra_body=own or None
+            )
+            return read_body(raw.http_response.content, self._redactor)
+
         try:
-            reply = retrying(self._post, request)
-        except (TeacherError, QuestionError, _SchemaRefused):
-            raise
+            reply = self._resending.send(post, is_new=not self._endpoint.answered)
+        except Stopped:
+            raise QuestionError(STOPPED) from None
+        except OutOfPatience as error:
+            raise self._blame(error.__cause__, asked=error.asked) from None
         except Exception as error:
             raise self._blame(error) from None
-        self._answered, self._dead, self._refused = True, 0, 0
+        self._endpoint.has_answered()
         return reply
 
-    def _post(self, request: dict) -> Reply:
-        while (delay := self._resume_at - time.monotonic()) > 0 and not self.stopping.is_set():
-            self.stopping.wait(min(60.0, delay) + random.uniform(0, 0.1))  # not all in the same moment
-        if self.stopping.is_set():
-            raise QuestionError("the run was stopped")
-        client = self._openai().chat.completions
-        known = _known_fields(client)
-        own = {name: value for name, value in request.items() if name not in known}
-        raw = client.with_raw_response.create(
-            **{name: value for name, value in request.items() if name in known}, extra_body=own or None
-        )
-        return read_body(raw.http_response.content)
+    def _where(self) -> str:
+        return self._endpoint.where
+
+    def _blame(self, error: Exception, asked: float | None = None) -> Exception:
+        found = self._endpoint.blame(error, self._redactor, asked)
+        return QuestionError(STOPPED) if self.stopping.is_set() and type(found) is QuestionError else found
 
     def _openai(self) -> Any:
         """The client, made at the first question.
@@ -260,94 +277,24 @@ class Teacher:
                     raise TeacherError(
                         "Asking a teacher needs the openai client: pip install 'metaie-spacy[project]'."
                     ) from None
-                self._key = _read_key(self.api_key_env)
+                try:
+                    key = read_key(self.api_key_env)
+                except KeyMissing as error:
+                    raise TeacherError(str(error)) from None
+                self._redactor = Redactor(key, self.base_url)
+                # Redirects are refused below too, where a client of the user's would follow them.
+                http = self.http_client
+                if http is None:
+                    http = openai.DefaultHttpxClient(timeout=self.timeout, follow_redirects=False)
                 self._client = openai.OpenAI(
-                    api_key=self._key or "none",
+                    api_key=key or "none",
                     base_url=self.base_url,
                     timeout=self.timeout,
                     max_retries=0,
-                    http_client=self.http_client,
+                    http_client=bounded(http, seconds=self.timeout, max_bytes=self.max_bytes),
                 )
+                self._redactor.guard_logs()
             return self._client
-
-    def _wait(self, state: Any) -> float:
-        """Seconds to the next try: what the server asks for, else growing and random."""
-        import tenacity
-
-        asked = retry_after(state.outcome.exception())
-        if asked is None:
-            return tenacity.wait_random_exponential(multiplier=0.25, max=30)(state)
-        if asked > 10:
-            logger.warning("%s asks to wait %.0f seconds.", self._where(), asked)
-        self._resume_at = max(self._resume_at, time.monotonic() + asked)  # a limit holds for all requests
-        return asked
-
-    def _gives_up(self, state: Any) -> bool:
-        """After `retries`, or sooner where a further try would hardly help; of a rate limit, after `patience`."""
-        error = state.outcome.exception()
-        if getattr(error, "status_code", None) == 429:
-            return time.monotonic() - state.start_time + (retry_after(error) or 0.0) > self.patience
-        unreached = not self._answered and is_unreachable(error)
-        return state.attempt_number > (min(2, self.retries) if unreached else self.retries)
-
-    def _blame(self, error: Exception) -> Exception:
-        """What went wrong, as one of this module's errors, without the key."""
-        import openai
-
-        status, text = getattr(error, "status_code", None), self.redact(error_message(error))[:500]
-        if status == 401 or (status == 403 and not self._answered):
-            return TeacherError(f"{self._where()} refuses the key in {self.api_key_env or 'no variable'}: {text}")
-        if status == 404:
-            return TeacherError(f"{self._where()} has no model '{self.model}', or no such address: {text}")
-        if status == 402 or getattr(error, "code", None) == "insufficient_quota":
-            return TeacherError(f"{self._where()}: the quota is used up: {text}")
-        if status in (400, 413, 422) and is_about_schema(text) and not is_about_text(error, text):
-            return _SchemaRefused(text)
-        if status is not None and 400 <= status < 500 and status not in (408, 409, 429):
-            return self._refusal(status, text, is_of_text=is_about_text(error, text))
-        with self._lock:
-            self._dead += 1
-        if self.stopping.is_set():
-            return QuestionError("the run was stopped")
-        if status == 429:
-            return TeacherError(
-                f"{self._where()} has refused requests for {self.patience:.0f} s: "
-                f"{text}. Start again later: nothing is lost."
-            )
-        if isinstance(error, openai.APITimeoutError) and self._dead < DEAD_AFTER:
-            return QuestionError(
-                f"no answer within {self.timeout:g} s, {self.retries + 1} times. Raise "
-                "the teacher's timeout, or lower its max_tokens"
-            )
-        if not self._answered or self._dead >= DEAD_AFTER:
-            return TeacherError(
-                f"{self._where()} does not answer: {text}. Check base_url, or wait and start again: nothing is lost."
-            )
-        return QuestionError(f"no answer after {self.retries} retries: {text}")
-
-    def _refusal(self, status: int, text: str, *, is_of_text: bool) -> Exception:
-        """Of one text, or, if nothing was ever taken or many were refused in a row, of all."""
-        with self._lock:
-            self._refused += not is_of_text
-        if not is_of_text and (not self._answered or self._refused >= DEAD_AFTER):
-            return TeacherError(
-                f"{self._where()} refuses the request ({status}): {text}. Check the teacher's model and options."
-            )
-        return QuestionError(f"refused ({status}): {text}")
-
-    def _where(self) -> str:
-        """The endpoint without a password or a key that its URL may hold."""
-        if not self.base_url:
-            return "the default endpoint"
-        return (
-            self.base_url.split("?")[0].partition("//")[0]
-            + "//"
-            + self.base_url.split("?")[0].partition("//")[2].rpartition("@")[2]
-        )
-
-
-class _SchemaRefused(Exception):
-    """The endpoint does not take `response_format`."""
 
 
 def _known_fields(client: Any) -> frozenset[str]:
@@ -355,24 +302,12 @@ def _known_fields(client: Any) -> frozenset[str]:
     return frozenset(inspect.signature(client.create).parameters)
 
 
-def _read_key(name: str | None) -> str | None:
-    """RAISES (TeacherError): the variable is not set, or its name looks like a key itself."""
-    if name is None:
-        return None
-    if not re.fullmatch(r"[A-Z][A-Z0-9_]{0,60}", name):
-        raise TeacherError(
-            "The teacher's api_key_env must be the NAME of an environment "
-            "variable, such as OPENAI_API_KEY, not the key."
-        )
-    key = os.environ.get(name, "").strip()
-    if not key and "_" not in name:
-        raise TeacherError(
-            "The environment variable that the teacher's api_key_env names is not set. It "
-            "must be a NAME such as OPENAI_API_KEY, not the key."
-        )
-    if not key:
-        raise TeacherError(
-            f"The environment variable {name} is not set. Put the key there, "
-            "or set api_key_env to null if there is none."
-        )
-    return key
+def _counted(reply: Reply, prompt_tokens: int) -> Reply:
+    """The answer with its tokens, estimated where the server does not count them, or not as one can."""
+    n_in, n_out = reply.prompt_tokens, reply.completion_tokens
+    is_silent = not (n_in or n_out)
+    if n_in is None or is_silent:
+        n_in = prompt_tokens
+    if n_out is None or is_silent:
+        n_out = len(reply.content.encode("utf8", "surrogatepass")) // 2
+    return reply._replace(prompt_tokens=n_in, completion_tokens=n_out)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator, Sequence
 
@@ -13,8 +13,11 @@ from ..data.documents import document_of
 from ..data.rows import Place, own_and_absent, places, read_rows, spans_at
 from ..measure.scores import exact_matches
 from ..streams import pipe_with_labels
-from .client import QuestionError, Teacher
+from .client import Teacher
+from .failures import NotStored, QuestionError
+from .pool import DaemonPool, drain
 from .prompts import read_prompt
+from .store import StoreError
 
 
 def most_disputed(
@@ -67,7 +70,7 @@ def write_similar(seeds: Iterable[dict], teacher: Teacher, prompt: str | Path, *
         message = template.render(text=row["text"], n=n)
         return teacher.ask(lambda form: [{"role": "user", "content": message}], read_texts)[0]
 
-    for row, texts in _ask_all(teacher, ask, list(seeds), "similar"):
+    for row, texts in _ask_all(teacher, ask, list(seeds), "similar", id_of=lambda row: row["id"]):
         stem = row["id"] if "#" in row["id"] else row["id"] + "#"
         for i, text in enumerate((texts or [])[:n]):
             yield {
@@ -111,9 +114,8 @@ def correct(
         message = template.render(text=row["text"], candidates=shown)
         return teacher.ask(lambda form: [{"role": "user", "content": message}], read_confirmed)[0]
 
-    answers = {
-        id(row): confirmed for (row, _), confirmed in _ask_all(teacher, ask, [c for c in cases if c[1]], "correct")
-    }
+    asked = _ask_all(teacher, ask, [c for c in cases if c[1]], "correct", id_of=lambda case: case[0]["id"])
+    answers = {id(row): confirmed for (row, _), confirmed in asked}
     for row, candidates in cases:
         confirmed = answers.get(id(row)) or set()
         yield _corrected(row, candidates, {candidates[i - 1] for i in confirmed if 0 < i <= len(candidates)})
@@ -229,22 +231,29 @@ def _corrected(row: dict, candidates: list[Place], confirmed: set[Place]) -> dic
     }
 
 
-def _ask_all(teacher: Teacher, ask: Callable[[Any], Any], items: list, note: str) -> Iterator[tuple[Any, Any]]:
+def _ask_all(
+    teacher: Teacher, ask: Callable[[Any], Any], items: list, note: str, *, id_of: Callable[[Any], str]
+) -> Iterator[tuple[Any, Any]]:
     """(item, answer) in order, asked `in_flight` at a time; None where a question has no usable answer.
 
     What was answered before an error is in the teacher's cache: the same call goes on from there.
     """
     teacher.stopping.clear()
-    with ThreadPoolExecutor(teacher.in_flight) as pool:
+    with DaemonPool(teacher.in_flight) as pool:
         futures = [pool.submit(ask, item) for item in items]
         try:
             for item, future in zip(items, tqdm(futures, desc=note, mininterval=5)):
+                while not future.done():
+                    wait([future], timeout=1)  # a time-out lets Ctrl-C through where waiting would not
                 try:
                     yield item, future.result()
                 except QuestionError:
                     yield item, None
-        except BaseException:
+                except NotStored as error:
+                    raise StoreError(
+                        f"The text '{id_of(item)}' was answered, and its answer is lost: {error}"
+                    ) from None
+        except BaseException as error:
             teacher.stopping.set()
-            for future in futures:
-                future.cancel()
+            drain(futures, error)
             raise

@@ -1,20 +1,27 @@
 """What the answers and errors of an OpenAI-compatible server mean."""
 
 import json
-import re
 import time
 from email.utils import parsedate_to_datetime
+from typing import Any
 
+from .keys import Redactor
 from .store import Reply
+from .transport import NoAnswer, Overdue
+
+MOST_TOKENS = 10**8  # that one answer may cost; a server that names more has miscounted
+SHOWN = 2000  # characters of what a server says
 
 
 class BadBody(Exception):
     """The server answered 200 with something that is no answer, such as an error page."""
 
 
-def read_body(body: bytes) -> Reply:
+def read_body(body: bytes, redact: Redactor) -> Reply:
     """An answer; text in a wrong encoding is read as well as it can be, so that a paid answer is not lost.
 
+    redact (Redactor): takes an echoed key out of it.
+    RETURNS (Reply): tokens that the server does not count, or counts as no server can, are None.
     RAISES (BadBody): it is no answer.
     """
     try:
@@ -22,23 +29,51 @@ def read_body(body: bytes) -> Reply:
     except UnicodeDecodeError:
         text = body.decode("cp1252", errors="replace")
     try:
-        data = json.loads(text)
-        choice, usage = data["choices"][0], data.get("usage") or {}
+        data = json.loads(text, parse_int=_integer)
+        choice, usage = data["choices"][0], data.get("usage")
         content = choice["message"].get("content") or choice["message"].get("refusal") or ""
-        tokens = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        raise BadBody(f"a body that is no answer: {text!r}") from None
-    return Reply(str(content), choice.get("finish_reason") or "", *tokens)
+        reason = choice.get("finish_reason") or ""
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        shown = redact.message(text)[:SHOWN]  # before it is quoted, which may split or escape the key
+        raise BadBody(f"a body that is no answer: {shown!r}") from None
+    usage = usage if isinstance(usage, dict) else {}
+    tokens = believable(usage.get("prompt_tokens")), believable(usage.get("completion_tokens"))
+    return Reply(redact.answer(str(content)), redact.answer(str(reason))[:100], *tokens)
+
+
+def believable(tokens: Any) -> int | None:
+    """A number of tokens that one answer may cost; None where the server says anything else."""
+    if isinstance(tokens, bool) or not isinstance(tokens, (int, float)):
+        return None
+    return int(tokens) if 0 <= tokens <= MOST_TOKENS and tokens == int(tokens) else None
+
+
+def _integer(digits: str) -> int | float:
+    """Python refuses to read an integer of thousands of digits, and the answer beside it is paid for."""
+    return int(digits) if len(digits) < 100 else float(digits)
 
 
 def passes(error: BaseException) -> bool:
     """Whether a later try may go better."""
     import openai
 
-    if isinstance(error, (openai.APIConnectionError, openai.InternalServerError, BadBody)):
+    if no_answer(error) is not None:
+        return False
+    if isinstance(error, (openai.APIConnectionError, openai.InternalServerError, BadBody)) or is_timeout(error):
         return True
     status = getattr(error, "status_code", None)
     return status in (408, 409, 429) and getattr(error, "code", None) != "insufficient_quota"
+
+
+def no_answer(error: BaseException) -> NoAnswer | None:
+    """The bound that an answer broke, if that is what went wrong; openai clients wrap it or do not."""
+    return next((e for e in (error, error.__cause__) if isinstance(e, NoAnswer)), None)
+
+
+def is_timeout(error: BaseException) -> bool:
+    import openai
+
+    return isinstance(error, openai.APITimeoutError) or any(isinstance(e, Overdue) for e in (error, error.__cause__))
 
 
 def is_unreachable(error: BaseException) -> bool:
@@ -47,30 +82,42 @@ def is_unreachable(error: BaseException) -> bool:
 
 
 def retry_after(error: BaseException) -> float | None:
-    """Seconds that the server asks to wait: `retry-after-ms`, or `Retry-After` in seconds or as a date."""
-    response = getattr(error, "response", None)
-    if response is None:
-        return None
+    """Seconds that the server asks to wait: `retry-after-ms`, or `Retry-After` in seconds or as a date.
+
+    None: it asks for nothing, for a time that is over, or in words that say no time. Infinity is a time.
+    """
+    headers = getattr(getattr(error, "response", None), "headers", {})
+    asked = None
+    if "retry-after-ms" in headers:
+        asked = _number(headers["retry-after-ms"], 1000)
+    if asked is None and "retry-after" in headers:
+        value = headers["retry-after"]
+        asked = _number(value, 1)
+        if asked is None:
+            try:
+                asked = parsedate_to_datetime(value).timestamp() - time.time()
+            except (ValueError, TypeError, OverflowError, IndexError, OSError):
+                return None
+    return asked if asked is not None and asked > 0 else None  # also of NaN
+
+
+def _number(text: str, divisor: float) -> float | None:
     try:
-        if "retry-after-ms" in response.headers:
-            return max(0.0, float(response.headers["retry-after-ms"]) / 1000)
-        value = response.headers.get("retry-after")
-        if value is None:
-            return None
-        if re.fullmatch(r"[\d.]+", value.strip()):
-            return float(value)
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError):
+        return float(text) / divisor
+    except ValueError:
         return None
 
 
-def error_message(error: Exception) -> str:
-    """The server's own words if there are some, and the cause of a broken connection."""
+def error_message(error: Exception, redact: Redactor) -> str:
+    """The server's own words if there are some, and the cause of a broken connection; one line, without secrets."""
     body = getattr(error, "body", None)
     if isinstance(body, dict) and body.get("message"):
-        return str(body["message"])
-    cause = f" ({error.__cause__})" if error.__cause__ else ""
-    return f"{error}{cause}"
+        text = str(body["message"])
+    else:
+        cause = f" ({error.__cause__})" if error.__cause__ else ""
+        text = f"{error}{cause}"
+    shown = redact.message(text)[:SHOWN]
+    return " ".join("".join(c if c.isprintable() else " " for c in shown).split())[:500]
 
 
 def is_about_schema(text: str) -> bool:

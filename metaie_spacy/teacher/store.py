@@ -1,22 +1,60 @@
-"""What a teacher has answered, on disk, and what it cost."""
+"""What a teacher has answered, on disk, and which questions are being asked."""
 
 import hashlib
 import json
+import logging
+import os
 import sqlite3
 import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator, NamedTuple
+from typing import Any, Callable, Iterator, NamedTuple, TypeVar
+
+from .owners import Owner, forget, lives
+
+logger = logging.getLogger("metaie_spacy")
+T = TypeVar("T")
+TABLES = {
+    "answers": (
+        "key TEXT PRIMARY KEY, content TEXT, finish_reason TEXT, prompt_tokens INTEGER, completion_tokens INTEGER, "
+        "model TEXT, created REAL"
+    ),
+    "claims": "key TEXT PRIMARY KEY, owner TEXT",
+}
+OTHER_PATH = "Give the teacher's cache another path"
+ALLOW = "Allow writing to the file and its folder, or give the teacher's cache another path"
+MAKE_ROOM = "Make room there and start again: what it holds is not lost"
+CURES = {  # what SQLite or the system says: what helps
+    "locked": "Another program holds it: close that one and start again: what it holds is not lost",
+    "is full": MAKE_ROOM,
+    "no space left": MAKE_ROOM,
+    "readonly": ALLOW,
+    "read-only": ALLOW,
+    "permission denied": ALLOW,
+    "unable to open": ALLOW,
+    "disk i/o": "Check the disk, or give the teacher's cache another path",
+    "malformed": "It is damaged: move it away, or give the teacher's cache another path; rows that were written stay",
+}
+GONE = "Put it back and start again; without it, what it held is asked again"
+SOUND = "TYPEOF({0}) = 'integer' AND {0} BETWEEN 0 AND 1000000000"
 
 
 class Reply(NamedTuple):
-    """One answer: its text, why it ended ("stop", "length" ...), and the tokens it cost."""
+    """One answer: its text, why it ended ("stop", "length" ...), and the tokens it cost; None: not known."""
 
     content: str
     finish_reason: str
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+
+
+class StoreError(ValueError):
+    """The store cannot be read or written; the message says what to do."""
+
+
+class StillAsked(Exception):
+    """Somebody else has been asking this question for as long as may be waited."""
 
 
 def answer_key(request: dict[str, Any]) -> str:
@@ -30,118 +68,208 @@ class AnswerStore:
     """Answers by key in SQLite; each is safe on disk before `put` returns, also from `kill -9`.
 
     path (str | None): the file, shared by processes if need be; None: in memory.
-    RAISES (ValueError): the file is no such store.
+    RAISES (StoreError): the file is no such store. All methods: it cannot be read or written any more.
     """
+
+    LOCK_WAIT = 30.0  # seconds for which a file that another program holds is waited for
 
     def __init__(self, path: str | None):
+        self.path = None if path in (None, "", ":memory:") else Path(path)
         self._lock = threading.Lock()
-        if path is not None:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        self._asked: set[str] = set()
+        self._claimed: set[str] = set()
+        self._answered = threading.Condition()
+        self._owner: Owner | None = None
+        self._db: sqlite3.Connection | None = None
         try:
-            self._db = sqlite3.connect(path or ":memory:", check_same_thread=False, timeout=30)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.execute(
-                "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, content TEXT, finish_reason TEXT, "
-                "prompt_tokens INTEGER, completion_tokens INTEGER, model TEXT, created REAL)"
-            )
-        except sqlite3.DatabaseError as error:
-            raise ValueError(
-                f"'{path}' cannot be used as a store of answers ({error}). Give the teacher's cache another path."
-            ) from None
+            self._open()
+        except BaseException:
+            if self._db is not None:
+                self._db.close()
+            raise
 
     def get(self, key: str) -> Reply | None:
-        with self._lock:
-            row = self._db.execute(
-                "SELECT content, finish_reason, prompt_tokens, completion_tokens FROM answers WHERE key = ?", (key,)
-            ).fetchone()
-        return None if row is None else Reply(*row)
+        """The answer, if there is one; a row that is none, of a file that was edited, counts as none."""
+        columns = "content, finish_reason, prompt_tokens, completion_tokens"
+        row = self._run(lambda db: db.execute(f"SELECT {columns} FROM answers WHERE key = ?", (key,)).fetchone())
+        if row is None or not isinstance(row[0], str):
+            return None
+        return Reply(row[0], str(row[1] or ""), *(n if isinstance(n, int) and n >= 0 else 0 for n in row[2:]))
 
     def put(self, key: str, reply: Reply, model: str) -> None:
-        with self._lock, self._db:
-            content = reply.content.encode("utf8", "replace").decode("utf8")  # a lone surrogate is no text
-            row = (key, content, reply.finish_reason, reply.prompt_tokens, reply.completion_tokens, model, time.time())
-            self._db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        """Keep an answer, and let go of its question."""
+        content, reason = (part.encode("utf8", "replace").decode("utf8") for part in reply[:2])  # lone surrogates
+        row = (key, content, reason, reply.prompt_tokens, reply.completion_tokens, model, time.time())
+
+        def write(db: sqlite3.Connection) -> None:
+            db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            db.execute("DELETE FROM claims WHERE key = ?", (key,))
+
+        self._write(write)
+        self._claimed.discard(key)
 
     def totals(self, model: str) -> tuple[int, int, int]:
-        """Answers, prompt tokens and completion tokens of one model."""
-        with self._lock:
-            return self._db.execute(
-                "SELECT COUNT(*), COALESCE(SUM(prompt_tokens), 0), COALESCE(SUM(completion_tokens), "
-                "0) FROM answers WHERE model = ?",
-                (model,),
-            ).fetchone()
-
-
-class Meter:
-    """Tokens and money, spent and reserved by requests in flight.
-
-    totals (tuple): answers, prompt and completion tokens so far. price_in, price_out (float): money
-        per million tokens. budget_tokens, budget_money: what may be spent in all; None: no limit.
-    """
-
-    def __init__(
-        self,
-        totals: tuple[int, int, int],
-        price_in: float,
-        price_out: float,
-        budget_tokens: int | None,
-        budget_money: float | None,
-    ):
-        self.answers, self.prompt_tokens, self.completion_tokens = totals
-        self.price_in, self.price_out = price_in, price_out
-        self.budget_tokens, self.budget_money = budget_tokens, budget_money
-        self._reserved = [0, 0]
-        self._changed = threading.Condition()
-
-    @property
-    def tokens(self) -> int:
-        return self.prompt_tokens + self.completion_tokens
-
-    @property
-    def cost(self) -> float:
-        return self._price(self.prompt_tokens, self.completion_tokens)
-
-    def count(self, reply: Reply) -> None:
-        """Add what an answer cost."""
-        with self._changed:
-            self.answers += 1
-            self.prompt_tokens += reply.prompt_tokens
-            self.completion_tokens += reply.completion_tokens
+        """Answers, prompt tokens and completion tokens of one model; what no answer can cost is left out."""
+        sums = ", ".join(
+            f"COALESCE(SUM(CASE WHEN {SOUND.format(name)} THEN {name} ELSE 0 END), 0)"
+            for name in ("prompt_tokens", "completion_tokens")
+        )
+        query = f"SELECT COUNT(*), {sums} FROM answers WHERE model = ?"
+        return self._run(lambda db: db.execute(query, (model,)).fetchone())
 
     @contextmanager
-    def reserve(self, prompt_tokens: int, completion_tokens: int, stopping: threading.Event) -> Iterator[bool]:
-        """Hold what a request may cost while it is in flight; waits for others where the budget is nearly spent.
+    def asking(self, key: str, stopping: threading.Event, patience: float) -> Iterator[Reply | None]:
+        """Be the only one, of all threads and processes with this store, who asks a question.
 
-        YIELDS (bool): whether the request fits into the budget.
+        While another asks it, its answer is waited for; a process that died asks no longer.
+
+        stopping (Event): ends the wait. patience (float): seconds to wait at most.
+        YIELDS (Reply | None): the answer that another got meanwhile; None: ask.
+        RAISES (StillAsked): the other has no answer yet.
         """
-        with self._changed:
-            while (
-                not (fits := self._fits(prompt_tokens, completion_tokens))
-                and any(self._reserved)
-                and not stopping.is_set()
-            ):
-                self._changed.wait(0.5)
-            held = (prompt_tokens, completion_tokens) if fits else (0, 0)
-            self._reserved = [a + b for a, b in zip(self._reserved, held)]
+        until, pause = time.monotonic() + patience, 0.02
+        while not self._take(key):
+            if stopping.is_set() or time.monotonic() > until:
+                raise StillAsked
+            with self._answered:
+                self._answered.wait(pause)
+            pause = min(1.5 * pause, 0.5)
         try:
-            yield fits
+            yield self.get(key)
         finally:
-            with self._changed:
-                self._reserved = [a - b for a, b in zip(self._reserved, held)]
-                self._changed.notify_all()
+            self._leave(key)
 
-    def line(self) -> str:
-        """The spending in words."""
-        return f"{self.answers} answers, {self.tokens} tokens" + (
-            f", cost {self.cost:.4f}" if self.price_in or self.price_out else ""
-        )
+    def _take(self, key: str) -> bool:
+        """Whether nobody else asks this question; then it is ours."""
+        with self._answered:
+            if key in self._asked:
+                return False
+            self._asked.add(key)
+        is_ours = False
+        try:
+            is_ours = self.path is None or self._claim(key)
+        finally:
+            if not is_ours:
+                self._forget(key)
+        return is_ours
 
-    def _fits(self, prompt_tokens: int, completion_tokens: int) -> bool:
-        n_in = self.prompt_tokens + self._reserved[0] + prompt_tokens
-        n_out = self.completion_tokens + self._reserved[1] + completion_tokens
-        in_tokens = self.budget_tokens is None or n_in + n_out <= self.budget_tokens
-        return in_tokens and (self.budget_money is None or self._price(n_in, n_out) <= self.budget_money)
+    def _claim(self, key: str) -> bool:
+        """Write down that this process asks. What cannot be written shows here, before anything is paid for."""
 
-    def _price(self, prompt_tokens: int, completion_tokens: int) -> float:
-        return (prompt_tokens * self.price_in + completion_tokens * self.price_out) / 1e6
+        def write(db: sqlite3.Connection) -> bool:
+            self._owner = self._owner or Owner(self.path)
+            row = db.execute("SELECT owner FROM claims WHERE key = ?", (key,)).fetchone()
+            if row is not None and row[0] != self._owner.name:
+                if lives(self.path, row[0]):
+                    return False
+                db.execute("DELETE FROM claims WHERE owner = ?", row)
+                forget(self.path, row[0])
+            db.execute("INSERT OR REPLACE INTO claims VALUES (?, ?)", (key, self._owner.name))
+            return True
+
+        if is_ours := self._write(write):
+            self._claimed.add(key)
+        return is_ours
+
+    def _leave(self, key: str) -> None:
+        try:
+            if key in self._claimed:
+                self._claimed.discard(key)
+                claim = (key, self._owner.name)
+                self._write(lambda db: db.execute("DELETE FROM claims WHERE (key, owner) = (?, ?)", claim))
+        except StoreError as error:
+            logger.warning("%s", error)  # the claim ends with this process
+        finally:
+            self._forget(key)
+
+    def _forget(self, key: str) -> None:
+        with self._answered:
+            self._asked.discard(key)
+            self._answered.notify_all()
+
+    def _open(self) -> None:
+        try:
+            if self.path is not None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                if self.path.exists() and not self.path.is_file():
+                    raise self._error("it is no file")
+            # Waits are made here, in steps: SQLite's own do not end with Ctrl-C.
+            self._db = sqlite3.connect(
+                self.path or ":memory:", check_same_thread=False, timeout=0.1, isolation_level=None
+            )
+        except (sqlite3.Error, OSError) as error:
+            raise self._error(error) from None
+        except ValueError as error:  # of a path that is none
+            raise error if isinstance(error, StoreError) else self._error(error) from None
+        self._run(self._check_tables)
+        self._run(lambda db: db.execute("PRAGMA journal_mode=WAL"))
+        self._run(lambda db: db.execute("PRAGMA synchronous=NORMAL"))
+        for name, columns in TABLES.items():
+            self._run(
+                lambda db, name=name, columns=columns: db.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
+            )
+        self._file = self._identity()
+
+    def _check_tables(self, db: sqlite3.Connection) -> None:
+        """RAISES (StoreError): the tables are another program's; nothing is written to them."""
+        kinds = dict(db.execute("SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view')"))
+        if kinds and "answers" not in kinds:
+            raise self._error(f"it holds other tables, such as '{min(kinds)[:40]}'")
+        for name in kinds.keys() & TABLES.keys():
+            found = [(row[1], bool(row[5])) for row in db.execute(f"PRAGMA table_info({name})")]
+            wanted = [(column.split()[0], "PRIMARY KEY" in column) for column in TABLES[name].split(", ")]
+            if kinds[name] != "table" or found != wanted:
+                raise self._error(f"its table '{name}' has other columns than this version writes")
+
+    def _identity(self) -> tuple[int, int] | None:
+        if self.path is None:
+            return None
+        found = os.stat(self.path)
+        return found.st_dev, found.st_ino
+
+    def _write(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        """All that `change` does, or nothing."""
+
+        def transaction(db: sqlite3.Connection) -> T:
+            if self._is_gone():
+                raise self._error("the file was moved or deleted while it was in use", cure=GONE)
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                result = change(db)
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+            return result
+
+        return self._run(transaction)
+
+    def _is_gone(self) -> bool:
+        """Whether what is written would go into a file that nobody finds again."""
+        try:
+            return self._identity() != self._file
+        except OSError:
+            return True
+
+    def _run(self, call: Callable[[sqlite3.Connection], T]) -> T:
+        """A call with the database, one at a time, again while another program holds the file."""
+        until = time.monotonic() + self.LOCK_WAIT
+        if not self._lock.acquire(timeout=self.LOCK_WAIT):
+            raise self._error("it is locked")
+        try:
+            while True:
+                try:
+                    return call(self._db)
+                except (sqlite3.Error, OSError) as error:
+                    is_locked = isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+                    if not is_locked or time.monotonic() > until:
+                        raise self._error(error) from None
+                time.sleep(0.02)
+        finally:
+            self._lock.release()
+
+    def _error(self, why: Any, *, cure: str | None = None) -> StoreError:
+        words = " ".join(str(getattr(why, "strerror", None) or why).split())
+        cure = cure or next((cure for part, cure in CURES.items() if part in words.lower()), OTHER_PATH)
+        return StoreError(f"'{self.path}' cannot be used as a store of answers ({words}). {cure}.")

@@ -12,25 +12,27 @@ from typing import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from tqdm import tqdm
 
-from ..data.files import replacing, restored, write_text
+from ..data.files import check_apart, replacing, restored, write_text
 from ..data.items import Item, read_items, split_dev
 from ..data.jsonl import write_jsonl
 from ..measure.scores import PRF, exact_matches
 from ..model.defaults import DROPOUT, HEAD_INNER, HEAD_WIDTH
-from ..model.encoder import PackedEncoder, saved_config
+from ..model.encoder import PackedEncoder
 from ..model.modules import CrossEncoder, LabelToSpan
-from ..model.pieces import WordPieces, load_tokenizer, saved_tokenizer
+from ..model.pieces import WordPieces, label_sizes, load_tokenizer
+from ..model.saved import FILES, WEIGHTS, filled, read_directory
 from ..model.windows import cut_items
 from ..spans import decode
 from .batches import Batch, LabelSpace, open_batch, recased
-from .optim import Average, parameter_groups, tagging_loss
+from .optim import Average, check_loss, check_weights, parameter_groups, tagging_loss
 from .settings import DistillSettings as Settings
 
 logger = logging.getLogger("metaie_spacy")
 MODULES = {"LabelToSpan": LabelToSpan, "CrossEncoder": CrossEncoder}
+WRITTEN = ("model", "checkpoint", "log.jsonl", "dev.jsonl", "settings.json")  # under a run's output
 BUCKET = 64  # batches whose texts are sorted by length together
 THRESHOLDS = tuple(t / 100 for t in range(50, 95, 5))  # tried on dev when O's lowered weight is made good
 
@@ -80,6 +82,11 @@ def prepare(
             "With init_from, give the dev rows of the earlier run as 'dev': a share "
             "drawn anew may hold rows that it was trained on."
         )
+    for path, weight in corpus.items():
+        if not 0 < weight < math.inf:
+            raise ValueError(f"'{path}' is seen {weight!r} times an epoch; the weight must be above 0.")
+    for name in WRITTEN:
+        check_apart(output / name, *corpus, dev, settings.init_from or None)
     chosen = {"dev": str(dev)} if dev else {}
     start_run(output, {"corpus": {str(path): weight for path, weight in corpus.items()}, **asdict(settings), **chosen})
     set_seed(settings.seed)
@@ -87,9 +94,20 @@ def prepare(
     model, pieces = start_model(settings)
     parts = [(cut_items(items, pieces, model.text_room), weight) for items, weight in parts]
     held = cut_items(held, pieces, model.text_room)
+    check_learnable([item for items, weight in parts for item in items if weight], held, pieces, model)
     run = Run(model, pieces, parts, held, settings)
     run.resume(output / "checkpoint")
     return run
+
+
+def check_learnable(items: Sequence[Item], held: Sequence[Item], pieces: WordPieces, model: PackedEncoder) -> None:
+    """RAISES (ValueError): there is nothing to learn, or a label that the model cannot be asked."""
+    if not any(item.spans for item in items):
+        raise ValueError(
+            f"There is nothing to train on: {len(items)} texts with no span that begins and ends with a token."
+        )
+    asked = {label for item in [*items, *held] for label in (*item.absent, *(label for _, _, label in item.spans))}
+    label_sizes(sorted(asked), pieces, model.label_room)
 
 
 def train(run: "Run", output: Path, save_every: int) -> None:
@@ -115,6 +133,7 @@ def train(run: "Run", output: Path, save_every: int) -> None:
 def finish(run: "Run", output: Path) -> dict:
     """Keep the averaged weights, settle their bias and write them. RETURNS (dict): as `distill`."""
     run.average.copy_to(run.model)
+    check_weights(run.model)
     result = {"steps": run.steps, "seconds": round(run.progress.seconds), "loss": run.progress.mean(200)}
     result |= settle_bias(run.model, run.pieces, run.held)
     if run.is_main:
@@ -129,27 +148,24 @@ def start_model(settings: Settings) -> tuple[PackedEncoder, WordPieces]:
 
     RAISES (ValueError): `init_from` holds no such weights, or weights of another architecture.
     """
-    path, architecture = Path(settings.init_from), MODULES[settings.architecture]
-    missing = [
-        name
-        for name in ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json")
-        if not (path / name).exists()
-    ]
-    if settings.init_from and missing:
-        raise ValueError(f"init_from: '{path}' holds no {missing[0]}. Give the model/ directory of an earlier run.")
-    pieces = WordPieces(saved_tokenizer(path) if settings.init_from else load_tokenizer(settings.encoder))
-    options = model_options(pieces, text_sees_labels=settings.text_sees_labels, dropout=settings.dropout)
+    architecture = MODULES[settings.architecture]
     if not settings.init_from:
+        pieces = WordPieces(load_tokenizer(settings.encoder))
+        options = model_options(pieces, text_sees_labels=settings.text_sees_labels, dropout=settings.dropout)
         return architecture.from_pretrained(settings.encoder, options), pieces
-    config = saved_config(path)
-    found = (config.metaie.get("architecture"), config.metaie["text_sees_labels"])
+    path = Path(settings.init_from)
+    missing = [name for name in (WEIGHTS, *FILES) if not (path / name).exists()]
+    if missing:
+        raise ValueError(f"init_from: '{path}' holds no {missing[0]}. Give the model/ directory of an earlier run.")
+    saved = read_directory(path)
+    pieces, config = WordPieces(saved.tokenizer), saved.config
+    options = model_options(pieces, text_sees_labels=settings.text_sees_labels, dropout=settings.dropout)
+    found = (config.metaie["architecture"], config.metaie.get("text_sees_labels"))
     options["text_sees_labels"] = found[1] if settings.text_sees_labels is None else settings.text_sees_labels
     if found != (settings.architecture, options["text_sees_labels"]):
         raise ValueError(f"init_from: '{path}' holds (architecture, text_sees_labels) = {found}. Train with the same.")
     config.metaie = {**config.metaie, **options}
-    model = architecture.from_config(config)
-    model.load_state_dict(load_file(path / "model.safetensors"))
-    return model, pieces
+    return filled(architecture, saved), pieces
 
 
 def split_corpus(
@@ -210,13 +226,14 @@ class Run:
         with self.accelerator.autocast():
             logits = self.wrapped(batch.texts, batch.labels, batch.asked)
         loss = tagging_loss(logits, batch, self.settings.o_weight)
+        value = check_loss(loss.item(), self.progress.step + 1, self.settings.lr)
         self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(self.wrapped.parameters(), 1.0)
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad()
         self.average.update(self.model)
-        self.progress.count(loss.item(), time.perf_counter() - began)
+        self.progress.count(value, time.perf_counter() - began)
 
     def resume(self, path: Path) -> None:
         """Go on where a checkpoint stands, if there is one."""

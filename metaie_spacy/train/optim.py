@@ -1,5 +1,6 @@
 """Loss, parameter groups and averaged weights (torch only)."""
 
+import math
 from contextlib import contextmanager
 from typing import Any, Iterator
 
@@ -21,6 +22,23 @@ def tagging_loss(logits: Tensor, batch: Batch, o_weight: float = O_WEIGHT) -> Te
     losses = cross_entropy(full.flatten(0, 1), batch.tags.flatten(), reduction="none")
     weights = batch.weights.flatten() * torch.where(batch.tags.flatten() == 0, o_weight, 1.0)
     return (losses * weights).sum() / weights.sum().clamp(min=1.0)
+
+
+def check_loss(loss: float, step: int, lr: float | None = None) -> float:
+    """RAISES (ValueError): the loss is no number, so that no weight can be good any more."""
+    if not math.isfinite(loss):
+        cure = "Lower the learning rate" + (f", which is {lr:g}." if lr is not None else ".")
+        raise ValueError(f"The training has failed: the loss of step {step} is {loss}. {cure} Nothing was saved of it.")
+    return loss
+
+
+def check_weights(model: nn.Module) -> None:
+    """RAISES (ValueError): a weight is NaN or infinite."""
+    bad = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
+    if bad:
+        raise ValueError(
+            f"The training has failed: weights such as '{bad[0]}' are no numbers. Lower the learning rate."
+        )
 
 
 def loss_gradient(logits, batch: Batch, o_weight: float = O_WEIGHT) -> tuple[float, Any]:

@@ -1,10 +1,12 @@
 """How trainings go. Read without torch, so that the command line can list every setting."""
 
+import math
 from dataclasses import dataclass
 
 from ..model.defaults import DROPOUT, HEAD_SCALE, O_WEIGHT
 
 ARCHITECTURES = ("LabelToSpan", "CrossEncoder")
+PRECISIONS = ("no", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class DistillSettings:
     architecture: str = "LabelToSpan"
     init_from: str = ""
     text_sees_labels: bool | None = None
-    epochs: float = 4
+    epochs: float = 4.0
     steps: int = 0
     batch_size: int = 16
     lr: float = 2e-4
@@ -49,8 +51,15 @@ class DistillSettings:
     def __post_init__(self):
         if self.architecture not in ARCHITECTURES:
             raise ValueError(f"architecture is '{self.architecture}'; use one of {', '.join(ARCHITECTURES)}.")
-        if not 0 <= self.recase <= 1:
-            raise ValueError(f"recase must be a share from 0 to 1, not {self.recase}.")
+        if self.mixed_precision not in PRECISIONS:
+            raise ValueError(f"mixed_precision is '{self.mixed_precision}'; use one of {', '.join(PRECISIONS)}.")
+        _check(self, "epochs", above=0)
+        _check(self, "steps", least=0)
+        for name in ("recase", "warmup"):
+            _check(self, name, least=0, most=1)
+        for name in ("dev_share", "dropout"):
+            _check(self, name, least=0, below=1)
+        _check_optimizer(self)
 
 
 @dataclass(frozen=True)
@@ -77,5 +86,41 @@ class FewShotSettings:
     seed: int = 0
 
     def __post_init__(self):
-        if self.steps < 1 or self.batch_size < 1 or not self.lr > 0 or not self.rehearsal >= 0:
-            raise ValueError(f"steps and batch_size must be at least 1, lr above 0, rehearsal at least 0: {self}.")
+        _check(self, "steps", least=1)
+        _check(self, "rehearsal", least=0)
+        _check_optimizer(self)
+
+
+def _check_optimizer(settings: DistillSettings | FewShotSettings) -> None:
+    _check(settings, "lr", above=0, most=1)
+    _check(settings, "batch_size", least=1)
+    for name in ("head_scale", "o_weight"):
+        _check(settings, name, above=0)
+    _check(settings, "weight_decay", least=0)
+    _check(settings, "ema", least=0, below=1)
+    _check(settings, "seed", least=0)
+
+
+def _check(
+    settings: DistillSettings | FewShotSettings,
+    name: str,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+) -> None:
+    """RAISES (ValueError): a setting is no number of its kind, or out of its range."""
+    value, is_whole = getattr(settings, name), isinstance(type(settings).__dataclass_fields__[name].default, int)
+    words = {"at least": least, "above": above, "at most": most, "below": below}
+    limits = " and ".join(f"{word} {limit:g}" for word, limit in words.items() if limit is not None)
+    is_number = isinstance(value, int if is_whole else (int, float)) and not isinstance(value, bool)
+    if (
+        not is_number
+        or not math.isfinite(value)
+        or (least is not None and value < least)
+        or (above is not None and value <= above)
+        or (most is not None and value > most)
+        or (below is not None and value >= below)
+    ):
+        raise ValueError(f"{name} must be a {'whole ' if is_whole else ''}number {limits}, not {value!r}.")

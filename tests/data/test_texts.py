@@ -1,0 +1,90 @@
+"""Texts of any source, and passages."""
+
+import io
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metaie_spacy.data.passages import passage_cutter, passages
+from metaie_spacy.data.texts import TextReader
+
+CUT = passage_cutter(12)
+
+
+def read(path, **kwargs):
+    with TextReader(str(path), **kwargs) as reader:
+        return [row for _, row in reader.rows()]
+
+
+def test_parquet_brings_its_ids_and_meta(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as parquet
+
+    path = tmp_path / "texts.parquet"
+    parquet.write_table(pa.table({"id": ["a", "b"], "text": ["Ada met Marie.", None], "other": [1, 2]}), path)
+    with TextReader(str(path), errors=io.BytesIO()) as reader:
+        assert [row for _, row in reader.rows()] == [{"id": "a", "text": "Ada met Marie."}]
+        assert reader.total == 2 and reader.bad == 1  # a row without a text is reported like a bad line
+
+
+def test_parquet_without_texts_is_refused(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as parquet
+
+    parquet.write_table(pa.table({"body": ["x"]}), tmp_path / "x.parquet")
+    with pytest.raises(ValueError, match="no column \"text\", only \\['body'\\]"):
+        read(tmp_path / "x.parquet")
+    (tmp_path / "y.parquet").write_bytes(b"no parquet")
+    with pytest.raises(ValueError, match="is no Parquet file"):
+        read(tmp_path / "y.parquet")
+
+
+def test_long_texts_become_passages_at_sentence_ends():
+    text = "Ada met Marie in Paris. They spoke of radium.\n\nLater, Charles came with a very long letter from London about engines. Bye."
+    rows = list(passages([(1, {"id": "d", "text": text, "meta": {"page": 3}})], CUT))
+    assert [row["id"] for row in rows] == ["d#0", "d#1", "d#2"]
+    assert rows[0]["text"] == "Ada met Marie in Paris. They spoke of radium."
+    for row in rows:
+        start = row["meta"]["start"]
+        assert text[start : start + len(row["text"])] == row["text"] and row["meta"]["page"] == 3
+
+
+def test_ids_without_one_depend_on_the_words_alone():
+    one = list(passages([(1, {"text": "Ada."}), (2, {"text": "Marie."})], CUT))
+    other = list(passages([(1, {"text": "Marie."})], CUT))
+    assert one[1]["id"] == other[0]["id"] != one[0]["id"]
+
+
+def test_zero_leaves_texts_whole():
+    text = "One. " * 500
+    assert [row["text"] for row in passages([(1, {"text": text})], passage_cutter(0))] == [text.strip()]
+    with pytest.raises(ValueError, match="max_words is -1"):
+        passage_cutter(-1)
+
+
+@settings(max_examples=60)
+@given(st.text(alphabet=st.characters(codec="utf8"), max_size=300))
+def test_passages_hold_every_word_once(text):
+    places = CUT(text)
+    assert all(text[start:end].strip() == text[start:end] != "" for start, end in places)
+    assert "".join("".join(text[start:end].split()) for start, end in places) == "".join(text.split())
+
+
+def test_rows_that_are_no_texts_are_kept(tmp_path):
+    path, kept = tmp_path / "in.jsonl", io.BytesIO()
+    path.write_bytes(b'{"text": "Ada."}\n{"txt": 1}\n' + json.dumps({"text": "Ma\ud800rie"}).encode() + b"\n\xff\n")
+    assert [row["text"] for row in read(path, errors=kept)] == ["Ada."]
+    assert len(kept.getvalue().splitlines()) == 3
+
+
+def test_ids_that_are_none_and_marks_of_byte_order(tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(
+        b'\xef\xbb\xbf{"id": null, "text": "Ada."}\n{"id": "", "text": "Marie."}\n{"id": 0, "text": "Eve."}\n'
+    )
+    rows = list(passages([(i, row) for i, row in enumerate(read(path))], CUT))
+    assert (
+        len({row["id"] for row in rows}) == 3 and rows[2]["id"] == "0" and all(len(row["id"]) == 12 for row in rows[:2])
+    )

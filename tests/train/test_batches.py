@@ -1,0 +1,67 @@
+"""Training batches: which labels are asked of which text, and what counts in the loss."""
+
+import random
+from collections import Counter
+
+import pytest
+import torch
+
+from metaie_spacy.data.items import Item
+from metaie_spacy.model.pieces import WordPieces, load_tokenizer
+from metaie_spacy.schema import parse_labels
+from metaie_spacy.train.batches import LabelSpace, closed_batch, open_batch, recased
+
+
+@pytest.fixture
+def pieces(encoders):
+    return WordPieces(load_tokenizer(encoders["bert"]))
+
+
+def items_of(*annotations):
+    return [Item(str(i), text.split(), spans, absent) for i, (text, spans, absent) in enumerate(annotations)]
+
+
+def test_open_batch_asks_own_absent_and_sampled_labels(pieces):
+    items = items_of(
+        ("Ada flew to Rome", [(0, 1, "person"), (3, 4, "place")], ["drug"]),
+        ("KLM flew", [(0, 1, "airline")], []),
+    )
+    batch = open_batch(items, pieces, LabelSpace(items), random.Random(0))
+    assert batch.asked[0].sum() >= 4 or batch.asked.shape[1] == 4  # own two, absent one, the neighbour's
+    assert batch.tags.shape == (6, 4) and batch.weights.shape == (6, 4)
+    assert sorted(batch.tags[batch.tags > 0].tolist()) == [1, 1, 1]
+    assert batch.weights[:4][:, batch.asked[0]].all()
+
+
+def test_open_batch_never_asks_a_texts_unsampled_own_label_as_a_negative(pieces):
+    spans = [(0, 1, f"label {i}") for i in range(30)]
+    items = items_of(("Ada", spans, []), ("Rome", [(0, 1, "label 3")], []))
+    for seed in range(10):
+        batch = open_batch(items, pieces, LabelSpace(items), random.Random(seed))
+        assert (batch.tags[0][batch.asked[0]] == 1).all()
+
+
+def test_sampled_negative_too_like_an_annotated_label_does_not_count_there(pieces):
+
+    items = items_of(("Ada flew", [(0, 1, "politician")], []), ("Rome", [(0, 1, "person")], []))
+    space = LabelSpace(items)
+    space.vectors, space.limit = torch.tensor([[1.0, 0.0], [0.9, 0.1]]), 0.5
+    batch = open_batch(items, pieces, space, random.Random(0))
+    person = 1  # the labels stand in the order in which the texts bring them
+    assert batch.weights[0, person] == 0 and batch.weights[1, person] == 1
+    assert batch.weights[0, 0] == 1
+
+
+def test_closed_batch_asks_all_of_all(pieces):
+
+    items = items_of(("Ada flew to Rome", [(0, 1, "PER")], []), ("KLM flew", [], []))
+    batch = closed_batch(items, parse_labels({"PER": "person", "LOC": "place"}), pieces)
+    assert batch.asked.all() and batch.weights.all() and int((batch.tags > 0).sum()) == 1
+
+
+def test_recased_texts_keep_their_spans():
+    items = [Item(str(i), ["Ada", "flew"], [(0, 1, "person")], []) for i in range(400)]
+    changed = recased(items, 0.4, random.Random(0))
+    kinds = Counter(item.words[0] for item in changed)
+    assert 90 < kinds["ada"] < 150 and 20 < kinds["ADA"] < 60 and kinds["Ada"] > 200
+    assert all(item.spans == [(0, 1, "person")] and len(item.words) == 2 for item in changed)
