@@ -525,7 +525,7 @@ def test_unusable_options_are_named(tmp_path):
         ("out.spacy", {"from_format": "xml"}, "from_format is 'xml'"),
         ("out.spacy", {"to_format": "conll"}, "to_format is 'conll'"),
         ("out.spacy", {"lang": "qqq"}, "lang = 'qqq'"),
-        ("rows.jsonl", {"to_format": "rows"}, "the source too"),
+        ("rows.jsonl", {"to_format": "rows"}, "would replace"),
     ]:
         with pytest.raises(ValueError, match=message):
             convert(source, tmp_path / output, **options)

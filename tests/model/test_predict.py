@@ -48,12 +48,7 @@ def test_batch_composition_and_padding_change_no_score(make, number_format):
         assert largest_change(logits_of(nlp, [text], LABELS), together) < number_format.tolerance
 
 
-FORGETFUL = pytest.mark.xfail(
-    strict=True, reason="a saved byte-level tokenizer forgets that a space stands before a word"
-)
-
-
-@pytest.mark.parametrize("family", ["bert", "electra", pytest.param("roberta", marks=FORGETFUL)])
+@pytest.mark.parametrize("family", ["bert", "electra", "roberta"])
 def test_a_saved_pipeline_gives_the_same_scores(make, family, number_format, tmp_path):
     nlp = make(family=family)
     nlp.to_disk(tmp_path)

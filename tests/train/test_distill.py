@@ -153,5 +153,5 @@ def test_a_run_cannot_change_what_texts_see(corpus, tmp_path, encoders, start, w
 
 
 def test_a_share_beyond_all_texts_is_refused():
-    with pytest.raises(ValueError, match="recase must be a share"):
+    with pytest.raises(ValueError, match="recase must be a number at least 0 and at most 1"):
         Settings("any", recase=2.0)
