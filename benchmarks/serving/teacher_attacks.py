@@ -232,9 +232,9 @@ def redirect(status: int, follows: bool) -> Attack:
             good(call)
 
     def run(url: str, folder: Path) -> dict:
-        return asking(http_client=openai.DefaultHttpxClient(follow_redirects=follows))(url, folder)
+        return asking(http_client=openai.DefaultHttpxClient(follow_redirects=True) if follows else None)(url, folder)
 
-    name = f"{status}" + (", a client that follows" if follows else "")
+    name = f"{status}" + (", a client of the user's" if follows else "")
     return Attack("redirects", name, behave, run, lambda outcome, requests: requests == 1)
 
 
