@@ -20,11 +20,108 @@ from benchmarks.lib.paths import ROOT
 from benchmarks.lib.provenance import write_data_result
 
 ATTACKS = {
+    "1. code named anywhere in a config, a tokenizer or a message": [
+        "tests/model/test_hostile_weights.py::test_code_that",
+        "tests/model/test_hostile_weights.py::test_keys_that",
+        "tests/model/test_hostile_weights.py::test_an_architecture",
+    ],
+    "1. files and settings inside the weights of a foreign tok2vec": [
+        "tests/model/test_hostile_tok2vec.py",
+    ],
+    "1. configs that do not fit the tensors; wrong types and sizes": [
+        "tests/model/test_hostile_messages.py::test_configs",
+        "tests/model/test_hostile_messages.py::test_options",
+        "tests/model/test_hostile_messages.py::test_nothing_is_built",
+    ],
+    "1. tokenizers that expand, panic or have no such pieces": [
+        "tests/model/test_hostile_tokenizers.py",
+    ],
+    "1. names, links, pipes and devices that leave the directory": [
+        "tests/model/test_hostile_weights.py::test_names",
+        "tests/model/test_hostile_weights.py::test_files",
+        "tests/model/test_hostile_weights.py::test_a_folder",
+        "tests/model/test_hostile_weights.py::test_links",
+        "tests/model/test_hostile_weights.py::test_the_mean",
+    ],
+    "1. damaged tensors, headers, JSON, messages, settings; weights that are no numbers": [
+        "tests/model/test_hostile_messages.py::test_json",
+        "tests/model/test_hostile_messages.py::test_damaged",
+        "tests/model/test_hostile_messages.py::test_headers",
+        "tests/model/test_hostile_messages.py::test_weights_that",
+        "tests/model/test_hostile_messages.py::test_messages",
+        "tests/model/test_hostile_messages.py::test_settings",
+        "tests/model/test_hostile_messages.py::test_sections",
+        "tests/model/test_hostile_weights.py::test_refused",
+    ],
+    "1. 100 weights changed by chance (5,000: weights_fuzz.py)": [
+        "tests/model/test_hostile_weights.py::test_a_hundred",
+    ],
     "2. kill -9 at any write of a command": ["tests/cli/test_nothing_is_lost.py::test_a_kill_at_any_write"],
     "2. kill -9 between the renames of a folder": ["tests/data/test_files.py::test_a_kill_between"],
     "2. a disk that is full": ["tests/cli/test_nothing_is_lost.py::test_a_full_disk"],
     "2. an output that is an input: same path, link, folder around it": [
         "tests/cli/test_nothing_is_lost.py::test_an_output_that_is_read"
+    ],
+    "3. answers without end, inflating answers, slow answers": [
+        "tests/teacher/test_limits.py::test_an_answer_without",
+        "tests/teacher/test_limits.py::test_the_bound_on",
+        "tests/teacher/test_limits.py::test_an_oversized",
+        "tests/teacher/test_limits.py::test_the_time_of",
+        "tests/teacher/test_limits.py::test_a_connection_that",
+        "tests/teacher/test_limits.py::test_a_client_of",
+        "tests/teacher/test_limits.py::test_a_transport_of",
+    ],
+    "3. redirects to another host": [
+        "tests/teacher/test_limits.py::test_no_text_follows",
+        "tests/teacher/test_limits.py::test_a_strange",
+    ],
+    "3. waits that a server asks for": [
+        "tests/teacher/test_limits.py::test_a_wait_",
+        "tests/teacher/test_limits.py::test_a_rate_",
+        "tests/teacher/test_limits.py::test_what_a_server_asks",
+        "tests/teacher/test_limits.py::test_waits_that",
+        "tests/teacher/test_limits.py::test_settings_without",
+    ],
+    "3. counts of tokens that cannot be believed": [
+        "tests/teacher/test_limits.py::test_tokens_that",
+        "tests/teacher/test_limits.py::test_no_count",
+        "tests/teacher/test_limits.py::test_counts_of",
+        "tests/teacher/test_limits.py::test_a_count_of",
+        "tests/teacher/test_limits.py::test_a_body",
+        "tests/teacher/test_limits.py::test_an_answer_is_read",
+    ],
+    "3. keys that a server echoes": [
+        "tests/teacher/test_limits.py::test_the_key",
+        "tests/teacher/test_limits.py::test_a_placeholder",
+        "tests/teacher/test_limits.py::test_secrets",
+        "tests/teacher/test_limits.py::test_an_echoed",
+        "tests/teacher/test_limits.py::test_a_key_that",
+    ],
+    "3. Ctrl-C and errors while requests are under way": [
+        "tests/teacher/test_limits.py::test_ctrl_c",
+        "tests/teacher/test_limits.py::test_the_end_of",
+        "tests/teacher/test_limits.py::test_the_threads",
+    ],
+    "3. two processes on one store; stores that are locked, damaged, full, read-only, of another form": [
+        "tests/teacher/test_store_faults.py",
+    ],
+    "4. flat answers, windows, labels, rows: steps that grow with them": [
+        "tests/test_growth.py",
+        "tests/data/test_growth.py",
+    ],
+    "4. a teacher's answers of repeated characters": [
+        "tests/teacher/test_growth.py",
+    ],
+    "4. runs of punctuation and emoji before spaCy's tokenizer": [
+        "tests/test_tokenizing.py",
+    ],
+    "4. regular expressions, label names, conversion, curation": [
+        "tests/test_patterns.py",
+        "tests/curate/test_growth.py",
+        "tests/convert/test_growth.py",
+    ],
+    "4. the word cache": [
+        "tests/model/test_piece_cache.py",
     ],
     "5. 500 mixes of arguments in one process": ["tests/cli/test_any_arguments.py"],
     "5. settings out of range, NaN, infinite, of another type": ["tests/train/test_settings.py"],

@@ -49,12 +49,12 @@ def extract(
     errors: Path | None = typer.Option(None, help="Keep bad input lines here, as they came"),
 ) -> None:
     """Extract labelled spans from a text, a file or stdin."""
-    from ..data.texts import TextReader
-    from .output import pipe_texts, printer, render_html, span_rows, table
-
     settings = asked(labels, schema, DEFAULT_LABELS)
     check_apart(output, source, schema, errors)
     check_apart(errors, source, schema)
+    from ..data.texts import TextReader  # spaCy takes a second; a wrong argument is told at once
+    from .output import pipe_texts, printer, render_html, span_rows, table
+
     nlp = load_pipeline(model, gpu=gpu)
     pipe = active_pipe(nlp, "metaie")
     pipe.schema = settings

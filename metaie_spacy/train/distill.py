@@ -32,7 +32,8 @@ from .settings import DistillSettings as Settings
 
 logger = logging.getLogger("metaie_spacy")
 MODULES = {"LabelToSpan": LabelToSpan, "CrossEncoder": CrossEncoder}
-WRITTEN = ("model", "checkpoint", "log.jsonl", "dev.jsonl", "settings.json")  # under a run's output
+SETTINGS = "settings.json"
+WRITTEN = ("model", "checkpoint", "log.jsonl", "dev.jsonl", SETTINGS)  # under a run's output
 BUCKET = 64  # batches whose texts are sorted by length together
 THRESHOLDS = tuple(t / 100 for t in range(50, 95, 5))  # tried on dev when O's lowered weight is made good
 
@@ -88,7 +89,8 @@ def prepare(
     for name in WRITTEN:
         check_apart(output / name, *corpus, dev, settings.init_from or None)
     chosen = {"dev": str(dev)} if dev else {}
-    start_run(output, {"corpus": {str(path): weight for path, weight in corpus.items()}, **asdict(settings), **chosen})
+    noted = {"corpus": {str(path): weight for path, weight in corpus.items()}, **asdict(settings), **chosen}
+    check_same_run(output, noted)
     set_seed(settings.seed)
     parts, held = split_corpus(corpus, tokenize, settings, dev)
     model, pieces = start_model(settings)
@@ -97,6 +99,7 @@ def prepare(
     check_learnable([item for items, weight in parts for item in items if weight], held, pieces, model)
     run = Run(model, pieces, parts, held, settings)
     run.resume(output / "checkpoint")
+    write_settings(output, noted)  # only now: a call that is refused must not bind the corrected one
     return run
 
 
@@ -260,17 +263,21 @@ def model_options(pieces: WordPieces, *, text_sees_labels: bool | None, dropout:
     }
 
 
-def start_run(output: Path, settings: dict) -> None:
-    """Note the settings of a new run, or check that they are those of the run to resume.
-
-    RAISES (ValueError): `output` was begun with other settings.
-    """
-    output.mkdir(parents=True, exist_ok=True)
-    path = output / "settings.json"
-    text = json.dumps(settings, indent=1, sort_keys=True)
-    if path.exists() and path.read_text(encoding="utf8") != text:
+def check_same_run(output: Path, settings: dict) -> None:
+    """RAISES (ValueError): `output` was begun with other settings."""
+    path = output / SETTINGS
+    if path.exists() and path.read_text(encoding="utf8") != settings_text(settings):
         raise ValueError(f"'{output}' holds a run with other settings ({path}). Give another output directory.")
-    write_text(path, text)
+
+
+def write_settings(output: Path, settings: dict) -> None:
+    """Note the settings of a run, for the one that resumes it."""
+    output.mkdir(parents=True, exist_ok=True)
+    write_text(output / SETTINGS, settings_text(settings))
+
+
+def settings_text(settings: dict) -> str:
+    return json.dumps(settings, indent=1, sort_keys=True)
 
 
 def ramp(step: int, steps: int, warmup: float) -> float:

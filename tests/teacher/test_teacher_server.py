@@ -396,15 +396,13 @@ def test_connections_are_kept_and_served_side_by_side():
             connection.close()
             return [spans_of(json.loads(body)["choices"][0]["message"]["content"]) for _, _, body in answers]
 
-        began = time.perf_counter()
         with ThreadPoolExecutor(32) as pool:
             shares = [range(first, 200, 32) for first in range(32)]
             found = dict(pair for share, answers in zip(shares, pool.map(work, shares)) for pair in zip(share, answers))
-        seconds = time.perf_counter() - began
         stats = running.stats()
     assert all(found[i] == pairs(ROWS[i]) for i in range(200))
     assert stats["completed"] == 200 and stats["connections"] == 33  # and that of /stats
-    assert seconds < 3  # the ideal is 0.35, one at a time takes 10
+    assert stats["most_in_flight"] > 1
 
 
 def test_a_server_that_cannot_start_says_why(tmp_path):

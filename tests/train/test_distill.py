@@ -136,6 +136,12 @@ def test_a_start_without_weights_is_refused(corpus, tmp_path, encoders):
         run(corpus, tmp_path / "out", encoders, init_from=str(tmp_path), dev_share=0.0)
 
 
+def test_a_call_that_is_refused_does_not_bind_the_corrected_one(corpus, tmp_path, encoders):
+    with pytest.raises(ValueError, match="holds no"):
+        run(corpus, tmp_path / "out", encoders, init_from=str(tmp_path), dev_share=0.0)
+    assert run(corpus, tmp_path / "out", encoders, steps=1)["steps"] == 1
+
+
 def test_a_start_of_another_architecture_is_refused(corpus, tmp_path, encoders, start):
     with pytest.raises(ValueError, match="Train with the same"):
         run(corpus, tmp_path / "on", encoders, init_from=str(start), architecture="CrossEncoder", dev_share=0.0)

@@ -73,7 +73,7 @@ class _Scanner:
         if first in ("{", "["):
             if self.depth >= MAX_DEPTH:
                 self.at = len(self.text)
-                return None
+                return Cut()  # None would say that there is nothing
             self.depth += 1
             value = self.members() if first == "{" else self.elements()
             self.depth -= 1

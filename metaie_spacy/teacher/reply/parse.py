@@ -130,7 +130,9 @@ def parse(answer: str, text: str) -> Parsed:
     source = Source(text)
     entries, is_cut, is_empty = _json_entries(body)
     if entries is None:
-        entries, is_empty = list(_line_entries(body, source)), _is_marker(BULLET.sub("", body, count=1))
+        said = BULLET.sub("", body, count=1)
+        # Quotes around nothing say "none" behind a label; as the whole answer they are what is left of a lost one.
+        entries, is_empty = list(_line_entries(body, source)), _is_marker(said) and bool(said.strip("\"'“”‘’` "))
     parsed = _sort_out(entries, source)
     if not parsed.pairs and not parsed.absent and not (is_empty and not parsed.dropped):
         what = "holds no JSON and no '- label: span' line"

