@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from .component import MetaIE
 from .data.documents import document_of
-from .data.items import Item, rows_to_items, survey
-from .data.rows import check_row, labels_of, own_and_absent, read_rows, row_id, spans_at
+from .data.items import Item, group_asked, group_unsure, rows_to_items, survey
+from .data.rows import asked_of, check_row, labels_of, read_rows, row_id, spans_at, trimmed
 from .data.tokens import offsets
 from .measure.evaluate import evaluate_rows
 from .model.pieces import WordPieces, label_sizes
@@ -68,7 +68,7 @@ def adapt(
     pipe = trainable(nlp, name)
     rows = read_examples(examples, pipe.spans_key)
     if open_labels:
-        rows = [row for row in rows if own_and_absent(row)]  # nothing is asked of the others
+        rows = [row for row in rows if asked_of(row)]  # nothing is asked of the others
     closed = None if open_labels else closed_set(rows, labels, pipe)
     pipe.load()
     shim = pipe.model.shims[0]
@@ -83,7 +83,7 @@ def adapt(
                 f"No span of the {len(rows)} examples begins and ends with a token. "
                 "Check the offsets: characters, end exclusive."
             )
-        own = {label for row in rows for label in own_and_absent(row)} if closed is None else {c.query for c in closed}
+        own = {label for row in rows for label in asked_of(row)} if closed is None else {c.query for c in closed}
         label_sizes(sorted(own), shim.pieces, shim.module.label_room)
         if closed is not None:
             pipe.labels = plain(closed)
@@ -118,7 +118,8 @@ def adapt_and_score(
     dev (Path | None): an annotations file to score on; None: a share of the examples is held out,
         an adaptation to the others is scored on it, and a second one to all examples is kept.
     held_out (float): that share; 0: nothing is scored. Other arguments: as `adapt`.
-    RETURNS (dict): `before` and `after`, each as `evaluate` gives it, or None where nothing is scored.
+    RETURNS (dict): `examples`, their number; `before` and `after`, each as `evaluate` gives it, or None where nothing
+        is scored, and then `why`.
     RAISES (ValueError): as `adapt`, and for a share that is not in [0, 1).
     """
     if not 0 <= held_out < 1:
@@ -127,8 +128,11 @@ def adapt_and_score(
     rows = read_examples(examples, pipe.spans_key)
     closed = None if open_labels else plain(closed_set(rows, labels, pipe))
     kept, scored = (rows, list(read_rows(dev))) if dev else hold_out(rows, held_out, settings.seed)
+    why = None if scored else nothing_held(rows, held_out)
+    if dev and not any(row["spans"] for row in scored):
+        kept, scored, why = rows, [], f"none of the {len(scored)} rows of {dev} has a span to find"
     options = {"settings": settings, "open_labels": open_labels, "name": name, "progress": progress, **kwargs}
-    result: dict[str, Any] = {"examples": len(rows), "before": None, "after": None}
+    result: dict[str, Any] = {"examples": len(rows), "before": None, "after": None} | ({"why": why} if why else {})
     pipe.load()
     start = Snapshot(pipe)
     try:
@@ -149,7 +153,9 @@ def adapt_and_score(
 def hold_out(rows: Sequence[dict], share: float, seed: int) -> tuple[list[dict], list[dict]]:
     """Rows to learn from and rows to score on; every label keeps an example to learn from.
 
-    Passages of one document, see `documents.document_of`, and equal texts stay together.
+    Of the rows with spans and of those without, the same share is held out, at least one with spans: without one there
+    is nothing to measure, and nothing is held out. Passages of one document, see `documents.document_of`, and equal
+    texts stay together.
     """
     groups: dict[str, list[int]] = {}
     by_text = {row["text"]: document_of(row) for row in reversed(rows)}
@@ -157,12 +163,25 @@ def hold_out(rows: Sequence[dict], share: float, seed: int) -> tuple[list[dict],
         groups.setdefault(by_text[row["text"]], []).append(i)
     left = Counter(label for row in rows for label in labels_of(row))
     held: set[int] = set()
-    for name in random.Random(seed).sample(sorted(groups), len(groups)) if len(rows) >= MIN_EXAMPLES else []:
-        labels = Counter(label for i in groups[name] for label in labels_of(rows[i]))
-        if len(held) < share * len(rows) and all(left[label] > n for label, n in labels.items()):
-            left.subtract(labels)
-            held.update(groups[name])
+    order = random.Random(seed).sample(sorted(groups), len(groups)) if share and len(rows) >= MIN_EXAMPLES else []
+    for with_spans in (True, False):
+        kind = [name for name in order if any(rows[i]["spans"] for i in groups[name]) is with_spans]
+        wanted = share * sum(len(groups[name]) for name in kind) + len(held)
+        for name in kind if with_spans or held else []:
+            labels = Counter(label for i in groups[name] for label in labels_of(rows[i]))
+            if len(held) < wanted and all(left[label] > n for label, n in labels.items()):
+                left.subtract(labels)
+                held.update(groups[name])
     return [row for i, row in enumerate(rows) if i not in held], [rows[i] for i in sorted(held)]
+
+
+def nothing_held(rows: Sequence[dict], share: float) -> str:
+    """Why `hold_out` has given nothing to score on."""
+    if not share:
+        return "no example was held out"
+    if len(rows) < MIN_EXAMPLES:
+        return f"{len(rows)} examples are too few to hold one out"
+    return "no example with spans can be held out without taking the only one of a label"
 
 
 def close(options: dict, closed: Sequence[Label]) -> None:
@@ -194,13 +213,15 @@ def read_examples(examples: str | Path | Iterable[dict | Example], spans_key: st
         examples = list(examples)
         for number, example in enumerate(examples, 1):
             if isinstance(example, Example):
+                if spans_key not in example.reference.spans:
+                    continue  # never annotated; `survey` counts them
                 example = _example_row(example, spans_key)
             try:
                 check_row(example)
                 row_id(example.get("id"))
             except (ValueError, TypeError) as error:
                 raise ValueError(f"Example {number}: {error}") from None
-            rows.append({**example, "id": row_id(example.get("id")) or str(number)})
+            rows.append(trimmed({**example, "id": row_id(example.get("id")) or str(number)}))
         survey([example for example in examples if isinstance(example, Example)], spans_key)
     if not any(row["spans"] for row in rows):
         raise ValueError(
@@ -211,16 +232,22 @@ def read_examples(examples: str | Path | Iterable[dict | Example], spans_key: st
 
 
 def _example_row(eg: Example, spans_key: str) -> dict:
-    group = eg.reference.spans[spans_key] if spans_key in eg.reference.spans else []
-    found = {span.label_ for span in group}
+    group, own = eg.reference.spans[spans_key], eg.reference._.metaie_labels
     spans = spans_at((span.start_char, span.end_char, span.label_) for span in group)
-    absent = [label for label in eg.reference._.metaie_labels or [] if label not in found]
-    return {"text": eg.reference.text, "spans": spans, "absent": absent}
+    given = group_asked(group)
+    found = {span.label_ for span in group}
+    row: dict = {
+        "text": eg.reference.text,
+        "spans": spans,
+        "absent": [label for label in own or [] if label not in found],
+    }
+    spots = [{"start": s, "end": e} | ({"label": label} if label else {}) for s, e, label in group_unsure(group)]
+    return row | ({} if given is None else {"asked": given}) | ({"unsure": spots} if spots else {})
 
 
 def closed_set(rows: Sequence[dict], labels: Any, pipe: MetaIE) -> tuple[Label, ...]:
     """The labels to ask of every text. RAISES (ValueError): the examples have others."""
-    found = sorted({label for row in rows for label in labels_of(row)})
+    found = sorted({label for row in rows for label in row.get("asked", labels_of(row))})
     if labels is None:
         labels = pipe.label_data if set(found) <= set(pipe.labels) else found
     closed = parse_labels(labels)

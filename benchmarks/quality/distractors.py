@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmarks.lib.ie_data import read_dataset
 from benchmarks.lib.options import model_parser
 from benchmarks.lib.provenance import write_result
-from metaie_spacy.data.rows import own_and_absent, read_rows
+from metaie_spacy.data.rows import asked_of, read_rows
 from metaie_spacy.fewshot import packaged_corpus
 from metaie_spacy.measure.evaluate import evaluate_rows
 from metaie_spacy.measure.scores import PRF
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=200, help="first texts of each dataset")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    pool = sorted({same_label(label) for row in read_rows(packaged_corpus()) for label in own_and_absent(row)})
+    pool = sorted({same_label(label) for row in read_rows(packaged_corpus()) for label in asked_of(row)})
     nlp = spacy.load(args.model)
     pipe = nlp.get_pipe("metaie")
     result = {"settings": {"texts": args.limit, "seed": args.seed, "pool": len(pool)}, "f": {}}

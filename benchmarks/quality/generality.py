@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.lib.options import model_parser
 from benchmarks.lib.provenance import write_result
-from metaie_spacy.data.rows import own_and_absent, read_rows
+from metaie_spacy.data.rows import asked_of, read_rows
 from metaie_spacy.measure.scores import exact_matches
 from metaie_spacy.schema import generality, same_label
 from metaie_spacy.spans import Answer, flatten
@@ -63,7 +63,7 @@ def main() -> None:
     rows = random.Random(args.seed).sample(rows, min(len(rows), args.limit))
     known = {label: n for label, n in counts.items() if n >= FREQUENT_FROM}
     frequent = [label for label, _ in counts.most_common(FREQUENT)]
-    foreign = sorted({label for row in rows for label in own_and_absent(row) if len(label.split()) <= FOREIGN_WORDS})
+    foreign = sorted({label for row in rows for label in asked_of(row) if len(label.split()) <= FOREIGN_WORDS})
     nlp = spacy.load(args.model)
     pipe = nlp.get_pipe("metaie")
     pipe.flat = False
@@ -74,7 +74,7 @@ def main() -> None:
         pairs = [
             (
                 row["text"],
-                list(dict.fromkeys([*own_and_absent(row), *frequent, *rng.sample(foreign, min(len(foreign), number))])),
+                list(dict.fromkeys([*asked_of(row), *frequent, *rng.sample(foreign, min(len(foreign), number))])),
             )
             for row in rows
         ]

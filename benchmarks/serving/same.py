@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmarks.lib.labels import MANY
 from benchmarks.lib.provenance import write_data_result
 from benchmarks.lib.scores import Span, score_changes
-from metaie_spacy.data.rows import own_and_absent, read_rows
+from metaie_spacy.data.rows import asked_of, read_rows
 
 WORKER = Path(__file__).with_name("same_worker.py").resolve()
 TOLERANCE = 1e-6
@@ -29,7 +29,7 @@ TOLERANCE = 1e-6
 
 def passes_of(rows: list[dict]) -> dict[str, dict]:
     """What is asked, by name of the pass. Rows without labels are asked the fixed ones alone."""
-    own = [(row["text"], own_and_absent(row)) for row in rows]
+    own = [(row["text"], asked_of(row)) for row in rows]
     asked = {"own labels": [pair for pair in own if pair[1]], "fixed labels": [(text, MANY[:16]) for text, _ in own]}
     modes = {"": False, ", flat": True}
     return {

@@ -111,6 +111,11 @@ def evaluate(
     result = run(nlp, data, labels=pipe.label_data if settings else None, limit=limit, only=only, progress=True)
     if output:
         write_text(output, json.dumps(result, indent=1))
+    if not result["spans"]:
+        print(
+            f"Nothing to measure: none of the {result['texts']} texts has a span to find; {result['found']} were found."
+        )
+        return
     print(
         f"P {result['p']:.3f}  R {result['r']:.3f}  F {result['f']:.3f}  "
         f"({result['spans']} gold spans, {result['texts']} texts)"
@@ -171,7 +176,7 @@ def fewshot(
         nlp.to_disk(new)
         copy_licences(model, new)
     if result["after"] is None:
-        print(f"Adapted to {result['examples']} examples; nothing was scored.")
+        print(f"Adapted to {result['examples']} examples; nothing was scored: {result['why']}.")
     else:
         print(before_and_after(result["before"], result["after"]))
     print(f"The pipeline is in {output}: spacy.load({str(output)!r})")

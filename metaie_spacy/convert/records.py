@@ -7,7 +7,7 @@ from typing import Any, Callable, Iterable, Iterator, NamedTuple
 from ..data.documents import text_id
 from ..data.jsonl import BadLine, parse_json
 from ..data.ledger import Ledger
-from ..data.rows import Row, check_row, labels_of, longest_first, own_and_absent, place, places
+from ..data.rows import Row, asked_of, check_row, labels_of, longest_first, place, places
 
 KEPT = "metaie"  # where other tools' files carry what only rows know, and the default span group
 OF_AN_ANSWER = (
@@ -126,9 +126,7 @@ def with_absent(rows: Iterable[dict], closed: bool) -> Iterator[dict]:
 
 def keep(row: dict) -> dict:
     """What other tools have no place for: all of a row but text and spans, and the labels it was asked."""
-    return {name: value for name, value in row.items() if name not in ("text", "spans")} | {
-        "asked": own_and_absent(row)
-    }
+    return {name: value for name, value in row.items() if name not in ("text", "spans")} | {"asked": asked_of(row)}
 
 
 def kept_in(value: Any) -> dict:

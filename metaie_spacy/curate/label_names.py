@@ -181,5 +181,14 @@ def rename_labels(
         absent = dict.fromkeys(names.get(label, label) for label in item.row.get("absent", []))
         counts["absent_but_found"] += len(found & absent.keys())
         left = [label for label in absent if label not in found]
-        renamed.append(item._replace(row={**item.row, "spans": [spans[key] for key in kept], "absent": left}))
+        row = {**item.row, "spans": [spans[key] for key in kept], "absent": left}
+        if "asked" in row:
+            row["asked"] = list(dict.fromkeys(names.get(label, label) for label in row["asked"]))
+        for name in ("unsure", "links"):
+            if name in row:
+                row[name] = [
+                    {**part, "label": names.get(part["label"], part["label"])} if "label" in part else part
+                    for part in row[name]
+                ]
+        renamed.append(item._replace(row=row))
     return renamed, counts

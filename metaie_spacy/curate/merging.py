@@ -4,7 +4,7 @@ from itertools import combinations
 from typing import Iterable, Sequence
 
 from ..data.ledger import Ledger, Sourced
-from ..data.rows import place
+from ..data.rows import asked_of, place
 from ..measure.scores import PRF
 
 
@@ -45,16 +45,20 @@ def merge_teachers(items: Iterable[Sourced], ledger: Ledger) -> list[Sourced]:
 
 def is_reviewed(row: dict) -> bool:
     """Whether people annotated the row, or `correct` changed it."""
-    return row.get("teacher", "").startswith("human") or "corrected" in row
+    teacher = row.get("teacher", "")
+    return teacher == "human" or teacher.startswith("human:") or "corrected" in row
 
 
 def merge_rows(rows: Sequence[dict]) -> dict:
-    """Rows of one text as one; see `merge_teachers`."""
+    """Rows of one text as one; see `merge_teachers`. What one leaves open stays open."""
     spans = {place(span): span for row in reversed(rows) for span in row["spans"]}
     found = {label for _, _, label in spans}
+    asked = dict.fromkeys(label for row in rows for label in asked_of(row))
     absent = dict.fromkeys(label for row in rows for label in row.get("absent", []) if label not in found)
     names = dict.fromkeys(name for row in rows for name in row.get("teacher", "").split("+") if name)
     notes = [note for row in rows for note in row.get("dropped", [])]
+    unsure = {(spot["start"], spot["end"], spot.get("label")): spot for row in rows for spot in row.get("unsure", [])}
+    links = [link for row in rows for link in row.get("links", [])]
     result = {
         **rows[0],
         "spans": [spans[key] for key in sorted(spans)],
@@ -63,7 +67,22 @@ def merge_rows(rows: Sequence[dict]) -> dict:
     }
     own = [row["agreement"] for row in rows if row.get("agreement") is not None]
     result["agreement"] = round(min([teachers_agreement(rows), *own]), 4)
+    if any("asked" in row for row in rows):
+        result["asked"] = list(asked)
+    if unsure:
+        result["unsure"] = [spot for key, spot in sorted(unsure.items(), key=lambda p: (p[0][:2], p[0][2] or ""))]
+    if links:
+        result["links"] = merged_links(links)
     return result | ({"dropped": notes} if notes else {})
+
+
+def merged_links(links: Iterable[dict]) -> list[dict]:
+    """Links with the answers of those that ask the same of the same head united."""
+    merged: dict[tuple, dict] = {}
+    for link in links:
+        own = merged.setdefault((*link["head"], link["label"]), {**link, "tails": []})
+        own["tails"] += [tail for tail in link["tails"] if tail not in own["tails"]]
+    return list(merged.values())
 
 
 def teachers_agreement(rows: Sequence[dict]) -> float:

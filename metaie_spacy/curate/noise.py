@@ -46,7 +46,17 @@ def drop_noise(
                 notes.append(
                     {"label": span["label"], "span": item.row["text"][span["start"] : span["end"]], "why": "noise"}
                 )
-        kept.append(item._replace(row={**item.row, "spans": spans, "dropped": notes}) if noisy else item)
+        if noisy:
+            left = [label for label in item.row.get("asked", []) if label not in noisy]
+            asked = {"asked": left} if "asked" in item.row else {}
+            gone = [
+                {"start": span["start"], "end": span["end"], "label": span["label"]}
+                for span in item.row["spans"]
+                if span["label"] in noisy
+            ]
+            unsure = {"unsure": [*item.row.get("unsure", []), *gone]}  # nobody knows what is there
+            item = item._replace(row={**item.row, "spans": spans, **asked, **unsure, "dropped": notes})
+        kept.append(item)
     return kept
 
 

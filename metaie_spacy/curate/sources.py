@@ -6,7 +6,7 @@ from typing import Any, Iterable, Iterator
 from ..data.documents import text_id
 from ..data.jsonl import UNREADABLE, read_jsonl
 from ..data.ledger import Ledger, Sourced
-from ..data.rows import check_row, row_id
+from ..data.rows import check_row, row_id, trimmed
 
 NO_ROW = "no annotation row"
 BROKEN = (*UNREADABLE, NO_ROW)  # why a line is no row
@@ -33,7 +33,8 @@ def read_sources(sources: Iterable[str | Path], ledger: Ledger) -> Iterator[Sour
             if reason:
                 ledger.drop_record(str(path), line.number, line.raw, reason, detail)
             else:
-                yield Sourced({**row, "id": row_id(row.get("id")) or text_id(row["text"])}, str(path), line.number)
+                row = trimmed({**row, "id": row_id(row.get("id")) or text_id(row["text"])})
+                yield Sourced(row, str(path), line.number)
 
 
 def _fault(row: Any) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from typing import Any, Collection, Iterable, Iterator, TypedDict
 
 from .jsonl import read_jsonl
 
+WIDTHLESS = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 Place = tuple[int, int, str]  # start, end (exclusive), label: of characters or of tokens
 
 
@@ -20,6 +21,25 @@ class Span(_Marked, total=False):
     score: float
 
 
+class _Between(TypedDict):
+    start: int
+    end: int
+
+
+class Unsure(_Between, total=False):
+    """A place of which nothing is known, for one label or, without one, for all."""
+
+    label: str
+
+
+class Link(TypedDict):
+    """What was asked of a head, and its answers: none, one or several. Places are [start, end] in characters."""
+
+    head: list[int]
+    label: str
+    tails: list[list[int]]
+
+
 class _Annotated(TypedDict):
     id: str
     text: str
@@ -29,7 +49,9 @@ class _Annotated(TypedDict):
 class Row(_Annotated, total=False):
     """One annotated text.
 
-    absent: labels that were asked and have no answer in the text. source: where the text is from.
+    absent: labels that were asked and have no answer in the text. asked: labels that are annotated completely; without
+    it those of the spans and the absent ones (in a closed set: all). unsure: places of which nothing is known.
+    links: answers about a head; heads and relations that are not listed were not asked. source: where the text is from.
     teacher: who annotated it. kind: of the annotation, such as "open" or "entity". prompt_sha: of the teacher's
     prompt. agreement: of several teachers or samples, 0 to 1. dropped: answers that could not be used,
     `{"label", "span", "why"}`. corrected: what `correct` changed. usage: tokens that the answer cost.
@@ -37,6 +59,9 @@ class Row(_Annotated, total=False):
     """
 
     absent: list[str]
+    asked: list[str]
+    unsure: list[Unsure]
+    links: list[Link]
     source: str
     teacher: str
     kind: str
@@ -68,9 +93,10 @@ def labels_of(row: Row) -> set[str]:
     return {span["label"] for span in row["spans"]}
 
 
-def own_and_absent(row: Row) -> list[str]:
-    """The labels that a row answers: those of its spans, then those noted as absent, each once."""
-    return list(dict.fromkeys([span["label"] for span in row["spans"]] + list(row.get("absent", []))))
+def asked_of(row: Row) -> list[str]:
+    """The labels that a row answers: those it says, else those of its spans, then those noted as absent, each once."""
+    own = row["asked"] if "asked" in row else (span["label"] for span in row["spans"])
+    return list(dict.fromkeys([*own, *row.get("absent", [])]))
 
 
 def longest_first(found: Iterable[Place]) -> list[Place]:
@@ -99,7 +125,7 @@ def read_rows(path: str | Path) -> Iterator[Row]:
 
     path (str | Path): rows `{"id"?, "text", "spans": [{"start", "end", "label"}], "absent"?}`,
         offsets in characters, end exclusive.
-    YIELDS (Row): the rows; one without an id has the number of its line.
+    YIELDS (Row): the rows, `trimmed`; one without an id has the number of its line.
     RAISES (ValueError): a line is no such row; the message says which line and what is wrong.
     """
     path = Path(path)
@@ -113,7 +139,7 @@ def read_rows(path: str | Path) -> Iterator[Row]:
             row_id(line.value.get("id"))
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path}, line {line.number}: {error}") from None
-        yield {**line.value, "id": row_id(line.value.get("id")) or str(line.number)}
+        yield trimmed({**line.value, "id": row_id(line.value.get("id")) or str(line.number)})
 
 
 def read_chosen(path: str | Path, only: str | Path | None) -> list[Row]:
@@ -151,18 +177,74 @@ def check_row(row: Any) -> None:
     """RAISES (ValueError): the row breaks the annotation contract."""
     if not isinstance(row, dict) or not isinstance(row.get("text"), str):
         raise ValueError('expected an object with a string "text".')
+    size = len(row["text"])
     if not isinstance(row.get("spans"), list):
         raise ValueError('"spans" must be a list of {"start", "end", "label"}.')
     for span in row["spans"]:
-        if not isinstance(span, dict) or not all(type(span.get(key)) is int for key in ("start", "end")):
-            raise ValueError(f'the span {span} must have whole numbers "start" and "end".')
+        _check_span(span, size, "span")
         if not isinstance(span.get("label"), str) or not span["label"].strip():
             raise ValueError(f'the span {span} must have a non-empty string "label".')
-        if not 0 <= span["start"] < span["end"] <= len(row["text"]):
-            raise ValueError(
-                f"the span {span['start']}:{span['end']} ({span['label']!r}) lies outside its text of "
-                f"{len(row['text'])} characters or is empty."
-            )
-    absent = row.get("absent", [])
-    if not isinstance(absent, list) or not all(isinstance(label, str) and label.strip() for label in absent):
-        raise ValueError('"absent" must be a list of non-empty strings.')
+    for name in ("absent", "asked"):
+        labels = row.get(name, [])
+        if not isinstance(labels, list) or not all(isinstance(label, str) and label.strip() for label in labels):
+            raise ValueError(f'"{name}" must be a list of non-empty strings.')
+    if not isinstance(row.get("unsure", []), list):
+        raise ValueError('"unsure" must be a list of {"start", "end", "label"?}.')
+    for span in row.get("unsure", []):
+        _check_span(span, size, "unsure place")
+        if "label" in span and not (isinstance(span["label"], str) and span["label"].strip()):
+            raise ValueError(f'the unsure place {span} must have a non-empty string "label", or none.')
+    if not isinstance(row.get("links", []), list):
+        raise ValueError('"links" must be a list of {"head", "label", "tails"}.')
+    for link in row.get("links", []):
+        _check_link(link, size)
+
+
+def _check_span(span: Any, size: int, what: str) -> None:
+    if not isinstance(span, dict) or not all(type(span.get(key)) is int for key in ("start", "end")):
+        raise ValueError(f'the {what} {span} must have whole numbers "start" and "end".')
+    if not 0 <= span["start"] < span["end"] <= size:
+        label = f" ({span['label']!r})" if "label" in span else ""
+        raise ValueError(
+            f"the {what} {span['start']}:{span['end']}{label} lies outside its text of {size} characters or is empty."
+        )
+
+
+def _check_link(link: Any, size: int) -> None:
+    if not isinstance(link, dict) or not isinstance(link.get("label"), str) or not link["label"].strip():
+        raise ValueError(f'the link {link} must have a non-empty string "label".')
+    if not isinstance(link.get("tails"), list):
+        raise ValueError(f'the link {link} must have a list "tails" of [start, end]; an empty one: it has no answer.')
+    for spot in (link.get("head"), *link["tails"]):
+        is_pair = isinstance(spot, list) and len(spot) == 2 and all(type(end) is int for end in spot)
+        if not is_pair or not 0 <= spot[0] < spot[1] <= size:
+            raise ValueError(f"the link {link} must have places [start, end] inside its text of {size} characters.")
+
+
+def trimmed(row: Row) -> Row:
+    """The row with spans that neither begin nor end with white space or a sign without width.
+
+    Annotators select a blank too many; no token begins or ends with it. Of a span of nothing else the place is unsure.
+    Spans that become equal are one. A row without such spans is given back as it is.
+    """
+    text = row["text"]
+    spots = [trim(text, span["start"], span["end"]) for span in row["spans"]]
+    if all(spot == (span["start"], span["end"]) for spot, span in zip(spots, row["spans"])):
+        return row
+    spans: dict[Place, Span] = {}
+    unsure = list(row.get("unsure", []))
+    for (start, end), span in zip(spots, row["spans"]):
+        if start < end:
+            spans.setdefault((start, end, span["label"]), {**span, "start": start, "end": end})
+        else:
+            unsure.append({"start": span["start"], "end": span["end"], "label": span["label"]})
+    return {**row, "spans": list(spans.values()), **({"unsure": unsure} if unsure else {})}
+
+
+def trim(text: str, start: int, end: int) -> tuple[int, int]:
+    """A place without white space and signs without width at its ends."""
+    while start < end and (text[start].isspace() or text[start] in WIDTHLESS):
+        start += 1
+    while start < end and (text[end - 1].isspace() or text[end - 1] in WIDTHLESS):
+        end -= 1
+    return start, end

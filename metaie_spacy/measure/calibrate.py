@@ -11,7 +11,8 @@ from spacy.util import minibatch
 from tqdm import tqdm
 
 from ..data.documents import document_of
-from ..data.rows import own_and_absent, places, read_chosen
+from ..data.known import Known, known_of
+from ..data.rows import asked_of, read_chosen
 from ..data.tokens import make_doc
 from ..pipelines import active_pipe
 from ..schema import Label, move_threshold, parse_labels, plain
@@ -39,10 +40,10 @@ class Part(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """One text: its document, its gold spans and its tokens in characters, its logits."""
+    """One text: its document, what is known of it and its tokens in characters, its logits."""
 
     document: str
-    gold: set[tuple[int, int, str]]
+    known: Known
     offsets: list[tuple[int, int]]
     parts: list[Part]
 
@@ -164,13 +165,13 @@ def score_rows(
                 )
             for (doc, row), own in zip(batch, parts):
                 offsets = [(token.idx, token.idx + len(token)) for token in doc]
-                yield Scored(document_of(row), set(places(row, names)), offsets, own)
+                yield Scored(document_of(row), known_of(row, names), offsets, own)
             bar.update(len(batch))
 
 
 def own_labels(row: dict) -> tuple[Label, ...]:
     """The labels of a row's spans, and those noted as absent."""
-    return parse_labels(own_and_absent(row))
+    return parse_labels(asked_of(row))
 
 
 def split_documents(texts: Sequence[Scored], seed: int) -> tuple[list[Scored], list[Scored]]:
@@ -182,7 +183,16 @@ def split_documents(texts: Sequence[Scored], seed: int) -> tuple[list[Scored], l
 
 
 def predict(texts: Sequence[Scored], rules: Rules, scale: Scale = Scale()) -> Iterator[tuple[int, Answer, bool]]:
-    """Text index, span, and whether the span is exactly right."""
+    """Text index, span, and whether it is exactly right, of the spans of which that is known."""
+    for i, answer, correct in answers_of(texts, rules, scale):
+        if correct is not None:
+            yield i, answer, correct
+
+
+def answers_of(
+    texts: Sequence[Scored], rules: Rules, scale: Scale = Scale()
+) -> Iterator[tuple[int, Answer, bool | None]]:
+    """Text index, span, and whether it is exactly right; None: the annotation leaves that open."""
     factor, bias = np.float32(1 / scale.temperature), np.float32(scale.bias)
     for i, text in enumerate(texts):
         found: list[Answer] = []
@@ -197,7 +207,8 @@ def predict(texts: Sequence[Scored], rules: Rules, scale: Scale = Scale()) -> It
                 generality=gives_way,
             )
         for answer in flatten(found) if rules.flat else found:
-            yield i, answer, (text.offsets[answer.start][0], text.offsets[answer.end - 1][1], answer.label) in text.gold
+            spot = text.offsets[answer.start][0], text.offsets[answer.end - 1][1], answer.label
+            yield i, answer, spot in text.known.spans if text.known.decides(spot) else None
 
 
 def check_enough(fitted: Sequence[Scored], held_out: Sequence[Scored], rules: Rules, path: str | Path) -> None:
@@ -218,7 +229,7 @@ def settle(texts: Sequence[Scored], old: Rules, names: Sequence[str]) -> tuple[R
 
     names (Sequence[str]): the closed label set; empty: an open one, in which no label has a threshold of its own.
     """
-    often = Counter(label for text in texts for _, _, label in text.gold)
+    often = Counter(label for text in texts for _, _, label in text.known.spans)
     often = [name for name in names if often[name] >= MIN_GOLD and name not in old.labels]
     kept = fit_scale(cells_of(texts, old))
     now = old.move(kept)
@@ -253,14 +264,14 @@ def count_right(
     column = {name: k for k, name in enumerate(often)}
     counts = np.zeros((len(cuts), len(texts), len(often) + 1, 3), dtype="int32")
     for i, text in enumerate(texts):
-        for _, _, label in text.gold:
+        for _, _, label in text.known.spans:
             counts[:, i, column.get(label, -1), 2] += label not in old.labels
-    found: dict[int, dict[Answer, bool]] = defaultdict(dict)
-    for i, answer, correct in predict(texts, rules._replace(flat=False), scale):
+    found: dict[int, dict[Answer, bool | None]] = defaultdict(dict)
+    for i, answer, correct in answers_of(texts, rules._replace(flat=False), scale):
         found[i][answer] = correct
     for i, answers in found.items():
         for kept_by, answer in survivors(list(answers), cuts, old.labels, flat=rules.flat):
-            if answer.label not in old.labels:
+            if answer.label not in old.labels and answers[answer] is not None:
                 counts[kept_by, i, column.get(answer.label, -1), :2] += answers[answer], 1
     return counts
 
@@ -358,7 +369,7 @@ def measure(texts: Sequence[Scored], rules: Rules, scale: Scale) -> dict:
     found = [(answer.score, correct) for _, answer, correct in predict(texts, rules, scale)]
     scores, correct = np.array(found, dtype="float64").T
     right = int(correct.sum())
-    counts = PRF(right, len(found) - right, sum(len(text.gold) for text in texts) - right)
+    counts = PRF(right, len(found) - right, sum(len(text.known.spans) for text in texts) - right)
     bins = reliability(scores, correct)
     return {
         "threshold": rules.threshold,

@@ -7,7 +7,8 @@ from typing import Sequence
 from spacy.language import Language
 from tqdm import tqdm
 
-from ..data.rows import own_and_absent, places, read_chosen
+from ..data.known import known_of
+from ..data.rows import asked_of, read_chosen
 from ..pipelines import active_pipe
 from ..schema import parse_labels
 from ..streams import pipe_with_labels
@@ -29,7 +30,8 @@ def evaluate(
     nlp (Language): a pipeline with a `metaie` component.
     path (str | Path): an annotations file (JSONL).
     labels: asked of every text, as `MetaIE.labels` takes them (gold spans of other names are not
-        counted); None: every text is asked its own labels and those noted as absent.
+        counted); None: every text is asked its own labels and those noted as absent. Of labels that a
+        row does not answer (`asked`), and at places that it leaves open (`unsure`), nothing is counted.
     name (str): of the component. limit (int): only the first rows; 0: all.
     only (Path | None): a JSONL file whose ids choose the rows, such as distill's `dev.jsonl`.
     RETURNS (dict): `p`, `r`, `f` (micro, 0 to 1), `f_low` and `f_high` (95 % bootstrap interval),
@@ -58,10 +60,16 @@ def evaluate_rows(
     """
     key = active_pipe(nlp, name).spans_key
     names = None if labels is None else {label.name for label in parse_labels(labels)}
-    gold = [set(places(row, names)) for row in rows]
-    pairs = [(row["text"], own_and_absent(row) if labels is None else labels) for row in rows]
+    known = [known_of(row, names) for row in rows]
+    pairs = [(row["text"], asked_of(row) if labels is None else labels) for row in rows]
     began = time.perf_counter()
     docs = pipe_with_labels(nlp, pairs, name=name)
     docs = tqdm(docs, total=len(rows), desc="evaluate", mininterval=5, disable=not progress)
-    found = [{(span.start_char, span.end_char, span.label_) for span in doc.spans[key]} for doc in docs]
-    return scores_of(gold, found) | {"texts": len(rows), "seconds": round(time.perf_counter() - began, 2)}
+    found = [
+        given.counted((span.start_char, span.end_char, span.label_) for span in doc.spans[key])
+        for given, doc in zip(known, docs)
+    ]
+    return scores_of([given.spans for given in known], found) | {
+        "texts": len(rows),
+        "seconds": round(time.perf_counter() - began, 2),
+    }

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, NamedTuple, Sequence
 
 import numpy as np
 
+from ..data.known import Known
+
 if TYPE_CHECKING:
     from spacy.training import Example
 
@@ -94,17 +96,41 @@ def exact_matches(gold: Iterable[set], predicted: Iterable[set]) -> PRF:
 
 
 def metaie_score(examples: Iterable["Example"], *, spans_key: str, **kwargs) -> dict[str, Any]:
-    """Exact-match precision, recall and F of the spans under a key, keyed `spans_<key>_p` and so on."""
+    """Exact-match precision, recall and F of the spans under a key, keyed `spans_<key>_p` and so on.
+
+    Docs without the key are left out; so are labels that a reference's group says were not asked (`attrs["asked"]`),
+    and found spans at places that it leaves open (`attrs["unsure"]`).
+    """
     from spacy.scorer import Scorer
 
+    examples = list(examples)
+    counted: dict[int, list] = {}  # by the doc
+    for eg in examples:
+        if spans_key in eg.reference.spans:
+            counted[id(eg.reference)], counted[id(eg.predicted)] = _counted(eg, spans_key)
     kwargs = {
         "attr": f"spans_{spans_key}",
         "allow_overlap": True,
-        "getter": lambda doc, _: doc.spans[spans_key] if spans_key in doc.spans else [],
-        "has_annotation": lambda doc: spans_key in doc.spans,
+        "getter": lambda doc, _: counted.get(id(doc), []),
+        "has_annotation": lambda doc: id(doc) in counted,
         **kwargs,
     }
     return Scorer.score_spans(examples, **kwargs)
+
+
+def _counted(eg: "Example", key: str) -> tuple[list, list]:
+    """The gold spans of an example, and those found ones of which it is known whether they are right."""
+    from ..data.items import group_asked, group_unsure
+
+    gold = eg.reference.spans[key]
+    found = list(eg.predicted.spans[key]) if key in eg.predicted.spans else []
+    asked, unsure = group_asked(gold), group_unsure(gold)
+    if asked is None and not unsure:
+        return list(gold), found
+    known = Known(((span.start_char, span.end_char, span.label_) for span in gold), asked, unsure)
+    return [span for span in gold if asked is None or span.label_ in known.asked], [
+        span for span in found if known.decides((span.start_char, span.end_char, span.label_))
+    ]
 
 
 def make_metaie_scorer() -> Callable:

@@ -1,13 +1,14 @@
 """Long texts in windows: for prediction, and for training."""
 
 import logging
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from itertools import accumulate
 from typing import Callable, NamedTuple, Sequence
 
 import numpy as np
 
 from ..data.items import Item
+from ..data.known import Spot
 from ..data.rows import Place
 
 MAX_ABSENT = 1000  # labels that one window of a text is asked in vain
@@ -96,6 +97,11 @@ def _parts_of(item: Item, windows: Sequence[Window]) -> tuple[list[Item], set[Pl
     opened = list(accumulate((start for _, start in by_end), min, initial=len(item.words)))  # by spans that end after
     own, every = set(item.absent), sorted({*item.absent, *(label for _, _, label in item.spans)})
     step = -(-len(every) // MAX_ABSENT) or 1
+    unsure: list[list[Spot]] = [[] for _ in windows]  # of the windows that each place touches
+    firsts, lasts = [window.start for window in windows], [window.end for window in windows]
+    for spot in item.unsure:
+        for number in range(bisect_right(lasts, spot[0]), bisect_left(firsts, spot[1])):
+            unsure[number].append(spot)
     found, shown = [], set()
     for number, window in enumerate(windows):
         start = max(window.start, reached[bisect_left(starts, window.start)])
@@ -107,5 +113,10 @@ def _parts_of(item: Item, windows: Sequence[Window]) -> tuple[list[Item], set[Pl
             here = {label for _, _, label in inside}
             absent = [label for label in every[number % step :: step] if label in own or label not in here]
             spans = [(s - start, e - start, label) for s, e, label in inside]
-            found.append(item._replace(words=item.words[start:end], spans=spans, absent=absent))
+            spots = [(max(s, start) - start, min(e, end) - start, label) for s, e, label in unsure[number]]
+            spots = [spot for spot in spots if spot[0] < spot[1]]
+            unknown = [(0, 0, label) for label in item.unknown]  # also where no place of theirs is
+            found.append(
+                item._replace(words=item.words[start:end], spans=spans, absent=absent, unsure=(*spots, *unknown))
+            )
     return found, shown

@@ -10,7 +10,8 @@ from spacy.language import Language
 from tqdm import tqdm
 
 from ..data.documents import document_of
-from ..data.rows import Place, own_and_absent, places, read_rows, spans_at
+from ..data.known import known_of
+from ..data.rows import Place, asked_of, places, read_rows, spans_at
 from ..measure.scores import exact_matches
 from ..streams import pipe_with_labels
 from .client import Teacher
@@ -52,9 +53,10 @@ def most_failed(rows: Iterable[dict], nlp: Language, count: int, *, name: str = 
     `meta["failure"]` is 1 minus the F against the annotation.
     """
     rows = [row for row in rows if row["spans"] or row.get("absent")]
-    found = _found(nlp, [(row["text"], own_and_absent(row)) for row in rows], name, "student")
-    gold = [set(places(row)) for row in rows]
-    return _ranked(rows, [_distance(g, {s[:3] for s in p}) for g, p in zip(gold, found)], "failure", count)
+    found = _found(nlp, [(row["text"], asked_of(row)) for row in rows], name, "student")
+    known = [known_of(row) for row in rows]
+    failures = [_distance(given.spans, given.counted(s[:3] for s in spans)) for given, spans in zip(known, found)]
+    return _ranked(rows, failures, "failure", count)
 
 
 def write_similar(seeds: Iterable[dict], teacher: Teacher, prompt: str | Path, *, n: int = 2) -> Iterator[dict]:
@@ -102,7 +104,7 @@ def correct(
     """
     template, _ = read_prompt(prompt, text="", candidates=[])
     rows = list(rows)
-    found = _found(nlp, [(row["text"], own_and_absent(row)) for row in rows], name, "student")
+    found = _found(nlp, [(row["text"], asked_of(row)) for row in rows], name, "student")
     cases = [(row, _candidates(row, [s[:3] for s in spans if s[3] >= min_score])) for row, spans in zip(rows, found)]
 
     def ask(case: tuple[dict, list[Place]]) -> set[int]:

@@ -103,7 +103,7 @@ def open_batch(items: Sequence[Item], pieces: WordPieces, space: LabelSpace, rng
     asked = torch.zeros((len(items), len(names)), dtype=torch.bool)
     sure = torch.zeros_like(asked)
     for b, (item, labels, none) in enumerate(zip(items, own, absent)):
-        annotated = {same_label(label) for _, _, label in item.spans}
+        annotated = {same_label(label) for label in (*item.unknown, *(label for _, _, label in item.spans))}
         given = [column[same_label(label)] for label in labels + none]
         asked[b, given] = sure[b, given] = True
         pool = [u for key, u in column.items() if key not in annotated and not sure[b, u]]
@@ -128,7 +128,8 @@ def recased(items: Sequence[Item], share: float, rng: random.Random) -> list[Ite
 def closed_batch(items: Sequence[Item], labels: Sequence[Label], pieces: WordPieces) -> Batch:
     """A batch that asks every label of every text: a closed label set.
 
-    labels (Sequence[Label]): what is asked; names that share a query share their spans.
+    labels (Sequence[Label]): what is asked; names that share a query share their spans. An item that says what it
+        answers (`asked`) is asked nothing else; a query counts as asked where all its names are.
     RAISES (ValueError): an item has a label that is not among `labels`.
     """
     query = {label.name: label.query for label in labels}
@@ -137,13 +138,23 @@ def closed_batch(items: Sequence[Item], labels: Sequence[Label], pieces: WordPie
         raise ValueError(f"The examples have labels that the component lacks: {sorted(unknown)[:5]}.")
     queries = sorted(set(query.values()))
     asked = torch.ones((len(items), len(queries)), dtype=torch.bool)
-    items = [item._replace(spans=[(start, end, query[label]) for start, end, label in item.spans]) for item in items]
+    for b, item in enumerate(items):
+        if item.asked is not None:
+            left_out = {query[name] for name in query.keys() - set(item.asked)}
+            asked[b] = torch.tensor([name not in left_out for name in queries])
+    items = [
+        item._replace(
+            spans=[(start, end, query[label]) for start, end, label in item.spans],
+            unsure=[(s, e, query.get(label, label)) for s, e, label in item.unsure],
+        )
+        for item in items
+    ]
     return _batch(items, queries, pieces, asked, asked, torch.eye(len(queries), dtype=torch.bool))
 
 
 def own_batch(items: Sequence[Item], pieces: WordPieces) -> Batch:
     """A batch that asks every text the labels of its spans and its absent ones, and nothing else."""
-    own = [list(dict.fromkeys([label for _, _, label in item.spans] + item.absent)) for item in items]
+    own = [item.answered for item in items]
     labels = sorted({label for labels in own for label in labels})
     asked = torch.tensor([[label in given for label in labels] for given in map(set, own)], dtype=torch.bool)
     return _batch(items, labels, pieces, asked, asked, torch.eye(len(labels), dtype=torch.bool))
@@ -175,4 +186,16 @@ def _batch(
             if asked[b, u]:
                 tags[rows, u] = 2
                 tags[rows[0], u] = 1
+        for start, end, label in item.unsure:  # a sure span within stands
+            rows = [row[i] for i in range(start, end) if i in row]
+            masked = torch.ones(len(labels), dtype=torch.bool)
+            if label is not None:
+                u = column.get(label, by_key.get(same_label(label)))
+                masked = torch.zeros_like(masked) if u is None else near[u] & ~sure[b]
+                if u is not None:
+                    masked[u] = True
+            if rows and masked.any():
+                block = weights[rows]
+                block[masked.expand_as(block) & (tags[rows] == 0)] = 0.0
+                weights[rows] = block
     return Batch(texts, pieces.labels(labels), asked, tags, weights, torch.tensor(rows_of_tokens, dtype=torch.int64))

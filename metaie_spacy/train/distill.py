@@ -18,6 +18,7 @@ from tqdm import tqdm
 from ..data.files import check_apart, replacing, restored, write_text
 from ..data.items import Item, read_items, split_dev
 from ..data.jsonl import write_jsonl
+from ..data.known import Known
 from ..measure.scores import PRF, exact_matches
 from ..model.defaults import DROPOUT, HEAD_INNER, HEAD_WIDTH
 from ..model.encoder import PackedEncoder
@@ -109,7 +110,7 @@ def check_learnable(items: Sequence[Item], held: Sequence[Item], pieces: WordPie
         raise ValueError(
             f"There is nothing to train on: {len(items)} texts with no span that begins and ends with a token."
         )
-    asked = {label for item in [*items, *held] for label in (*item.absent, *(label for _, _, label in item.spans))}
+    asked = {label for item in [*items, *held] for label in item.answered}
     label_sizes(sorted(asked), pieces, model.label_room)
 
 
@@ -359,17 +360,19 @@ def dev_scores(
     """Exact-match scores at each threshold when each text is asked its own and its absent labels."""
     model.eval()
     counts = {threshold: PRF(0, 0, 0) for threshold in thresholds}
-    ordered = sorted((item for item in items if item.spans or item.absent), key=lambda item: len(item.words))
+    ordered = sorted((item for item in items if item.answered), key=lambda item: len(item.words))
     for start in tqdm(range(0, len(ordered), batch_size), desc="dev", mininterval=5):
         part = ordered[start : start + batch_size]
-        gold = [set(item.spans) for item in part]
+        known = [Known(item.spans, item.answered, item.unsure) for item in part]
         outputs = list(predict_items(model, pieces, part))
         for threshold in thresholds:
             found = []
             for logits, labels, tokens in outputs:
                 answers = decode(logits, labels, np.full(len(labels), threshold), tokens)
                 found.append({(a.start, a.end, a.label) for a in answers})
-            counts[threshold] = PRF(*map(sum, zip(counts[threshold], exact_matches(gold, found))))
+            found = [given.counted(spots) for given, spots in zip(known, found)]
+            matches = exact_matches([given.spans for given in known], found)
+            counts[threshold] = PRF(*map(sum, zip(counts[threshold], matches)))
     return counts
 
 
@@ -377,7 +380,7 @@ def predict_items(
     model: PackedEncoder, pieces: WordPieces, items: list[Item]
 ) -> Iterator[tuple[np.ndarray, list[str], list[int]]]:
     """Per item its logits (W, U, 2), its own and absent labels (U), and its scored words (W)."""
-    wanted = [sorted({label for _, _, label in item.spans} | set(item.absent)) for item in items]
+    wanted = [sorted(item.answered) for item in items]
     labels = sorted({label for names in wanted for label in names})
     column = {label: u for u, label in enumerate(labels)}
     texts, scored = pieces.texts([item.words for item in items])

@@ -60,7 +60,9 @@ def test_misaligned_and_overlapping_spans_are_counted(tmp_path, caplog):
     ]
     (item,) = read_items(write(tmp_path, {**GOOD, "spans": spans}), blank_tokenizer())
     assert item.spans == [(0, 2, "person")]
-    assert "1 do not align with the tokens and 1 overlap" in caplog.text
+    assert "of 3 spans, 1 do not begin and end with a token, such as 'person' 'Ad' of '1'" in caplog.text
+    assert "and 1 overlap a longer span" in caplog.text
+    assert list(item.unsure) == [(0, 1, "person"), (0, 1, "person")]
 
 
 def test_longest_span_of_a_label_wins():

@@ -7,6 +7,7 @@ import pytest
 import spacy
 from helpers import CNN, CORPUS, LISTENER, SENTENCES, TRAIN, annotated, packaged, scored, shared
 
+from metaie_spacy.data.known import Known
 from metaie_spacy.measure.calibrate import (  # fmt: skip
     CANDIDATES,
     Cells,
@@ -300,7 +301,7 @@ def biased_texts(rng, n, biases):
         texts.append(
             Scored(
                 str(i),
-                gold,
+                Known(gold),
                 [(w, w + 1) for w in range(12)],
                 [Part(list(biases), list(range(12)), values, np.zeros(len(biases)))],
             )
@@ -323,10 +324,10 @@ def test_only_labels_that_are_seen_often_get_a_threshold():
     texts = biased_texts(rng, 100, {"good": 0.0, "off": 4.0, "rare": 4.0, "own": 4.0})
     rare = 0
     for _number, text in enumerate(texts):  # all but 29 of its spans are gone
-        for span in [span for span in sorted(text.gold) if span[2] == "rare"]:
+        for span in [span for span in sorted(text.known.spans) if span[2] == "rare"]:
             rare += 1
             if rare > 29:
-                text.gold.discard(span)
+                text.known.spans.discard(span)
     found, scale = settle(texts, rules, ["good", "off", "rare", "own"])
     assert "rare" not in found.labels and found.labels["own"] == pytest.approx(move_threshold(0.45, *scale))
     assert {"good", "off"} & found.labels.keys()  # they want different ones
