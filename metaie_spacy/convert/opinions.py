@@ -75,7 +75,7 @@ def _united(rows: list[dict], rule: str, tally: Tally) -> dict:
         by_label: dict[str, list[tuple[int, int]]] = {label: [] for label in asked}
         for start, end, label in decided:
             by_label[label].append((start, end))
-        unsure = [(*gap, label) for label, own in by_label.items() for gap in Stretches(own).gaps(len(result["text"]))]
+        unsure += [(*gap, label) for label, own in by_label.items() for gap in Stretches(own).gaps(len(result["text"]))]
     open_ = {label for _, _, label in unsure}
     known = {span["label"] for span in spans} | open_
     result |= {"spans": spans, "absent": [label for label in asked if label not in known]}
