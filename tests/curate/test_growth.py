@@ -1,6 +1,7 @@
 """Curation takes steps that grow with labels, texts and rows."""
 
 import time
+from unittest import mock
 
 import pytest
 from counting import assert_grows_evenly
@@ -60,10 +61,15 @@ def form(i, words=40):
 
 
 @pytest.mark.parametrize("find", [lambda rows: link_documents(rows, 0.6), lambda rows: drop_near_texts(rows, 0.8, Ledger())])  # fmt: skip
-def test_rows_of_one_form_are_compared_in_steps_that_grow_with_them(monkeypatch, find):
+def test_rows_of_one_form_are_compared_as_often_as_there_are_rows_and_not_pairs(monkeypatch, find):
     monkeypatch.setattr(duplicates, "MAX_ALIKE", 5)
-    duplicates._kept_shingles.cache_clear()
-    assert_grows_evenly(lambda n: find([form(i) for i in range(n)]), 40)
+
+    def comparisons(run, n):
+        with mock.patch.object(duplicates, "similarity", wraps=duplicates.similarity) as compare:
+            run([form(i) for i in range(n)])
+        return compare.call_count
+
+    assert_grows_evenly(find, 100, count=comparisons, most=3)
 
 
 def test_rows_of_one_form_are_linked_and_its_near_duplicates_dropped(monkeypatch):
