@@ -13,7 +13,7 @@ from metaie_spacy.data.items import blank_tokenizer
 from metaie_spacy.data.tokens import make_doc
 from metaie_spacy.streams import pipe_with_labels
 
-STEADY = settings(deadline=None, derandomize=True, max_examples=200)
+STEADY = settings(deadline=None, derandomize=True, max_examples=150)
 SIGNS = [
     "!",
     "(",
@@ -120,7 +120,7 @@ def characters_searched(nlp, text):
 @pytest.mark.parametrize("sign", [*SIGNS, "!?.,", "a:b@", "http://", ":)"])
 def test_patterns_are_given_as_many_characters_as_the_text_has_and_not_their_square(plain, sign):
     with mock.patch.multiple(tokens, MAX_COLONS=10**4):
-        counts = [characters_searched(plain, (sign * n)[:n] + "a") for n in (1000, 2000, 4000)]
+        counts = [characters_searched(plain, (sign * n)[:n] + "a") for n in (500, 1000, 2000)]
     assert counts[1] <= 2.5 * counts[0] and counts[2] <= 2.5 * counts[1], counts
 
 
