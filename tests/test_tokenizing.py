@@ -48,7 +48,7 @@ RUNS = st.lists(st.sampled_from(SIGNS), min_size=1, max_size=4).flatmap(
 TEXTS = st.lists(st.tuples(RUNS, st.sampled_from(WHITE)).map("".join), max_size=5).map("".join)
 
 
-@pytest.fixture(scope="module", params=["en", "fr"])
+@pytest.fixture(scope="module", params=["en", "de"])
 def nlp(request):
     return spacy.blank(request.param)
 
