@@ -6,7 +6,7 @@ Every measurement is made in a process of its own, forked from one that has the 
 minute. n is doubled until an input of it takes 0.05 s, so that 4n takes well above noise; what is too fast for that at
 four million is not told. Time is that of the processor, the least of two processes, without what an input of 32 takes;
 memory is the peak beyond what the process began with. Where the caches of the processor end, time grows faster for a
-while: what seems to grow too fast is measured once more at eight times n, where a square is one still. An exponent of 1 is
+while: what seems to grow too fast is measured once more at four times n, where a square is one still. An exponent of 1 is
 even growth, 2 the square. "spaCy alone" is its tokenizer without `metaie_spacy.data.tokens`, for comparison.
 """
 
@@ -320,11 +320,11 @@ def forked(run: Run, n: int | None) -> Any:
 
 
 def measure(run: Run) -> dict:
-    """`measure_at` an n that takes long enough; once more at eight times n where it seems to grow too fast."""
+    """`measure_at` an n that takes long enough; once more at four times n where it seems to grow too fast."""
     seconds(run, SMALL)  # what is imported at first use stays with the parent
     n = forked(run, None)
     found = measure_at(run, n)
-    return found if holds(found) or found["seconds"] is None else measure_at(run, 8 * n)
+    return found if holds(found) or found["seconds"] is None else measure_at(run, 4 * n)
 
 
 def measure_at(run: Run, n: int | None) -> dict:
