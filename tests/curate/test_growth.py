@@ -1,12 +1,9 @@
 """Curation takes steps that grow with labels, texts and rows."""
 
-import time
 from unittest import mock
 
 import pytest
 from counting import assert_grows_evenly
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from metaie_spacy.curate import duplicates, merging
 from metaie_spacy.curate.contamination import runs_of
@@ -23,15 +20,6 @@ from metaie_spacy.data.ledger import Ledger, Sourced
 )  # fmt: skip
 def test_humps_and_abbreviations_are_told_as_ever(label, normal):
     assert normal_label(label) == normal
-
-
-@settings(deadline=None, derandomize=True, max_examples=200)
-@given(st.text("aB1.'\"", max_size=30))
-def test_no_label_is_tried_in_every_way_it_can_be_divided(part):
-    began = time.process_time()
-    normal_label("aa" + "1" * 60 + part + "!")
-    normal_label("aa" + "A1a" * 20 + part + "!")
-    assert time.process_time() - began < 5, "two to the sixtieth would be years"
 
 
 def test_what_is_too_long_to_be_a_label_stays():
