@@ -91,8 +91,19 @@ def convert(
     from_format: str = typer.Option("auto", "--from", help="auto, rows, spacy, conll, prodigy or label-studio"),
     to_format: str = typer.Option("auto", "--to", help="auto, rows, spacy, prodigy or label-studio"),
     spans_key: str | None = typer.Option(None, help="Span group of a .spacy file; 'ents': its entities"),
-    teacher: str | None = typer.Option(None, help="What rows call the annotator; else 'human'"),
+    teacher: str | None = typer.Option(
+        None, help="Who made the annotations; else 'human' for the tools of annotators, 'unknown' for other files"
+    ),
     lang: str = typer.Option("en", help="Language of the tokenizer"),
+    closed: bool | None = typer.Option(
+        None,
+        "--closed/--open",
+        help="Whether every label of the file was looked for in every text; without either, so for spaCy and CoNLL",
+    ),
+    annotators: str = typer.Option(
+        "unsure", help="Where people's answers on one text differ: unsure (learn nothing there), vote, first or all"
+    ),
+    encoding: str | None = typer.Option(None, help="Of a source that is not UTF-8, such as cp1252"),
     errors: Path | None = typer.Option(None, help="Keep bad rows here"),
 ) -> None:
     """Turn annotated data into annotation rows, or rows into the formats of annotation tools."""
@@ -106,6 +117,9 @@ def convert(
         spans_key=spans_key,
         teacher=teacher,
         lang=lang,
+        closed=closed,
+        annotators=annotators,
+        encoding=encoding,
         errors=errors,
     )
     print(json.dumps(counts))

@@ -9,7 +9,7 @@ from spacy.vocab import Vocab
 
 from ..data.documents import text_id
 from ..data.jsonl import decoded, numbered_lines
-from .records import Options, Skipped, Tally, human_row, usable
+from .records import Options, Skipped, Tally, foreign_row, usable
 
 TAG = re.compile(r"O|[BILUESM]-.+")
 AS_BILUO = {"E": "L", "S": "U", "M": "I"}  # BIOES and BMES call the same things by other letters
@@ -90,7 +90,7 @@ def _sentence_row(block: list[tuple[int, bytes]], options: Options) -> dict:
         {"start": doc[first].idx, "end": doc[last].idx + len(doc[last]), "label": label}
         for first, last, label in _entities(tags)
     ]
-    return human_row(doc.text, spans, source="conll", teacher=options.teacher)
+    return foreign_row(doc.text, spans, source="conll", teacher=options.teacher or "unknown")
 
 
 def _entities(tags: list[str]) -> Iterator[tuple[int, int, str]]:

@@ -9,6 +9,7 @@ from ..data.files import check_apart
 from ..data.jsonl import read_jsonl, write_jsonl
 from .conll import read_conll
 from .label_studio import read_label_studio, write_label_studio
+from .opinions import RULES, united
 from .prodigy import read_prodigy, write_prodigy
 from .records import KEPT, Options, Tally, with_absent
 from .rows_file import read_rows_file, write_rows_file
@@ -48,13 +49,15 @@ def convert(
     teacher: str | None = None,
     lang: str = "en",
     closed: bool | None = None,
+    annotators: str = "unsure",
+    encoding: str | None = None,
     errors: str | Path | None = None,
 ) -> dict:
     """Convert annotations between formats; what is bad is left out, counted and kept in a file.
 
     Rows that go to Prodigy, Label Studio or spaCy take along what those have no place for, so
     that they return as they went. A review by a human makes the row the human's: labels that were
-    asked and have no span any more become absent.
+    asked and have no span any more become absent. Several people's answers on one text become one row.
 
     source (Path): `rows` (annotation rows), `spacy` (a DocBin), `conll` (columns of tokens and
         BIO, BILUO or BIOES tags), `prodigy` (JSONL) or `label-studio` (JSON or JSON-MIN export).
@@ -63,13 +66,18 @@ def convert(
     from_format, to_format (str): one of these, or "auto": by the suffix and the first row.
     spans_key (str | None): where spans are in a DocBin: "ents" for `doc.ents`, or a group's name.
         None reads the only ones there are and writes the group "metaie".
-    teacher (str | None): who made the annotations; None: as the data says, else "human".
+    teacher (str | None): who made the annotations; None: as the data says. Prodigy's and Label Studio's answers are
+        a "human"'s; spaCy files and columns do not say, and are "unknown"'s.
     lang (str): whose tokens a DocBin or Prodigy gets.
     closed (bool | None): every label of the file was asked of every text, so that a label without a
         span is absent; None: so for spacy and conll, whose data is made like this.
+    annotators (str): what becomes of spans on which people's answers to one text differ: "unsure" (nothing is learned
+        at their places), "vote" (most decide; a tie is unsure), "first" (the first answer) or "all" (all stand).
+    encoding (str | None): of a source that is not UTF-8 and has no byte order mark.
     errors (Path | None): takes what was left out because it is bad, as `{"why", "record"}`.
     RETURNS (dict): `read` and `written` rows, `skipped` rows by reason, `spans` written and
-        `spans_skipped` by reason.
+        `spans_skipped` by reason; `united` answers that went into another one's row and `spans_trimmed` of white
+        space, where there are any.
     RAISES (ValueError): a format is unknown or cannot be told, the source is missing or holds no usable row.
     """
     source, output = Path(source), Path(output)
@@ -80,11 +88,14 @@ def convert(
     check_lang(lang)
     source_format = _known(from_format, READERS, "from_format") or guess_source(source)
     target = _known(to_format, WRITERS, "to_format") or guess_target(output, source_format)
-    options, tally = Options(spans_key, teacher, lang), Tally(source)
+    if annotators not in RULES:
+        raise ValueError(f"annotators is '{annotators}'; give one of {list(RULES)}.")
+    options, tally = Options(spans_key, teacher, lang, encoding), Tally(source)
     try:
         rows = READERS[source_format](source, options, tally)
         if source_format != "rows":
             rows = with_absent(rows, source_format in ("spacy", "conll") if closed is None else closed)
+            rows = united(rows, annotators, tally)
         WRITERS[target](_counted(rows, tally), output, options, tally)
     finally:
         _report(tally, Path(errors) if errors else None)

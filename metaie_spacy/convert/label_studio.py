@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 
 from ..data.files import writing
 from ..data.jsonl import json_line
-from .records import Options, Skipped, Tally, human_row, keep, kept_in, restore
+from .opinions import Opinion
+from .records import OPINION, Options, Skipped, Tally, foreign_row, keep, kept_in, restore
 
 MAX_SPACING = 10  # times as many characters as its own words, and 1,000 more, that a region may count
 NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
@@ -30,12 +31,12 @@ class TaskAnswer(NamedTuple):
     def teacher(self, given: str | None, is_kept: bool) -> str | None:
         """What the row calls its teacher; None: as it was kept."""
         if self.is_human:
-            return f"{given or 'human'}:{self.maker}" if self.several else given or "human"
+            return given or "human"
         return given or (None if is_kept and not self.several else self.maker)
 
 
 def read_label_studio(path: Path, options: Options, tally: Tally) -> Iterator[dict]:
-    """Rows of a Label Studio export, "JSON" or "JSON-MIN": one for each annotation of a task.
+    """Rows of a Label Studio export, "JSON" or "JSON-MIN": one for each annotation of a task, see `opinions.united`.
 
     A task without annotations gives its predictions instead.
     RAISES (ValueError): no such export, or its regions are not of plain text.
@@ -127,8 +128,11 @@ def _task_row(task: Any, answer: TaskAnswer | None, options: Options, tally: Tal
     kept = kept_in(data.get("meta"))
     teacher = answer.teacher(options.teacher, bool(kept))
     if kept:
-        return restore(text, spans, kept, reviewed=answer.is_human, teacher=teacher)
-    return human_row(text, spans, source="label-studio", teacher=teacher, id=data.get("id", task.get("id")))
+        row = restore(text, spans, kept, reviewed=answer.is_human, teacher=teacher)
+    else:
+        id = data.get("id", task.get("id"))
+        row = foreign_row(text, spans, source="label-studio", teacher=teacher or "unknown", id=id)
+    return row | ({OPINION: Opinion(answer.maker, kept=kept.get("id"))} if answer.is_human else {})
 
 
 def _text_of(data: dict) -> str:

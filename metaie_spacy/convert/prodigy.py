@@ -7,30 +7,61 @@ from typing import Callable, Iterable, Iterator
 from ..data.files import writing
 from ..data.items import blank_tokenizer
 from ..data.jsonl import json_line
-from .records import KEPT, Options, Skipped, Tally, human_row, keep, kept_in, plain_span, restore
+from .opinions import Opinion
+from .records import (
+    KEPT,
+    OPINION,
+    Options,
+    Skipped,
+    Tally,
+    foreign_row,
+    keep,
+    kept_in,
+    places_in,
+    plain_span,
+    restore,
+)
 from .rows_file import read_lines
+
+SUGGESTED = ("ner", "spans")  # views that ask about suggestions, which a person cannot change
 
 
 def read_prodigy(path: Path, options: Options, tally: Tally) -> Iterator[dict]:
-    """Rows of a Prodigy dataset: the accepted answers, and tasks that have no answer yet."""
+    """Rows of a Prodigy dataset: its answers, and tasks that have none yet.
+
+    An accepted task of a view that shows suggestions ("ner", "spans") says only that its spans are there, a rejected
+    one that they are not; elsewhere an accepted task is complete, and a rejected one is left out.
+    """
     return read_lines(path, tally, lambda task: _prodigy_row(task, options.teacher))
 
 
 def _prodigy_row(task: dict, teacher: str | None) -> dict:
-    answer = task.get("answer")
-    if answer in ("reject", "ignore"):
+    answer, view = task.get("answer"), task.get("_view_id")
+    if answer == "ignore":
         raise Skipped(answer)
-    if answer not in ("accept", None):
+    if answer not in ("accept", "reject", None):
         raise Skipped("bad row", f'"answer" is {answer!r}, which is none of accept, reject, ignore.')
     text, spans = task.get("text"), task.get("spans") or []
     if not isinstance(spans, list):
         raise Skipped("bad row", '"spans" must be a list of {"start", "end", "label"}.')
     spans = [plain_span(span, score=answer is None) for span in spans]
-    if kept := kept_in(task.get(KEPT)):
-        return restore(text, spans, kept, reviewed=answer is not None, teacher=teacher)
-    meta = dict(task["meta"]) if isinstance(task.get("meta"), dict) else {}
-    row = human_row(text, spans, source="prodigy", teacher=teacher, id=meta.pop("id", task.get("id")))
-    return row | ({"meta": meta} if meta else {})
+    if answer == "reject" and (len(spans) != 1 if view is None else view not in SUGGESTED):
+        raise Skipped(answer)
+    rejected = frozenset(places_in(text, spans) if answer == "reject" else ())
+    spans = [] if answer == "reject" else spans
+    kept = kept_in(task.get(KEPT))
+    if kept:
+        row = restore(text, spans, kept, reviewed=answer is not None, teacher=teacher)
+    else:
+        meta = dict(task["meta"]) if isinstance(task.get("meta"), dict) else {}
+        maker = teacher or ("unknown" if answer is None else "human")
+        row = foreign_row(text, spans, source="prodigy", teacher=maker, id=meta.pop("id", task.get("id")))
+        row |= {"meta": meta} if meta else {}
+    if answer is None:
+        return row
+    complete = False if view in SUGGESTED else None if view is None else True
+    annotator = str(task.get("_annotator_id") or task.get("_session_id") or "")
+    return row | {OPINION: Opinion(annotator, complete, rejected, kept.get("id"))}
 
 
 def write_prodigy(rows: Iterable[dict], output: Path, options: Options, tally: Tally) -> None:

@@ -7,8 +7,21 @@ from typing import Any, Callable, Iterable, Iterator, NamedTuple
 from ..data.documents import text_id
 from ..data.jsonl import BadLine, parse_json
 from ..data.ledger import Ledger
-from ..data.rows import Row, asked_of, check_row, labels_of, longest_first, place, places
+from ..data.rows import (
+    Place,
+    Row,
+    asked_of,
+    check_row,
+    labels_of,
+    longest_first,
+    place,
+    places,
+    spans_at,
+    trim,
+    trimmed,
+)
 
+OPINION = "_opinion"  # where a row carries its `opinions.Opinion` until it is united with others on its text
 KEPT = "metaie"  # where other tools' files carry what only rows know, and the default span group
 OF_AN_ANSWER = (
     "agreement",
@@ -21,9 +34,10 @@ OF_AN_ANSWER = (
 class Options(NamedTuple):
     """What a user says about a conversion, as in `convert`."""
 
-    spans_key: str | None
-    teacher: str | None
-    lang: str
+    spans_key: str | None = None
+    teacher: str | None = None
+    lang: str = "en"
+    encoding: str | None = None
 
 
 class Skipped(ValueError):
@@ -38,11 +52,14 @@ class Tally:
     """What a conversion reads, writes and leaves out.
 
     source (Path): the file that messages name. written (int): rows. seen (int): spans of the rows that stay.
+    united (int): rows that went into another one of their text. trimmed (int): spans without the white space at
+        their ends.
     ledger (Ledger): what is read and left out; a record that is left out without fault has no "detail".
     """
 
     def __init__(self, source: Path):
         self.source, self.written, self.seen, self.ledger = source, 0, 0, Ledger()
+        self.united, self.trimmed = 0, 0
 
     @property
     def read(self) -> int:
@@ -75,42 +92,69 @@ class Tally:
         """The result of `convert`."""
         skipped, lost = dict(self.ledger.rows), dict(self.ledger.spans)
         spans = self.seen - sum(lost.values())
-        return {"read": self.read, "written": self.written, "skipped": skipped, "spans": spans, "spans_skipped": lost}
+        more = {name: n for name, n in (("united", self.united), ("spans_trimmed", self.trimmed)) if n}
+        counts = {"read": self.read, "written": self.written, "skipped": skipped, "spans": spans}
+        return counts | {"spans_skipped": lost} | more
 
     def _checked(self, row: dict) -> Row:
-        """The row, without spans that overlap a longer one of their label.
+        """The row, without spans that overlap a longer one of their label, whose places are unsure then.
 
         RAISES (Skipped): it breaks the contract, or no UTF-8 file can hold it.
         """
         try:
             check_row(row)
-            json.dumps(row, ensure_ascii=False).encode("utf8")
+            plain = {name: value for name, value in row.items() if name != OPINION}
+            json.dumps(plain, ensure_ascii=False).encode("utf8")
         except UnicodeEncodeError:
             raise Skipped("bad row", "it holds half of a surrogate pair, which is no character.") from None
         except (ValueError, TypeError) as error:
             raise Skipped("bad row", str(error)) from None
+        before, row = row["spans"], trimmed(row)
+        self.seen += len(before)
+        self.trimmed += sum(trim(row["text"], s["start"], s["end"]) != (s["start"], s["end"]) for s in before)
         kept = set(longest_first(places(row)))
-        spans = []
+        spans, lost = [], set()
         for span in row["spans"]:
             if place(span) in kept:
                 kept.remove(place(span))
                 spans.append(span)
-        self.seen += len(row["spans"])
-        self.lose("overlap", len(row["spans"]) - len(spans))
-        return row | {"spans": spans}
+            else:
+                lost.add(place(span))
+        self.lose("overlap", len(before) - len(spans))
+        open_ = [spot for spot in sorted(lost) if not any(covers(span, spot) for span in spans)]
+        unsure = {"unsure": [*row.get("unsure", []), *spans_at(open_)]} if open_ else {}
+        return row | {"spans": spans} | unsure
 
 
-def human_row(text: Any, spans: list, *, source: str, teacher: str | None, id: Any = None) -> dict:
-    """A row of data that no teacher of ours made; `with_absent` adds its absent labels. source (str): the format."""
+def covers(span: dict, spot: Place) -> bool:
+    """Whether a place lies within a span of its label."""
+    return span["label"] == spot[2] and span["start"] <= spot[0] and spot[1] <= span["end"]
+
+
+def places_in(text: str, spans: list) -> list[Place]:
+    """The places of spans. RAISES (Skipped): one is none, or lies outside the text."""
+    try:
+        check_row({"text": text, "spans": spans})
+    except ValueError as error:
+        raise Skipped("bad row", str(error)) from None
+    return places({"id": "", "text": text, "spans": spans})
+
+
+def foreign_row(text: Any, spans: list, *, source: str, teacher: str, id: Any = None) -> dict:
+    """A row of data that no teacher of ours made; `with_absent` adds its absent labels.
+
+    source (str): the format. teacher (str): "human" only where the data states that a person made it, else "unknown".
+    """
     id = text_id(text) if id is None else str(id)
-    return {"id": id, "text": text, "spans": spans, "source": source, "teacher": teacher or "human", "kind": "entity"}
+    return {"id": id, "text": text, "spans": spans, "source": source, "teacher": teacher, "kind": "entity"}
 
 
 def with_absent(rows: Iterable[dict], closed: bool) -> Iterator[dict]:
     """Rows with their absent labels.
 
     closed (bool): every label of the file was asked of every text, so those without a span are
-        absent; else nothing is known of them. Rows that bring "absent" keep theirs.
+        absent, unless they may stand at an unsure place; else nothing is known of them. Rows that bring "absent" or
+        "asked" keep theirs.
     """
     labels: list[str] = []
     if closed:
@@ -118,15 +162,21 @@ def with_absent(rows: Iterable[dict], closed: bool) -> Iterator[dict]:
         labels = sorted({label for row in rows for label in labels_of(row)})
     for row in rows:
         if "absent" not in row:
-            found = labels_of(row)
-            absent = [label for label in labels if label not in found]
-            row = {"id": row["id"], "text": row["text"], "spans": row["spans"], "absent": absent} | row
+            unsure = {spot.get("label") for spot in row.get("unsure", [])}
+            found = labels_of(row) | unsure
+            absent = [label for label in labels if label not in found and None not in unsure and "asked" not in row]
+            asked = {"asked": labels} if labels and unsure and "asked" not in row else {}
+            row = {"id": row["id"], "text": row["text"], "spans": row["spans"], "absent": absent} | row | asked
         yield row
 
 
 def keep(row: dict) -> dict:
-    """What other tools have no place for: all of a row but text and spans, and the labels it was asked."""
-    return {name: value for name, value in row.items() if name not in ("text", "spans")} | {"asked": asked_of(row)}
+    """What other tools have no place for: all of a row but text and spans, and the labels it was asked.
+
+    What the row itself says was asked stands under "row_asked".
+    """
+    kept = {name: value for name, value in row.items() if name not in ("text", "spans", "asked")}
+    return kept | ({"row_asked": row["asked"]} if "asked" in row else {}) | {"asked": asked_of(row)}
 
 
 def kept_in(value: Any) -> dict:
@@ -138,13 +188,15 @@ def kept_in(value: Any) -> dict:
 def restore(text: str, spans: list[dict], kept: dict, *, reviewed: bool, teacher: str | None) -> dict:
     """The row that `keep` was given, with the spans it has now.
 
-    reviewed (bool): a human has answered; labels that were asked and have no span are absent now.
+    reviewed (bool): a human has answered; labels that were asked and have no span are absent now, and no place is
+        unsure any more.
     """
-    more = {name: value for name, value in kept.items() if name not in ("text", "spans", "asked")}
-    row = {"id": kept["id"], "text": text, "spans": spans, "absent": []} | more
+    more = {name: value for name, value in kept.items() if name not in ("text", "spans", "asked", "row_asked")}
+    asked = {"asked": kept["row_asked"]} if "row_asked" in kept else {}
+    row = {"id": kept["id"], "text": text, "spans": spans, "absent": []} | asked | more
     if reviewed:
         found = [span.get("label") for span in spans if isinstance(span, dict)]
-        row = {name: value for name, value in row.items() if name not in OF_AN_ANSWER}
+        row = {name: value for name, value in row.items() if name not in (*OF_AN_ANSWER, "asked", "unsure")}
         row |= {"absent": [label for label in kept["asked"] if label not in found], "teacher": "human"}
     return row | ({"teacher": teacher} if teacher else {})
 

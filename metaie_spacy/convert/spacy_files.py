@@ -13,9 +13,12 @@ from spacy.tokens import Doc, DocBin, SpanGroup
 from spacy.util import filter_spans
 from spacy.vocab import Vocab
 
+from ..data.corpus import gold_group, open_tokens
 from ..data.files import writing
+from ..data.known import unsure_of
+from ..data.rows import asked_of, places
 from ..data.tokens import make_doc
-from .records import KEPT, Options, Skipped, Tally, human_row, keep, kept_in, restore
+from .records import KEPT, Options, Skipped, Tally, foreign_row, keep, kept_in, restore
 
 
 def read_docbin(path: Path, options: Options, tally: Tally) -> Iterator[dict]:
@@ -49,25 +52,27 @@ def _chosen_key(docs: list[Doc], path: Path, wanted: str | None) -> str:
 
 
 def _doc_row(doc: Doc, key: str, options: Options) -> dict:
-    group = doc.spans[key] if key in doc.spans else None
-    if group is None and (key != "ents" or not doc.has_annotation("ENT_IOB")):
+    group, gold = (doc.spans[key] if key in doc.spans else None), gold_group(doc, key)
+    if gold is None:
         raise Skipped(
             "not annotated", f"the doc has no annotation under '{key}'; set it to an empty list if there are no spans."
         )
     attrs = group.attrs if group is not None else {}
-    spans = [
-        {"start": s.start_char, "end": s.end_char, "label": s.label_} for s in (doc.ents if group is None else group)
-    ]
+    spans = [{"start": s.start_char, "end": s.end_char, "label": s.label_} for s in gold[0]]
     scores = attrs.get("scores")
     if scores is not None and len(scores) == len(spans):
         spans = [span | {"score": round(float(score), 4)} for span, score in zip(spans, scores)]
+    unsure = [{"start": s, "end": e} | ({"label": label} if label else {}) for s, e, label in gold[1].get("unsure", [])]
     if kept := kept_in(json.loads(attrs.get(KEPT, "null"))):
-        return restore(doc.text, spans, kept, reviewed=False, teacher=options.teacher)
-    row = human_row(
-        doc.text, spans, source="spacy", teacher=options.teacher or ("model" if scores is not None else None)
-    )
-    found = {span["label"] for span in spans}
-    return row | ({"absent": [label for label in attrs["asked"] if label not in found]} if "asked" in attrs else {})
+        row = restore(doc.text, spans, kept, reviewed=False, teacher=options.teacher)
+        return row | ({"unsure": unsure} if unsure else {})
+    teacher = options.teacher or ("model" if scores is not None else "unknown")
+    row = foreign_row(doc.text, spans, source="spacy", teacher=teacher)
+    if "asked" in gold[1]:
+        known = {span["label"] for span in spans} | {spot.get("label") for spot in unsure}
+        absent = [label for label in gold[1]["asked"] if label not in known and None not in known]
+        row |= {"absent": absent} | ({"asked": list(gold[1]["asked"])} if unsure else {})
+    return row | ({"unsure": unsure} if unsure else {})
 
 
 def write_docbin(rows: Iterable[dict], output: Path, options: Options, tally: Tally) -> None:
@@ -84,13 +89,17 @@ def write_docbin(rows: Iterable[dict], output: Path, options: Options, tally: Ta
         pairs = [(doc.char_span(s["start"], s["end"], label=s["label"]), s.get("score")) for s in row["spans"]]
         placed = [(span, score) for span, score in pairs if span is not None]
         tally.lose("misaligned", len(pairs) - len(placed))
+        open_ = [spot for spot, (span, _) in zip(places(row), pairs) if span is None] + unsure_of(row)
         if key == "ents":
-            doc.ents = filter_spans([span for span, _ in placed])
-            tally.lose("overlap", len(placed) - len(doc.ents))
+            kept = filter_spans([span for span, _ in placed])
+            lost = [(s.start_char, s.end_char, s.label_) for s, _ in placed if s not in kept]
+            doc.set_ents(kept, missing=open_tokens(doc, [*open_, *lost], kept))
+            tally.lose("overlap", len(placed) - len(kept))
         else:
-            asked = dict.fromkeys([span.label_ for span, _ in placed] + row.get("absent", []))
             # On the group, not on the doc, so that new predictions replace it. As text: msgpack gives tuples for lists.
-            attrs: dict[str, Any] = {"asked": list(asked), KEPT: json.dumps(keep(row), ensure_ascii=False)}
+            attrs: dict[str, Any] = {KEPT: json.dumps(keep(row), ensure_ascii=False)}
+            attrs |= {"asked": asked_of(row)} if "asked" in row or row.get("absent") else {}
+            attrs |= {"unsure": [[start, end, label or ""] for start, end, label in open_]} if open_ else {}
             if placed and all(isinstance(score, (int, float)) for _, score in placed):
                 attrs["scores"] = np.array([score for _, score in placed], dtype="float32")
             doc.spans[key] = SpanGroup(doc, name=key, spans=[span for span, _ in placed], attrs=attrs)

@@ -2,16 +2,16 @@
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Iterator
+from typing import TYPE_CHECKING, Callable, Iterable, Iterator
 
 from .items import Losses, group_unsure, on_tokens
-from .known import Stretches, unsure_of
+from .known import Spot, Stretches, unsure_of
 from .rows import asked_of, places, read_rows
 from .tokens import make_doc
 
 if TYPE_CHECKING:
     from spacy.language import Language
-    from spacy.tokens import Doc, Span, SpanGroup
+    from spacy.tokens import Doc, Span
     from spacy.training import Example
 
 
@@ -59,7 +59,8 @@ def make_corpus(
                 break
             group = eg.reference.spans[spans_key]
             if ents:
-                eg.reference.set_ents(filter_spans(group), missing=_unsure_spans(eg.reference, group))
+                kept = filter_spans(group)
+                eg.reference.set_ents(kept, missing=open_tokens(eg.reference, group_unsure(group), kept))
             if not closed:
                 eg.predicted._.metaie_labels = eg.reference._.metaie_labels = asked
             yield eg
@@ -67,17 +68,12 @@ def make_corpus(
     return read
 
 
-def _unsure_spans(doc: "Doc", group: "SpanGroup") -> list["Span"]:
-    """The tokens that no entity may be learned at, for `Doc.set_ents`."""
-    from spacy.util import filter_spans
-
-    open_ = Stretches((start, end) for start, end, _ in on_tokens(group_unsure(group), _offsets(doc)))
-    taken = Stretches((span.start, span.end) for span in filter_spans(group))
+def open_tokens(doc: "Doc", unsure: Iterable[Spot], ents: Iterable["Span"]) -> list["Span"]:
+    """The tokens at unsure places, in characters, that no entity covers: what `Doc.set_ents` takes as missing."""
+    offsets = [(token.idx, token.idx + len(token)) for token in doc]
+    open_ = Stretches((start, end) for start, end, _ in on_tokens(unsure, offsets))
+    taken = Stretches((span.start, span.end) for span in ents)
     return [doc[i : i + 1] for s, e in zip(open_.starts, open_.ends) for i in range(s, e) if not taken.meet(i, i + 1)]
-
-
-def _offsets(doc: "Doc") -> list[tuple[int, int]]:
-    return [(token.idx, token.idx + len(token)) for token in doc]
 
 
 def _row_examples(nlp: "Language", path: str | Path, spans_key: str) -> Iterator[tuple["Example", list[str]]]:

@@ -21,7 +21,7 @@ ROWS = [
             {"start": 23, "end": 27, "label": 'city "<&>"'},
             {"start": 31, "end": 40, "label": 'city "<&>"'},
             {"start": 31, "end": 34, "label": "part of a name"},
-            {"start": 6, "end": 8, "label": "space and half an emoji"},
+            {"start": 3, "end": 6, "label": "half a name"},
             {"start": 50, "end": 53, "label": "person"},
         ],
         "absent": ["drug", "stadium"],
@@ -79,7 +79,8 @@ def rows_of(tmp_path, name, value, **options):
         save(tmp_path / name, value), output, to_format="rows", errors=tmp_path / "errors.jsonl", **options
     )
     rows = list(read_rows(output))
-    assert counts["written"] == len(rows) and counts["read"] == len(rows) + sum(counts["skipped"].values())
+    left = sum(counts["skipped"].values()) + counts.get("united", 0)
+    assert counts["written"] == len(rows) and counts["read"] == len(rows) + left
     assert counts["spans"] == sum(len(row["spans"]) for row in rows)
     return rows, counts
 
@@ -161,7 +162,7 @@ def test_accepted_review_makes_the_row_the_humans(tmp_path):
     assert counts["skipped"] == {"reject": 1, "ignore": 1}
     assert row["id"] == "news#0" and row["teacher"] == "human" and row["meta"] == ROWS[0]["meta"]
     assert row["spans"] == [{"start": 2, "end": 6, "label": "drug"}]
-    assert row["absent"] == ["person", 'city "<&>"', "part of a name", "space and half an emoji", "stadium"]
+    assert row["absent"] == ["person", 'city "<&>"', "part of a name", "half a name", "stadium"]
     assert not row.keys() & {"agreement", "usage", "prompt_sha", "dropped"}
     assert load(tmp_path / "errors.jsonl") == []
 
@@ -185,7 +186,7 @@ def test_prodigy_data_of_others(tmp_path):
     assert rows[0]["teacher"] == "Kim" and rows[1]["absent"] == ["PER"]
 
 
-def test_each_annotator_of_label_studio_gives_a_row(tmp_path):
+def test_annotators_of_label_studio_share_a_row(tmp_path):
     one, two = [(0, 3, "Ada", "PER")], [(0, 3, "Ada", "PER"), (12, 16, "Rome", "LOC", "CITY")]
     tasks = [
         task("Ada flew to Rome.", one, two, []),
@@ -197,8 +198,9 @@ def test_each_annotator_of_label_studio_gives_a_row(tmp_path):
     tasks[0]["annotations"][2]["was_cancelled"] = True
     tasks[2]["annotations"][0]["was_cancelled"] = True
     rows, counts = rows_of(tmp_path, "export.json", json.dumps(tasks))
-    assert [(row["id"], row["teacher"]) for row in rows] == [("41", "human:1"), ("41", "human:9"), ("42", "human")]
-    assert words_of(rows[1]) == [("Ada", "PER"), ("Rome", "LOC"), ("Rome", "CITY")]
+    assert [(row["id"], row["teacher"]) for row in rows] == [("41", "human"), ("42", "human")]
+    assert words_of(rows[0]) == [("Ada", "PER")] and rows[0]["asked"] == ["PER", "LOC", "CITY"]
+    assert rows[0]["unsure"] == [{"start": 12, "end": 16, "label": label} for label in ("CITY", "LOC")]
     assert rows[0]["source"] == "label-studio" and rows[0]["kind"] == "entity"
     assert counts["skipped"] == {"cancelled": 2, "not annotated": 1}
     assert "example.org" not in (tmp_path / "out.jsonl").read_text()
@@ -271,8 +273,9 @@ def test_label_studio_json_min(tmp_path):
     ]
     rows, counts = rows_of(tmp_path, "min.json", json.dumps(tasks))
     assert [(row["id"], row["teacher"], words_of(row)) for row in rows] == [
-        ("3", "human:1", [("Ada", "PER")]), ("3", "human:2", []), ("4", "human", [("Rome", "LOC")]),
+        ("3", "human", []), ("4", "human", [("Rome", "LOC")]),
     ]  # fmt: skip
+    assert rows[0]["unsure"] == [{"start": 0, "end": 3, "label": "PER"}]
     assert counts["skipped"] == {"bad row": 1}
 
 
@@ -314,9 +317,7 @@ def test_labeling_config_names_every_label_and_scores_go_along(tmp_path):
     tasks = json.loads((tmp_path / "tasks.json").read_text(encoding="utf8"))
     config = ElementTree.parse(tmp_path / "tasks.json.xml").getroot()
     labels = [label.get("value") for label in config.iter("Label")]
-    assert labels == sorted(
-        {"person", 'city "<&>"', "part of a name", "space and half an emoji", "drug", "stadium", "a\nb ü"}
-    )
+    assert labels == sorted({"person", 'city "<&>"', "part of a name", "half a name", "drug", "stadium", "a\nb ü"})
     names = config.find("Labels").get("name"), config.find("Text").get("name"), config.find("Text").get("value")
     assert names == ("label", "text", "$text")
     for row, found in zip(rows, tasks):
@@ -399,7 +400,9 @@ def test_ents_of_a_docbin(tmp_path):
     source = docbin(tmp_path / "train.spacy", *docs_with_ents())
     counts = convert(source, tmp_path / "out.jsonl")
     one, two = read_rows(tmp_path / "out.jsonl")
-    assert words_of(one) == [("Ada", "PER"), ("Rome", "LOC")] and one["teacher"] == "human" and one["source"] == "spacy"
+    assert (
+        words_of(one) == [("Ada", "PER"), ("Rome", "LOC")] and one["teacher"] == "unknown" and one["source"] == "spacy"
+    )
     assert two["spans"] == [] and two["absent"] == ["LOC", "PER"]
     assert counts["skipped"] == {"not annotated": 1}  # for spaCy its entities are missing, not none
 
@@ -446,11 +449,13 @@ def test_rows_become_docs_for_spacy(tmp_path):
     assert counts["spans_skipped"] == {"misaligned": 1} and counts["spans"] == 6
     found = [(span.start_char, span.end_char, span.label_) for span in docs[0].spans["metaie"]]
     assert (31, 40, 'city "<&>"') in found and len(found) == 5
-    assert "space and half an emoji" not in docs[0].spans["metaie"].attrs["asked"]
+    attrs = docs[0].spans["metaie"].attrs
+    assert "half a name" in attrs["asked"] and list(map(list, attrs["unsure"])) == [[3, 6, "half a name"]]
     convert(tmp_path / "train.spacy", tmp_path / "back.jsonl")
     back = load(tmp_path / "back.jsonl")
     assert back[1:] == ROWS[1:]
-    assert back[0] == {**ROWS[0], "spans": [span for span in ROWS[0]["spans"] if "space" not in span["label"]]}
+    left = [span for span in ROWS[0]["spans"] if span["label"] != "half a name"]
+    assert back[0] == {**ROWS[0], "spans": left, "unsure": [{"start": 3, "end": 6, "label": "half a name"}]}
     convert(source, tmp_path / "again.spacy")
     assert (tmp_path / "again.spacy").read_bytes() == (tmp_path / "train.spacy").read_bytes()
 

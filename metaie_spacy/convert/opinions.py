@@ -1,0 +1,107 @@
+"""Several answers on one text, made one: what they agree on is known, what they dispute is open."""
+
+from typing import Iterable, Iterator, NamedTuple
+
+from ..data.known import Stretches
+from ..data.rows import Place, asked_of, labels_of, place, places, spans_at
+from .records import OPINION, Tally
+
+RULES = ("unsure", "vote", "first", "all")
+
+
+class Opinion(NamedTuple):
+    """What one answer is among those on its text.
+
+    annotator (str): who gave it. complete (bool | None): whether all spans of the text were asked for; False: one or
+        some suggestions were accepted or rejected; None: the data does not say, see `united`.
+    rejected (frozenset[Place]): spans that are not there. kept (str | None): id of a row of ours that was reviewed.
+    """
+
+    annotator: str
+    complete: bool | None = True
+    rejected: frozenset[Place] = frozenset()
+    kept: str | None = None
+
+
+def united(rows: Iterable[dict], rule: str, tally: Tally) -> Iterator[dict]:
+    """Rows with an opinion as one row a text, in the place of the first; other rows as they are.
+
+    Accepted spans unite; a rejected one is negative at its place, for its label only. Where nobody answered a text
+    completely, all else of it is unsure. An answer that does not say whether it is complete is one suggestion if its
+    annotator gave several on the text, none with more than one span.
+
+    rule (str): what decides where answers differ. "unsure": nobody; "vote": most of those who answered, a tie is
+        unsure; "first": the first one; "all": a span that anybody gave stands.
+    """
+    groups: dict[tuple, list[dict]] = {}
+    order: list[dict | list[dict]] = []
+    for row in rows:
+        opinion = row.get(OPINION)
+        if opinion is None:
+            order.append(row)
+            continue
+        group = groups.setdefault((row["text"], opinion.kept), [])
+        if not group:
+            order.append(group)
+        group.append(row)
+    for part in order:
+        yield part if isinstance(part, dict) else _united(part, rule, tally)
+
+
+def _united(rows: list[dict], rule: str, tally: Tally) -> dict:
+    """One row of those on one text. The first gives its other fields."""
+    tally.united += len(rows) - 1
+    opinions = [_settled(row, rows) for row in rows]
+    is_known = any(opinion.complete for opinion in opinions)  # beyond the places that were asked about
+    asked = dict.fromkeys(label for row in rows for label in (asked_of(row) if is_known else sorted(labels_of(row))))
+    asked |= dict.fromkeys(label for opinion in opinions for _, _, label in sorted(opinion.rejected))
+    result = {name: value for name, value in rows[0].items() if name not in (OPINION, "asked", "unsure")}
+    if len(rows) == 1 and opinions[0].complete:
+        return {name: value for name, value in rows[0].items() if name != OPINION}
+    spans, unsure, decided = [], [], []
+    found = {place(span): span for row in reversed(rows) for span in row["spans"]}
+    for spot in sorted({*found, *(spot for opinion in opinions for spot in opinion.rejected)}):
+        verdict = _verdict(spot, [set(places(row)) for row in rows], opinions, rule)
+        if verdict is None:
+            unsure.append(spot)
+        else:
+            decided.append(spot)
+            spans += [found[spot]] if verdict else []
+    kept = {place(span) for span in spans}
+    overruled = sum(spot not in kept for row in rows for spot in places(row))
+    tally.lose("disputed", overruled)
+    tally.seen -= sum(len(row["spans"]) for row in rows) - overruled - len(spans)  # that several gave
+    if not is_known:
+        by_label: dict[str, list[tuple[int, int]]] = {label: [] for label in asked}
+        for start, end, label in decided:
+            by_label[label].append((start, end))
+        unsure += [(*gap, label) for label, own in by_label.items() for gap in Stretches(own).gaps(len(result["text"]))]
+    open_ = {label for _, _, label in unsure}
+    known = {span["label"] for span in spans} | open_
+    result |= {"spans": spans, "absent": [label for label in asked if label not in known]}
+    return result | ({"asked": list(asked), "unsure": spans_at(sorted(unsure))} if unsure else {})
+
+
+def _settled(row: dict, rows: list[dict]) -> Opinion:
+    opinion = row[OPINION]
+    if opinion.complete is not None:
+        return opinion
+    own = [other for other in rows if other[OPINION].annotator == opinion.annotator]
+    sizes = [len(other["spans"]) + len(other[OPINION].rejected) for other in own]
+    return opinion._replace(complete=len(own) == 1 or max(sizes) > 1)
+
+
+def _verdict(spot: Place, found: list[set[Place]], opinions: list[Opinion], rule: str) -> bool | None:
+    """Whether a span is there; None: that stays open."""
+    votes = [
+        spot in own
+        for own, opinion in zip(found, opinions)
+        if spot in own or opinion.complete or spot in opinion.rejected
+    ]
+    if rule == "first":
+        return votes[0]
+    if rule == "all":
+        return any(votes)
+    if rule == "vote":
+        return None if 2 * sum(votes) == len(votes) else 2 * sum(votes) > len(votes)
+    return votes[0] if len(set(votes)) == 1 else None
