@@ -209,10 +209,8 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
 
 def _is_single(codec: str) -> bool:
     """Whether a character is a byte, and the first half is ASCII."""
-    half = bytes(range(128))
-    return half.decode(codec, "replace") == half.decode("ascii") and len(
-        bytes(range(128, 256)).decode(codec, "replace")
-    ) == len(half)
+    low, high = (bytes(half).decode(codec, "replace") for half in (range(128), range(128, 256)))
+    return low.isascii() and len(low) == len(high) == 128 and high.count("\ufffd") < 64
 
 
 def _fault(line: bytes) -> UnicodeDecodeError | None:
@@ -247,12 +245,15 @@ def _wide(head: bytes) -> str:
 
 
 def _check_order(head: bytes, name: str, number: int, codec: str) -> None:
-    """RAISES (ValueError): the bytes are those of UTF-16 or UTF-32 without a mark, and not of what they are read as."""
-    if b"\0" in head and (likely := _wide(head)) not in ("", codec):
+    """RAISES (ValueError): a stream without a mark begins as UTF-16 or UTF-32 but is read as another, or vice versa."""
+    likely = _wide(head)
+    if likely not in ("", codec):
         raise ValueError(
             f"{name}, line {number}: it has NUL bytes where {likely} without a byte order mark has them, and is no "
             f"{codec.upper()}. Give --encoding {likely} where the command takes it, or convert it to UTF-8."
         )
+    if codec in WIDE and b"\0" not in head and sum(32 <= byte < 127 for byte in head) * 4 > len(head) * 3:
+        raise ValueError(_misnamed(name, number, codec, None))
 
 
 def _message(name: str, number: int, line: bytes, fault: UnicodeDecodeError | None) -> str:
