@@ -90,7 +90,7 @@ BROKEN = [
     (b'{"id": "x", "text": "Ada", "spans": [], "teacher": 5}', "no annotation row"),
     (b'{"id": ["x"], "text": "Ada", "spans": []}', "no annotation row"),
     (b"null", "no annotation row"),
-    (b"\0\0\0\0", "not JSON"),
+    (b"\0\0\0\0", "NUL bytes"),
     (b'{"id": "x", "text": "Ada", "failed": "time-out"}', "failed"),
 ]
 
