@@ -42,7 +42,7 @@ def _patterns_in(module: ModuleType) -> Iterator[Used]:
         calls = re.findall(rf"\b{variable}\.(\w+)\(", source) or ["finditer"]
         for i, pattern in enumerate(value if isinstance(value, tuple) else [value]):
             if isinstance(pattern, re.Pattern) and isinstance(pattern.pattern, str):
-                for how in {call if call in AT_ONCE else "finditer" for call in calls}:
+                for how in sorted({call if call in AT_ONCE else "finditer" for call in calls}):
                     yield Used(f"{name}.{variable}{i or ''}.{how}", pattern, how)
     for node in ast.walk(ast.parse(source)):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
