@@ -20,7 +20,7 @@ from .measure.evaluate import evaluate_rows
 from .model.pieces import WordPieces, label_sizes
 from .model.windows import cut_items
 from .pipelines import active_pipe
-from .schema import Label, parse_labels, plain, same_label
+from .schema import Label, ask_names, parse_labels, plain, same_label
 from .train.batches import Batch, LabelSpace, closed_batch, open_batch, own_batch
 from .train.optim import Average, check_loss, check_weights, parameter_groups, tagging_loss, trained
 from .train.settings import FewShotSettings as Settings
@@ -83,7 +83,9 @@ def adapt(
                 f"No span of the {len(rows)} examples begins and ends with a token. "
                 "Check the offsets: characters, end exclusive."
             )
-        own = {label for row in rows for label in asked_of(row)} if closed is None else {c.query for c in closed}
+        own = {label for row in rows for label in asked_of(row)}
+        if closed is not None:
+            own = {query for label in closed for query in label.queries}
         label_sizes(sorted(own), shim.pieces, shim.module.label_room)
         if closed is not None:
             pipe.labels = plain(closed)
@@ -186,7 +188,7 @@ def nothing_held(rows: Sequence[dict], share: float) -> str:
 
 def close(options: dict, closed: Sequence[Label]) -> None:
     """Labels that were trained against each other need no rule about which gives way, see `schema.generality`."""
-    learned = {same_label(label.query) for label in closed}
+    learned = {same_label(query) for label in closed for query in label.queries}
     options["label_counts"] = {label: n for label, n in options.get("label_counts", {}).items() if label not in learned}
 
 
@@ -232,7 +234,7 @@ def read_examples(examples: str | Path | Iterable[dict | Example], spans_key: st
 
 
 def _example_row(eg: Example, spans_key: str) -> dict:
-    group, own = eg.reference.spans[spans_key], eg.reference._.metaie_labels
+    group, own = eg.reference.spans[spans_key], ask_names(eg.reference._.metaie_labels)
     spans = spans_at((span.start_char, span.end_char, span.label_) for span in group)
     given = group_asked(group)
     found = {span.label_ for span in group}

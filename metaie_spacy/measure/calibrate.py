@@ -143,7 +143,7 @@ def score_rows(
     """Run the model once over every row; of its logits, labels are kept that some threshold lets through."""
     lowest = CANDIDATES[0] if min([rules.threshold, rules.tag, *rules.labels.values()]) >= CANDIDATES[0] else 0.0
     floor = np.log(lowest) - np.log1p(-lowest) if lowest else -np.inf
-    names = None if labels is None else {label.name for label in labels}
+    names = None if labels is None else {label.name for label in labels if label.queries}
     pipe = nlp.get_pipe(name)
     bar = tqdm(total=len(rows), desc="calibrate", mininterval=5, disable=not progress)
     # A tok2vec that is shared has to run before; what follows the component has nothing to do here.
