@@ -7,7 +7,9 @@ from helpers import answers, logits_of, packaged
 from spacy.tokens import Span
 
 from metaie_spacy import pipe_with_labels
+from metaie_spacy.rules import kept_answers, rule_answers
 from metaie_spacy.schema import Ask, Label, ask_names, parse_ask, parse_labels, plain, plain_ask
+from metaie_spacy.spans import Answer
 
 TEXT = "Ada Lovelace wrote to ada@example.org from London in 1843, and to bob@example.com too."
 
@@ -41,8 +43,9 @@ def test_a_wording_that_two_labels_share_serves_both(nlp):
 
 
 def test_the_packaged_model_finds_more_with_several_wordings():
-    nlp = packaged(labels={"place": ["river"]}, flat=True)
+    nlp = packaged()
     text = "She moved from Oslo to Norway's coast."
+    nlp.get_pipe("metaie").labels = {"place": "river"}
     assert ("Oslo", "place") not in answers(nlp(text))
     nlp.get_pipe("metaie").labels = {"place": ["river", "city"]}
     assert ("Oslo", "place") in answers(nlp(text))
@@ -91,26 +94,40 @@ def test_a_pattern_answers_by_rule_and_is_not_asked_of_the_model(nlp):
     assert doc.spans["metaie"].attrs["scores"].tolist() == [1, 1] and doc.spans["metaie"].attrs["asked"] == ["MAIL"]
 
 
+def found_in(doc, *words):
+    return [Answer("x", token.i, token.i + 1, 0.5) for token in doc if token.text in words]
+
+
 def test_a_pattern_with_a_query_adds_to_what_the_model_finds(nlp):
-    labels = {"who": {"query": "person", "pattern": "Ada Lovelace", "threshold": 0.0}}
-    doc = nlp(TEXT, component_cfg={"metaie": {"labels": labels}})
-    spans = [(span.start, span.end) for span in doc.spans["metaie"]]
-    assert (0, 2) in spans and len(spans) > 1
-    assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:])), "spans of one label overlap"
+    (label,) = parse_labels({"x": {"query": "person", "pattern": "Ada Lovelace"}})
+    doc = nlp.make_doc(TEXT)
+    answers = [*rule_answers(doc, [label]), *found_in(doc, "Lovelace", "London")]
+    kept = kept_answers(doc, answers, [label])
+    assert label.queries == ("person",) and [doc[a.start : a.end].text for a in kept] == ["Ada Lovelace", "London"]
 
 
 def test_answers_that_a_label_does_not_keep_are_dropped(nlp):
-    every = {"label": {"query": "person", "threshold": 0.0}}
-    found = answers(nlp(TEXT, component_cfg={"metaie": {"labels": every}}))
-    assert len(found) > 1
-
     @spacy.registry.misc("test_asking.capital")
     def capital():
         return lambda text: text[0].isupper()
 
-    for keep, holds in ((r"[a-z].*", lambda t: t[0].islower()), ("misc:test_asking.capital", lambda t: t[0].isupper())):
-        kept = answers(nlp(TEXT, component_cfg={"metaie": {"labels": {"label": {**every["label"], "keep": keep}}}}))
-        assert kept == [pair for pair in found if holds(pair[0])] != found
+    doc = nlp.make_doc(TEXT)
+    answers = [*found_in(doc, "Ada", "wrote", "1843"), Answer("free", 0, 1, 0.5)]
+    for keep, kept in (
+        ("[a-z]+", ["wrote"]),
+        (r"\d", []),
+        (r"\d{4}|Ada", ["Ada", "1843"]),
+        ("misc:test_asking.capital", ["Ada"]),
+    ):
+        labels = parse_labels({"x": {"query": "person", "keep": keep}, "free": "free"})
+        found = kept_answers(doc, answers, labels)
+        assert [doc[a.start : a.end].text for a in found if a.label == "x"] == kept and found[-1].label == "free"
+
+
+def test_what_a_label_keeps_holds_in_the_pipeline(nlp):
+    labels = {"x": {"pattern": r"\S+", "keep": r"[A-Z]\w+"}}
+    doc = nlp(TEXT, component_cfg={"metaie": {"labels": labels}})
+    assert [span.text for span in doc.spans["metaie"]] == ["Ada", "Lovelace", "London"]
 
 
 def test_a_function_that_nobody_registered_is_named(nlp):

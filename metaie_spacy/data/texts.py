@@ -191,7 +191,7 @@ def _as_file(source: str | None) -> Path | None:
     except OSError:  # no name that a file can have
         return None
     is_path = not any(map(str.isspace, source)) and (path.suffix in OF_FILES or "/" in source or os.sep in source)
-    if is_path or (path.suffix in OF_FILES and len(path.parts) > 1):
+    if is_path or (path.suffix in OF_FILES and len(path.parts) > 1 and path.parent.is_dir()):
         what = f"'{source}' is a folder" if path.is_dir() else f"There is no file '{source}'"
         raise ValueError(f"{what}. If this is the text itself, pass it on stdin.")
     return None
