@@ -101,7 +101,7 @@ def extract(
 @app.command()
 def evaluate(
     model: str = typer.Argument(..., help="A spaCy pipeline with a metaie component: package or path"),
-    data: Path = typer.Argument(..., help="Annotated rows (JSONL)"),
+    data: Path = typer.Argument(..., help="Annotated rows (JSONL), or a .spacy file"),
     labels: str | None = typer.Option(
         None, help="Ask these of every text; without it and --schema, each text's own and absent labels"
     ),
@@ -111,6 +111,7 @@ def evaluate(
     limit: int = typer.Option(0, help="Only the first rows; 0: all"),
     only: Path | None = typer.Option(None, help="Only rows whose ids stand in this file, such as distill's dev.jsonl"),
     output: Path | None = typer.Option(None, help="Write all figures here (JSON)"),
+    spans_key: str | None = typer.Option(None, help="Span group of a .spacy file; 'ents': its entities"),
 ) -> None:
     """Score a pipeline on annotated rows: exact-match precision, recall and F."""
     from ..measure.evaluate import evaluate as run
@@ -123,7 +124,8 @@ def evaluate(
         pipe.schema = settings
     if threshold is not None:
         pipe.threshold = threshold
-    result = run(nlp, data, labels=pipe.label_data if settings else None, limit=limit, only=only, progress=True)
+    closed = pipe.label_data if settings else None
+    result = run(nlp, data, labels=closed, limit=limit, only=only, spans_key=spans_key, progress=True)
     if output:
         write_text(output, json.dumps(result, indent=1))
     if not result["spans"]:
@@ -141,7 +143,9 @@ def evaluate(
 
 @app.command()
 def fewshot(
-    examples: Path = typer.Argument(..., help="A few annotated rows (JSONL); annotate each text completely"),
+    examples: Path = typer.Argument(
+        ..., help="A few annotated rows (JSONL) or a .spacy file; annotate each text completely"
+    ),
     output: Path = typer.Argument(..., help="Takes the adapted pipeline"),
     model: str = typer.Option("en_metaie_sm", help="The pipeline to start from: package or path"),
     labels: str | None = typer.Option(None, help="The label set; without it and --schema, the labels of the examples"),
@@ -168,6 +172,7 @@ def fewshot(
         None, help="Annotated rows to rehearse, instead of those that come with this package"
     ),
     seed: int = typer.Option(0),
+    spans_key: str | None = typer.Option(None, help="Span group of a .spacy file; 'ents': its entities"),
     gpu: int = typer.Option(-1, help="Number of the GPU to use; -1: the CPU"),
 ) -> None:
     """Adapt a pipeline to a few annotated texts; prints the scores before and after on texts that it did not see."""
@@ -187,7 +192,15 @@ def fewshot(
         if key in (wanted or {}):
             setattr(active_pipe(nlp, "metaie"), key, wanted[key])
     result = adapt_and_score(
-        nlp, examples, closed, dev=dev, held_out=held_out, settings=settings, open_labels=open_labels, corpus=corpus
+        nlp,
+        examples,
+        closed,
+        dev=dev,
+        held_out=held_out,
+        settings=settings,
+        open_labels=open_labels,
+        corpus=corpus,
+        data_key=spans_key,
     )
     with replacing(output) as new:
         nlp.to_disk(new)
