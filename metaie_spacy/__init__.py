@@ -5,14 +5,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .component import MetaIE
+    from .results import rows, to_dataframe
     from .schema import read_schema
     from .streams import pipe_with_labels
 
 __version__ = "0.1.0"
 
-__all__ = ["MetaIE", "__version__", "pipe_with_labels", "read_schema"]
+__all__ = ["MetaIE", "__version__", "pipe_with_labels", "read_schema", "rows", "to_dataframe"]
 
-HOMES = {"MetaIE": "component", "pipe_with_labels": "streams", "read_schema": "schema"}
+HOMES = {
+    "MetaIE": "component",
+    "pipe_with_labels": "streams",
+    "read_schema": "schema",
+    "rows": "results",
+    "to_dataframe": "results",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,9 +1,7 @@
 """The spaCy component: labels in, labelled spans out. Imports neither torch nor transformers."""
 
 import json
-import random
 import warnings
-from itertools import islice
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -12,29 +10,34 @@ from spacy import util
 from spacy.language import Language
 from spacy.pipeline.trainable_pipe import TrainablePipe
 from spacy.tokens import Doc
-from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.training import Example
 from spacy.vocab import Vocab
-from thinc.api import Config, Model, Optimizer
+from thinc.api import Config, Model
 
-from .data.items import Item, example_item, survey
 from .data.jsonl import parse_json
 from .doc_labels import doc_labels, forget_labels
 from .model.damage import map_file, read_file, reading
 from .model.defaults import DROPOUT, ENCODER, LABEL_BUDGET, LABEL_CACHE, OVERLAP, TOKEN_BUDGET, WINDOW
 from .model.message import read_message
-from .pipelines import span_keys, trains_from_files
+from .pipelines import span_keys
+from .rules import kept_answers, rule_answers
 from .schema import (
+    KEEP,
+    Ask,
     Label,
     check_config_labels,
+    check_set_ents,
     check_switch,
     check_threshold,
     generality,
     move_threshold,
+    parse_ask,
     parse_labels,
     plain,
     read_schema,
 )
-from .spans import Answer, Logits, decode, flatten, write_ents, write_group
+from .spans import Answer, Logits, better_logits, decode, flatten, write_ents, write_group
+from .training import Trains
 
 DEFAULT_CONFIG_TEXT = f"""
 [metaie]
@@ -76,13 +79,19 @@ def make_metaie(
     labels: list[str | dict[str, Any]] | dict[str, Any],
     threshold: float | None,
     flat: bool,
-    set_ents: bool,
+    set_ents: bool | str,
     spans_key: str,
     weights: str | None,
     scorer: Callable | None,
 ) -> "MetaIE":
     if labels:
         check_config_labels(labels)
+    if spans_key in span_keys(nlp):
+        warnings.warn(
+            f"'{name}' writes doc.spans['{spans_key}'], as another component of this pipeline does: the later one "
+            "replaces what the earlier one found. Give one of them a spans_key of its own.",
+            stacklevel=2,
+        )
     return MetaIE(
         nlp.vocab,
         model,
@@ -97,20 +106,21 @@ def make_metaie(
     )
 
 
-class MetaIE(TrainablePipe):
+class MetaIE(Trains, TrainablePipe):
     """Finds the spans of a text that answer labels chosen at run time (MetaIE, arXiv 2404.00457).
 
     vocab (Vocab): the shared vocabulary.
     model (Model): one of the architectures of this package.
-    labels: a list of names, or a mapping from name to query or to `{"query", "threshold",
-        "description"}`, or a list of such mappings with a "name" each.
+    labels: a list of names, or a mapping from name to query, to several queries or to `{"query",
+        "threshold", "description", "pattern", "keep"}`, or a list of such mappings with a "name" each.
     threshold (float | None): the least score of a span, in [0, 1]; more trades recall for precision.
         None: the one that the weights were calibrated to, where they were not 0.5. Tokens are tagged
         at the weights' own boundary, or at the threshold where that is lower: 0 tags every token.
     flat (bool): keep one of overlapping spans: the best-scored, but a label that was frequent in the
         training corpus gives way to a rarer one ("person" to "politician").
-    set_ents (bool): write such flat spans to `doc.ents` too; entities that none of
-        them overlaps are kept.
+    set_ents (bool | str): write such flat spans to `doc.ents` too; entities that none of
+        them overlaps are kept. "keep": where they overlap, the doc's earlier entities win. Tokens
+        that are blocked for entities stay so.
     spans_key (str): where in `doc.spans` the spans go.
     weights (str | None): package or directory that a fresh component takes its weights from, on
         first use; None: `nlp.initialize()` starts from the encoder's published weights.
@@ -125,7 +135,7 @@ class MetaIE(TrainablePipe):
         labels: Iterable[str] | Mapping[str, Any] = (),
         threshold: float | None = None,
         flat: bool = False,
-        set_ents: bool = False,
+        set_ents: bool | str = False,
         spans_key: str = "metaie",
         weights: str | None = None,
         scorer: Callable | None = None,
@@ -142,7 +152,7 @@ class MetaIE(TrainablePipe):
         self.set_ents = set_ents
         self.spans_key = spans_key
         self._initial = self._settings()
-        self._space = None  # labels of an open corpus, set by initialize
+        self._space = None  # of `training`: labels of an open corpus, set by initialize
         self._seen_examples = self._steps_done = 0
 
     @property
@@ -178,13 +188,13 @@ class MetaIE(TrainablePipe):
         self._flat = check_switch(value, "flat")
 
     @property
-    def set_ents(self) -> bool:
-        """Whether such flat spans become `doc.ents` too."""
+    def set_ents(self) -> bool | str:
+        """Whether such flat spans become `doc.ents` too; "keep": beside the entities that are there."""
         return self._set_ents
 
     @set_ents.setter
-    def set_ents(self, value: bool) -> None:
-        self._set_ents = check_switch(value, "set_ents")
+    def set_ents(self, value: bool | str) -> None:
+        self._set_ents = check_set_ents(value)
 
     @property
     def effective_threshold(self) -> float:
@@ -266,66 +276,87 @@ class MetaIE(TrainablePipe):
         self.model.shims[0].calibrate(temperature, bias, threshold, tag_threshold)
         self.labels, self.threshold = labels, None
 
-    def __call__(self, doc: Doc, *, labels: Any = None, batch_size: int | None = None) -> Doc:
-        """Annotate one doc; `labels` holds for this call only (through nlp's `component_cfg`).
+    def __call__(
+        self,
+        doc: Doc,
+        *,
+        labels: Any = None,
+        threshold: float | None = None,
+        flat: bool | None = None,
+        batch_size: int | None = None,
+    ) -> Doc:
+        """Annotate one doc; the settings hold for this call only (through nlp's `component_cfg`).
 
         batch_size: no use; `nlp.pipe` leaves it in the caller's `component_cfg`.
         """
-        return next(self.pipe([doc], batch_size=1, labels=labels), doc)
+        return next(self.pipe([doc], batch_size=1, labels=labels, threshold=threshold, flat=flat), doc)
 
-    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128, labels: Any = None) -> Iterator[Doc]:
-        """Annotate a stream of docs in order; `labels` holds for this call only.
+    def pipe(
+        self,
+        stream: Iterable[Doc],
+        *,
+        batch_size: int = 128,
+        labels: Any = None,
+        threshold: float | None = None,
+        flat: bool | None = None,
+    ) -> Iterator[Doc]:
+        """Annotate a stream of docs in order; the settings hold for this call only.
 
         Batches of `batch_size` docs are re-batched inside by length. A doc that fails goes to the
         error handler alone; the others of its batch are kept.
         """
-        asked = None if labels is None else parse_labels(labels)
+        ask = Ask(
+            self._labels if labels is None else parse_labels(labels),
+            None if threshold is None else check_threshold(threshold),
+            None if flat is None else check_switch(flat, "flat"),
+        )
         handler = self.get_error_handler()
         self.model.shims[0].enter_process()
         for docs in util.minibatch(stream, size=batch_size):
-            yield from self._annotate(docs, asked, handler)
+            yield from self._annotate(docs, ask, handler)
 
-    def _annotate(self, docs: list[Doc], asked: tuple[Label, ...] | None, handler: Callable) -> list[Doc]:
+    def _annotate(self, docs: list[Doc], ask: Ask, handler: Callable) -> list[Doc]:
         """The docs that went well. Where one fails, halves are tried, so that the others stay batched."""
         try:
-            self.set_annotations(docs, self.predict(docs, labels=asked))
+            self.set_annotations(docs, self.predict(docs, ask=ask))
             return docs
         except Exception as error:
             if len(docs) == 1:
                 handler(self.name, self, docs, error)
                 return []
         middle = len(docs) // 2
-        return [*self._annotate(docs[:middle], asked, handler), *self._annotate(docs[middle:], asked, handler)]
+        return [*self._annotate(docs[:middle], ask, handler), *self._annotate(docs[middle:], ask, handler)]
 
-    def predict(
-        self, docs: Iterable[Doc], *, labels: tuple[Label, ...] | None = None
-    ) -> list[tuple[list[Answer], list[str]]]:
+    def predict(self, docs: Iterable[Doc], *, ask: Ask | None = None) -> list[tuple[list[Answer], list[str]]]:
         """Answers of every doc, without changing it.
 
-        labels (tuple[Label, ...] | None): asked of docs that bring no `doc._.metaie_labels`; None:
-            the component's.
+        ask (Ask | None): of docs that bring no `doc._.metaie_labels`, and how answers are kept where
+            a doc does not say; None: as the component says.
         RETURNS (list): per doc its answers and the names of the labels that were asked.
         """
         docs = list(docs)
-        default = self._labels if labels is None else labels
+        default = Ask(self._labels) if ask is None else ask
         own = [doc_labels(doc, self.name) for doc in docs]
-        wanted = [default if given is None else parse_labels(given) for given in own]
-        if any(not asked for asked in wanted):
+        asks = [default if given is None else parse_ask(given) for given in own]
+        if any(not asked.labels for asked in asks):
             warnings.warn(
                 f"'{self.name}' was given no labels for some texts: nothing is extracted from them. Set its 'labels'.",
                 stacklevel=2,
             )
-        answers: list[list[Answer]] = [[] for _ in docs]
         threshold = self.effective_threshold  # loads the weights
-        for i, asked, tokens, values in self.score_labels(docs, wanted):
-            thresholds = np.array([threshold if label.threshold is None else label.threshold for label in asked])
+        limits = [_first_of(asked.threshold, default.threshold, threshold) for asked in asks]
+        flats = [_first_of(asked.flat, default.flat, self.flat) for asked in asks]
+        answers = [list(rule_answers(doc, asked.labels)) for doc, asked in zip(docs, asks)]
+        for i, asked, tokens, values in self.score_labels(docs, [asked.labels for asked in asks]):
+            thresholds = np.array([limits[i] if label.threshold is None else label.threshold for label in asked])
             tags = np.minimum(thresholds, self.model.shims[0].tag_threshold)
             names = [label.name for label in asked]
-            gives_way = self.generality(asked, len(wanted[i])) if self.flat or self.set_ents else None
+            gives_way = self.generality(asked, len(asks[i].labels)) if flats[i] or self.set_ents else None
             answers[i] += decode(values, names, tags, tokens, least=thresholds, generality=gives_way)
+        answers = [kept_answers(doc, found, asked.labels) for doc, found, asked in zip(docs, answers, asks)]
         return [
-            (flatten(found) if self.flat else found, [label.name for label in asked])
-            for found, asked in zip(answers, wanted)
+            (flatten(found) if flat else found, [label.name for label in asked.labels])
+            for found, asked, flat in zip(answers, asks, flats)
         ]
 
     def generality(self, labels: Sequence[Label], n_asked: int) -> np.ndarray:
@@ -336,147 +367,38 @@ class MetaIE(TrainablePipe):
         return np.array(generality([label.query for label in labels], self.model.shims[0].label_counts, n_asked))
 
     def score_labels(self, docs: list[Doc], wanted: Sequence[tuple[Label, ...]]) -> Iterator[Logits]:
-        """Logits of every doc for the labels wanted of it.
+        """Logits of every doc for the labels wanted of it; of several wordings of a label, each token's best ones.
 
         YIELDS (Logits): a doc comes once per chunk of its labels.
         """
         self.load()
         by_query = {asked: _by_query(asked) for asked in dict.fromkeys(wanted)}
         queries = {asked: tuple(names) for asked, names in by_query.items()}
-        for i, chunk, tokens, values in self.model.attrs["score"](
-            self.model, docs, [queries[asked] for asked in wanted]
-        ):
+        waiting: dict[tuple[int, str], tuple[int, np.ndarray]] = {}  # labels with wordings that are yet to come
+        scored = self.model.attrs["score"](self.model, docs, [queries[asked] for asked in wanted])
+        for i, chunk, tokens, values in scored:
             # One query may serve several names, each with a threshold of its own.
             pairs = [(u, label) for u, query in enumerate(chunk) for label in by_query[wanted[i]][query]]
-            yield Logits(i, [label for _, label in pairs], tokens, values[:, [u for u, _ in pairs]])
+            labels = [label for _, label in pairs if len(label.queries) == 1]
+            columns = [values[:, u] for u, label in pairs if len(label.queries) == 1]
+            for u, label in pairs:
+                if len(label.queries) > 1:
+                    seen, best = waiting.pop((i, label.name), (0, values[:, u]))
+                    best = better_logits(best, values[:, u])
+                    if seen + 1 == len(label.queries):
+                        labels.append(label)
+                        columns.append(best)
+                    else:
+                        waiting[i, label.name] = seen + 1, best
+            if labels:
+                yield Logits(i, labels, tokens, np.stack(columns, axis=1))
 
     def set_annotations(self, docs: Iterable[Doc], scores: list[tuple[list[Answer], list[str]]]) -> None:
         for doc, (answers, asked) in zip(docs, scores):
             write_group(doc, self.spans_key, answers, asked)
             forget_labels(doc, self.name)
             if self.set_ents:
-                write_ents(doc, answers)
-
-    def initialize(
-        self,
-        get_examples: Callable[[], Iterable[Example]],
-        *,
-        nlp: Language | None = None,
-        labels: list[str] | dict[str, Any] | None = None,
-        init_from: str | None = None,
-    ) -> None:
-        """Load starting weights and settle which labels training asks.
-
-        Examples whose docs carry `_.metaie_labels` are open: each is asked its own labels and
-        sampled negatives. All others share one closed set: `labels`, else the component's, else
-        all labels of the examples.
-
-        init_from (str | None): package or directory to start from; None: `weights`, and if that is
-            null too, the encoder's published weights.
-        RAISES (ValueError): as `survey`, `load_from` and `check_score_weights`.
-        """
-        validate_get_examples(get_examples, "MetaIE.initialize")
-        if nlp is not None and trains_from_files(nlp):
-            from .measure.scores import check_score_weights
-
-            check_score_weights(nlp.config["training"].get("score_weights", {}), self.spans_key, span_keys(nlp))
-        start = init_from or self.weights
-        self.model.attrs["prepare"](self.model, [eg.predicted for eg in islice(get_examples(), 10)])
-        if start is None:
-            self.model.initialize()
-        else:
-            self.load_from(start, labels_only=True)
-        if labels is not None:
-            self.labels = labels
-        items, found, is_open = survey(get_examples(), self.spans_key)
-        if found and not self._labels:
-            self.labels = found
-        if is_open:
-            from .train.batches import LabelSpace
-
-            self._space = LabelSpace(items)
-            self._space.embed(self.model.shims[0].module, self.model.shims[0].pieces)
-
-    def update(
-        self,
-        examples: Iterable[Example],
-        *,
-        drop: float = 0.0,
-        sgd: Optimizer | None = None,
-        losses: dict[str, float] | None = None,
-    ) -> dict[str, float]:
-        """One step on a batch. `drop` is not used: dropout is an argument of the architecture.
-
-        RAISES (ValueError): a closed example has a label that the component lacks.
-        """
-        losses = {} if losses is None else losses
-        losses.setdefault(self.name, 0.0)
-        examples = list(examples)
-        validate_examples(examples, "MetaIE.update")
-        self.load()
-        self.model.shims[0].uncalibrate()
-        parts = list(self._steps(examples))
-        for part, is_open in parts:
-            losses[self.name] += self._step(part, is_open=is_open)
-        if sgd is not None and parts:
-            self.finish_update(sgd)
-        return losses
-
-    def _steps(self, examples: list[Example]) -> Iterator[tuple[list[Example], bool]]:
-        """The examples that go through together, and whether they bring labels of their own; none where nothing of any
-        example is known.
-
-        RAISES (ValueError): both kinds must go through together.
-        """
-        is_open = [eg.reference._.metaie_labels is not None for eg in examples]
-        if self.model.attrs["one_step"]:
-            if len(set(is_open)) > 1:
-                raise ValueError(
-                    f"A batch for '{self.name}' mixes docs with labels of their "
-                    "own and docs without. Train on one kind."
-                )
-            if any(len(eg.predicted) and self.spans_key in eg.reference.spans for eg in examples):
-                yield examples, is_open[0]
-            return
-        for group in (True, False):
-            known = [len(eg.predicted) > 0 and self.spans_key in eg.reference.spans for eg in examples]
-            part = [eg for eg, own, is_known in zip(examples, is_open, known) if own is group and is_known]
-            if part:
-                yield part, group
-
-    def _step(self, examples: list[Example], *, is_open: bool) -> float:
-        from .train.optim import check_loss, loss_gradient
-
-        docs, items = [eg.predicted for eg in examples], [example_item(eg, self.spans_key) for eg in examples]
-        make_batch = self._open_batch if is_open else self._closed_batch
-        batch, texts = self.model.attrs["training_input"](self.model, docs, items, make_batch)
-        logits, backprop = self.model.begin_update((texts, batch.labels, batch.asked))
-        loss, d_logits = loss_gradient(logits, batch)
-        self._steps_done += 1
-        check_loss(loss, self._steps_done)
-        backprop(d_logits)
-        return loss
-
-    def _open_batch(self, items: Sequence[Item]) -> Any:
-        from .train.batches import LabelSpace, open_batch
-
-        self._space = self._space or LabelSpace(items)
-        self._seen_examples += len(items)
-        return open_batch(items, self.model.shims[0].pieces, self._space, random.Random(self._seen_examples))
-
-    def _closed_batch(self, items: Sequence[Item]) -> Any:
-        from .train.batches import closed_batch
-
-        if not self._labels:
-            raise ValueError(
-                f"'{self.name}' has no labels to train on. Set its 'labels', or call "
-                "nlp.initialize() with examples that have some."
-            )
-        return closed_batch(items, self._labels, self.model.shims[0].pieces)
-
-    def get_loss(self, examples: Iterable[Example], scores: Any) -> tuple[float, Any]:
-        """RAISES (NotImplementedError): labels are sampled with the batch; `update` computes the loss."""
-        raise NotImplementedError("MetaIE samples the labels of a batch together with its loss: call update().")
+                write_ents(doc, answers, keep=self.set_ents == KEEP)
 
     def score(self, examples: Iterable[Example], **kwargs) -> dict[str, Any]:
         if self.scorer is None:
@@ -553,7 +475,7 @@ class MetaIE(TrainablePipe):
             if "format" not in saved and self._initial["threshold"] is None and initial["threshold"] == 0.5:
                 initial["threshold"] = None  # the default was written as 0.5 then
             settings = {key: value for key, value in current.items() if self._initial[key] == initial[key]}
-            for key, kind in (("flat", bool), ("set_ents", bool), ("spans_key", str)):
+            for key, kind in (("flat", bool), ("spans_key", str)):
                 if not isinstance(settings.get(key, kind()), kind):
                     raise ValueError(f"schema.json: {key} is {settings[key]!r}, not of the type {kind.__name__}")
             for key, value in settings.items():
@@ -563,5 +485,11 @@ class MetaIE(TrainablePipe):
 def _by_query(labels: Iterable[Label]) -> dict[str, list[Label]]:
     grouped: dict[str, list[Label]] = {}
     for label in labels:
-        grouped.setdefault(label.query, []).append(label)
+        for query in label.queries:
+            grouped.setdefault(query, []).append(label)
     return grouped
+
+
+def _first_of(*values: Any) -> Any:
+    """The first value that is not None."""
+    return next(value for value in values if value is not None)

@@ -2,8 +2,12 @@
 
 from typing import Any
 
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 
+from .results import score_of
+
+if not Span.has_extension("metaie_score"):
+    Span.set_extension("metaie_score", getter=score_of)
 if not Doc.has_extension("metaie_labels"):
     Doc.set_extension("metaie_labels", default=None)
 

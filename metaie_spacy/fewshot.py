@@ -12,6 +12,7 @@ from spacy.training import Example
 from tqdm import tqdm
 
 from .component import MetaIE
+from .convert.annotations import read_annotations
 from .data.documents import document_of
 from .data.items import Item, group_asked, group_unsure, rows_to_items, survey
 from .data.rows import asked_of, check_row, labels_of, read_rows, row_id, spans_at, trimmed
@@ -20,7 +21,7 @@ from .measure.evaluate import evaluate_rows
 from .model.pieces import WordPieces, label_sizes
 from .model.windows import cut_items
 from .pipelines import active_pipe
-from .schema import Label, parse_labels, plain, same_label
+from .schema import Label, ask_names, parse_labels, plain, same_label
 from .train.batches import Batch, LabelSpace, closed_batch, open_batch, own_batch
 from .train.optim import Average, check_loss, check_weights, parameter_groups, tagging_loss, trained
 from .train.settings import FewShotSettings as Settings
@@ -39,6 +40,7 @@ def adapt(
     open_labels: bool = False,
     corpus: str | Path | None = None,
     name: str = "metaie",
+    data_key: str | None = None,
     progress: bool = True,
     on_step: Callable[[int], None] | None = None,
     at_steps: Collection[int] = (),
@@ -51,14 +53,15 @@ def adapt(
 
     nlp (Language): a pipeline with a `metaie` component. It keeps its settings, but for `labels`,
         and for the threshold, which becomes that of the new weights.
-    examples: an annotations file, or annotation rows, or spaCy examples with spans under the
-        component's `spans_key`.
+    examples: an annotations file (JSONL) or a `.spacy` file, or annotation rows, or spaCy examples with spans
+        under the component's `spans_key`.
     labels: the closed label set, as `MetaIE.labels` takes it; None: the component's, if they cover
         those of the examples, else these.
     open_labels (bool): ask each text only its own labels and those it notes as absent, e.g. for
         questions about a relation that name its head; `labels` stay as they are.
     corpus (Path | None): annotation rows to rehearse; None: those that come with this package.
     name (str): of the component. progress (bool): show a progress bar.
+    data_key (str | None): the group of a `.spacy` file, "ents" for entities; None: the only one that has spans.
     on_step (Callable | None): called with the number of each step in `at_steps`, after it; the
         pipeline answers with the averaged weights meanwhile.
     RETURNS (Language): `nlp`.
@@ -66,7 +69,7 @@ def adapt(
         component, or one that reads a shared tok2vec.
     """
     pipe = trainable(nlp, name)
-    rows = read_examples(examples, pipe.spans_key)
+    rows = read_examples(examples, pipe.spans_key, data_key)
     if open_labels:
         rows = [row for row in rows if asked_of(row)]  # nothing is asked of the others
     closed = None if open_labels else closed_set(rows, labels, pipe)
@@ -83,7 +86,9 @@ def adapt(
                 f"No span of the {len(rows)} examples begins and ends with a token. "
                 "Check the offsets: characters, end exclusive."
             )
-        own = {label for row in rows for label in asked_of(row)} if closed is None else {c.query for c in closed}
+        own = {label for row in rows for label in asked_of(row)}
+        if closed is not None:
+            own = {query for label in closed for query in label.queries}
         label_sizes(sorted(own), shim.pieces, shim.module.label_room)
         if closed is not None:
             pipe.labels = plain(closed)
@@ -110,6 +115,7 @@ def adapt_and_score(
     settings: Settings = Settings(),
     open_labels: bool = False,
     name: str = "metaie",
+    data_key: str | None = None,
     progress: bool = True,
     **kwargs: Any,
 ) -> dict[str, Any]:
@@ -125,9 +131,9 @@ def adapt_and_score(
     if not 0 <= held_out < 1:
         raise ValueError(f"held_out must be at least 0 and less than 1, not {held_out}.")
     pipe = trainable(nlp, name)
-    rows = read_examples(examples, pipe.spans_key)
+    rows = read_examples(examples, pipe.spans_key, data_key)
     closed = None if open_labels else plain(closed_set(rows, labels, pipe))
-    kept, scored = (rows, list(read_rows(dev))) if dev else hold_out(rows, held_out, settings.seed)
+    kept, scored = (rows, read_annotations(dev, spans_key=data_key)) if dev else hold_out(rows, held_out, settings.seed)
     why = None if scored else nothing_held(rows, held_out)
     if dev and not any(row["spans"] for row in scored):
         kept, scored, why = rows, [], f"none of the {len(scored)} rows of {dev} has a span to find"
@@ -186,7 +192,7 @@ def nothing_held(rows: Sequence[dict], share: float) -> str:
 
 def close(options: dict, closed: Sequence[Label]) -> None:
     """Labels that were trained against each other need no rule about which gives way, see `schema.generality`."""
-    learned = {same_label(label.query) for label in closed}
+    learned = {same_label(query) for label in closed for query in label.queries}
     options["label_counts"] = {label: n for label, n in options.get("label_counts", {}).items() if label not in learned}
 
 
@@ -201,14 +207,16 @@ def trainable(nlp: Language, name: str) -> MetaIE:
     return pipe
 
 
-def read_examples(examples: str | Path | Iterable[dict | Example], spans_key: str) -> list[dict]:
+def read_examples(
+    examples: str | Path | Iterable[dict | Example], spans_key: str, data_key: str | None = None
+) -> list[dict]:
     """Annotation rows, whatever form they come in.
 
     RAISES (ValueError): there are none, none has a span, or one is no annotation row.
     """
     rows: list[dict] = []
     if isinstance(examples, (str, Path)):
-        rows = list(read_rows(examples))
+        rows = read_annotations(examples, spans_key=data_key)
     else:
         examples = list(examples)
         for number, example in enumerate(examples, 1):
@@ -232,7 +240,7 @@ def read_examples(examples: str | Path | Iterable[dict | Example], spans_key: st
 
 
 def _example_row(eg: Example, spans_key: str) -> dict:
-    group, own = eg.reference.spans[spans_key], eg.reference._.metaie_labels
+    group, own = eg.reference.spans[spans_key], ask_names(eg.reference._.metaie_labels)
     spans = spans_at((span.start_char, span.end_char, span.label_) for span in group)
     given = group_asked(group)
     found = {span.label_ for span in group}

@@ -22,7 +22,8 @@ def load_pipeline(source: str, *, gpu: int = -1) -> "Language":
     except Exception as error:  # a package that is no pipeline may raise anything
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(
-            f"Cannot load the pipeline '{source}': {reason} Give an installed package or a directory."
+            f"Cannot load the pipeline '{source}': {reason} Give an installed package or a directory; en_metaie_sm is "
+            "installed by: pip install packages/en_metaie_sm-*.whl"
         ) from None
     metaie_of(nlp)
     return nlp

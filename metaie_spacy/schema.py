@@ -2,13 +2,17 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any, Iterable, Mapping, NamedTuple
 
 from .encodings import read_text
 
-LABEL_KEYS = ("query", "threshold", "description")
+LABEL_KEYS = ("query", "threshold", "description", "pattern", "keep")
 SCHEMA_KEYS = ("labels", "threshold", "flat", "set_ents")
+ASK_KEYS = ("labels", "threshold", "flat")  # of a schema for one call or one text
+REGISTERED = "misc:"  # how `keep` names a function of spaCy's registry
+KEEP = "keep"  # what `set_ents` may be beside true and false
 
 
 # What a label concedes of its log frequency, where so many are asked at most; chosen on the corpus's dev split, see
@@ -40,25 +44,47 @@ def generality(
 class Label(NamedTuple):
     """One label: the name spans get, the wording the model is asked, its threshold if it has its own.
 
-    description (str | None): a note for people; the model does not read it.
+    description (str | None): a note for people; the model does not read it. others (tuple[str, ...]): further wordings.
+    pattern (str | None): a regular expression whose matches are answers with score 1; without a query of its own, the
+    label is not asked of the model then. keep (str | None): a regular expression that an answer must match as a whole,
+    or "misc:NAME", a function of spaCy's registry `misc` that makes one from text to whether it stays.
     """
 
     name: str
     query: str
     threshold: float | None = None
     description: str | None = None
+    others: tuple[str, ...] = ()
+    pattern: str | None = None
+    keep: str | None = None
+
+    @property
+    def queries(self) -> tuple[str, ...]:
+        """The wordings that the model is asked, each once; none where rules alone answer."""
+        if self.pattern is not None and self.query == self.name and not self.others:
+            return ()
+        return tuple(dict.fromkeys((self.query, *self.others)))
+
+
+class Ask(NamedTuple):
+    """What is asked of one text: labels, and how answers are kept; None: as the component says."""
+
+    labels: tuple[Label, ...]
+    threshold: float | None = None
+    flat: bool | None = None
 
 
 def parse_labels(labels: Iterable[str | Mapping[str, Any]] | Mapping[str, Any]) -> tuple[Label, ...]:
     """Read labels as users write them.
 
-    labels: a list of names; or a mapping from name to query, or to `{"query", "threshold",
-        "description"}`; or a list of such mappings, each with its "name".
+    labels: a list of names; or a mapping from name to query, to several queries, or to `{"query", "threshold",
+        "description", "pattern", "keep"}`; or a list of such mappings, each with its "name".
     RETURNS (tuple[Label, ...]): in the order given, without repetitions.
     RAISES (ValueError): what was given is none of these; the message names the place.
     """
     if isinstance(labels, (str, bytes)):
-        raise ValueError(f"labels must be a list or a mapping, not the string {labels!r}. Write [{labels!r}].")
+        names = [part.strip() for part in labels.split(",")] if isinstance(labels, str) else [labels]
+        raise ValueError(f"labels must be a list or a mapping, not the string {labels!r}. Write {names!r}.")
     if isinstance(labels, Mapping):
         entries = [
             (f"labels[{name!r}]", _check_text(name, f"the label name {name!r}"), value)
@@ -86,7 +112,8 @@ def _list_entry(value: Any, place: str) -> tuple[str, Any]:
 
 def _parse_entry(place: str, name: str, value: Any) -> Label:
     if not isinstance(value, Mapping):
-        return Label(name, _check_text(value, place))
+        first, *others = _check_queries(value, place)
+        return Label(name, first, others=tuple(others))
     unknown = set(value) - set(LABEL_KEYS)
     if unknown:
         raise ValueError(
@@ -97,7 +124,68 @@ def _parse_entry(place: str, name: str, value: Any) -> Label:
         threshold = check_threshold(threshold, f"{place}['threshold']")
     if description is not None and not isinstance(description, str):
         raise ValueError(f"{place}['description'] must be a string, not {type(description).__name__}.")
-    return Label(name, _check_text(value.get("query", name), f"{place}['query']"), threshold, description)
+    first, *others = _check_queries(value.get("query", name), f"{place}['query']")
+    pattern, keep = (_check_pattern(value.get(key), f"{place}['{key}']") for key in ("pattern", "keep"))
+    return Label(name, first, threshold, description, tuple(others), pattern, keep)
+
+
+def _check_queries(value: Any, place: str) -> list[str]:
+    """One wording, or several."""
+    if not isinstance(value, (list, tuple)):
+        return [_check_text(value, place)]
+    if not value:
+        raise ValueError(f"{place} is an empty list. Give at least one wording, or leave it out.")
+    return [_check_text(query, f"{place}[{i}]") for i, query in enumerate(value)]
+
+
+def _check_pattern(value: Any, place: str) -> str | None:
+    if value is None:
+        return None
+    text = _check_text(value, place)
+    if not text.startswith(REGISTERED):
+        try:
+            re.compile(text)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"{place} is no regular expression: {error} in {text!r}.") from None
+    elif place.endswith("['pattern']"):
+        raise ValueError(f"{place} must be a regular expression; only 'keep' takes a registered function.")
+    return text
+
+
+def parse_ask(value: Any) -> Ask:
+    """What is asked of a text: labels as `parse_labels` takes them, or a mapping with "labels", "threshold", "flat".
+
+    RAISES (ValueError): it is neither.
+    """
+    if not _is_ask(value):
+        return Ask(parse_labels(value))
+    threshold, flat = value.get("threshold"), value.get("flat")
+    return Ask(
+        parse_labels(value["labels"]),
+        None if threshold is None else check_threshold(threshold),
+        None if flat is None else check_switch(flat, "flat"),
+    )
+
+
+def plain_ask(ask: Ask) -> dict[str, Any]:
+    """In the form that JSON keeps, and that `parse_ask` takes."""
+    labels = plain(ask.labels)
+    if ask.threshold is None and ask.flat is None and not _is_ask(labels):
+        return labels
+    return {"labels": labels, "threshold": ask.threshold, "flat": ask.flat}
+
+
+def ask_names(value: Any) -> list[str] | None:
+    """The names of the labels that a text brings; None: it brings none."""
+    return None if value is None else [label.name for label in parse_ask(value).labels]
+
+
+def _is_ask(value: Any) -> bool:
+    """Whether this is a mapping of settings, and not one of labels of which one is called "labels"."""
+    if not isinstance(value, Mapping) or "labels" not in value or not set(value) <= set(ASK_KEYS):
+        return False
+    own = value["labels"]
+    return isinstance(own, (list, tuple)) or (isinstance(own, Mapping) and not (own and set(own) <= set(LABEL_KEYS)))
 
 
 def _check_text(value: Any, place: str) -> str:
@@ -126,6 +214,13 @@ def check_switch(value: Any, place: str) -> bool:
     return value
 
 
+def check_set_ents(value: Any) -> bool | str:
+    """RAISES (ValueError): the value is neither true nor false nor "keep"."""
+    if value != KEEP and not isinstance(value, bool):
+        raise ValueError(f'set_ents must be true, false or "{KEEP}", not {value!r}.')
+    return value
+
+
 def move_threshold(threshold: float, temperature: float, bias: float) -> float:
     """The threshold that decides on logits `x / temperature + bias` as `threshold` does on x."""
     if threshold in (0, 1):
@@ -147,12 +242,13 @@ def read_labels(text: str) -> list[str]:
 
 def plain(labels: Iterable[Label]) -> dict[str, Any]:
     """Labels in the form that JSON keeps: name -> query, or name -> mapping."""
-    return {
-        label.name: {key: value for key, value in label._asdict().items() if key != "name" and value is not None}
-        if label.threshold is not None or label.description is not None
-        else label.query
-        for label in labels
-    }
+    return {label.name: _plain(label) for label in labels}
+
+
+def _plain(label: Label) -> Any:
+    query = [label.query, *label.others] if label.others else label.query
+    more = {key: getattr(label, key) for key in LABEL_KEYS[1:] if getattr(label, key) is not None}
+    return {"query": query, **more} if more else query
 
 
 def read_schema(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
@@ -193,9 +289,10 @@ def _check_schema(schema: Any) -> dict[str, Any]:
     if "threshold" in schema:
         value = schema["threshold"]
         checked["threshold"] = None if value is None else check_threshold(value)
-    for key in ("flat", "set_ents"):
-        if key in schema:
-            checked[key] = check_switch(schema[key], key)
+    if "flat" in schema:
+        checked["flat"] = check_switch(schema["flat"], "flat")
+    if "set_ents" in schema:
+        checked["set_ents"] = check_set_ents(schema["set_ents"])
     return checked
 
 

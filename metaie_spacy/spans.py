@@ -94,6 +94,11 @@ def decode(
     ]
 
 
+def better_logits(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Of two wordings' logits, (W, 2), for each token those of which one is the larger."""
+    return np.where((one.max(-1) >= other.max(-1))[:, None], one, other)
+
+
 def flatten(answers: Iterable[Answer]) -> list[Answer]:
     """The best-ranked answers that do not overlap; ties go to the better score, the longer, the earlier, the name."""
     ordered = sorted(
@@ -145,12 +150,20 @@ def write_group(doc: "Doc", key: str, answers: Iterable[Answer], asked: Sequence
     return doc.spans[key]
 
 
-def write_ents(doc: "Doc", answers: Iterable[Answer]) -> None:
-    """Set `doc.ents` to the flat, best-ranked answers and those entities of the doc that none of them overlaps."""
+def write_ents(doc: "Doc", answers: Iterable[Answer], *, keep: bool = False) -> None:
+    """Set `doc.ents` to the flat, best-ranked answers and those entities of the doc that none of them overlaps.
+
+    Tokens that are blocked stay so, and no answer touches them. keep (bool): the doc's own entities win.
+    """
     from spacy.tokens import Span
 
-    flat, taken = flatten(answers), Taken(len(doc))
-    for answer in flat:
-        taken.add(answer.start, answer.end)
-    kept = [ent for ent in doc.ents if taken.is_free(ent.start, ent.end)]
-    doc.set_ents([*kept, *(Span(doc, a.start, a.end, label=a.label) for a in flat)])
+    blocked = [doc[token.i : token.i + 1] for token in doc if token.ent_iob == 3 and not token.ent_type]
+    ents, taken = list(doc.ents), Taken(len(doc))
+    for span in [*blocked, *(ents if keep else [])]:
+        taken.add(span.start, span.end)
+    flat = flatten(answer for answer in answers if taken.is_free(answer.start, answer.end))
+    if not keep:
+        for answer in flat:
+            taken.add(answer.start, answer.end)
+        ents = [ent for ent in ents if taken.is_free(ent.start, ent.end)]
+    doc.set_ents([*ents, *(Span(doc, a.start, a.end, label=a.label) for a in flat)], blocked=blocked)

@@ -7,14 +7,15 @@ from spacy.tokens import Doc
 
 from .data.tokens import make_doc
 from .pipelines import active_pipe
-from .schema import parse_labels, plain
+from .schema import parse_ask, plain_ask
 
 
 def pipe_with_labels(nlp: Language, pairs: Iterable[tuple], *, name: str = "metaie", **pipe_kwargs) -> Iterator[Any]:
     """Run a pipeline over texts that bring labels of their own; texts are batched across label sets.
 
-    pairs (Iterable): text or Doc, and its labels in any form that `MetaIE.labels` takes; with
-        `as_tuples=True` a third value, which comes back beside the doc.
+    pairs (Iterable): text or Doc, and its labels in any form that `MetaIE.labels` takes, or `{"labels", "threshold"?,
+        "flat"?}` to keep its answers in a way of its own; with `as_tuples=True` a third value, which comes back beside
+        the doc.
     name (str): the component that is to use the labels. Where several do, `doc._.metaie_labels`
         gives labels to all of them.
     pipe_kwargs: passed to `nlp.pipe`.
@@ -30,7 +31,7 @@ def pipe_with_labels(nlp: Language, pairs: Iterable[tuple], *, name: str = "meta
             try:
                 text, labels, *context = _unpack(pair, 3 if as_tuples else 2)
                 doc = text if isinstance(text, Doc) else make_doc(nlp, text)
-                doc.user_data["metaie_labels", pipe.name] = plain(parse_labels(labels))
+                doc.user_data["metaie_labels", pipe.name] = plain_ask(parse_ask(labels))
             except (ValueError, UnicodeError) as error:
                 failed = doc if doc is not None else Doc(nlp.vocab)
                 pipe.get_error_handler()(name, pipe, [failed], ValueError(f"pair {number}: {error}"))

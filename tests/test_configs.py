@@ -61,3 +61,20 @@ def test_cross_encoder_config_trains_closed_labels(data, encoders, tmp_path):
     train(CONFIGS / "cross_encoder.cfg", tmp_path / "out", overrides=changes)
     nlp = spacy.load(tmp_path / "out" / "model-last")
     assert nlp.get_pipe("metaie").labels == ("person", "place") and nlp.meta["performance"]["spans_metaie_f"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "path", sorted(set(CONFIGS.glob("*.cfg")) - {CONFIGS / "teacher.cfg"}), ids=lambda path: path.stem
+)
+def test_training_configs_are_whole_as_debug_data_wants_them(path):
+    from spacy.schemas import ConfigSchemaInit, ConfigSchemaNlp, ConfigSchemaTraining
+    from spacy.util import load_config
+
+    config = load_config(path)
+    for section, schema in (
+        ("nlp", ConfigSchemaNlp),
+        ("training", ConfigSchemaTraining),
+        ("initialize", ConfigSchemaInit),
+    ):
+        fields = {field.alias or name for name, field in schema.model_fields.items() if field.is_required()}
+        assert fields and not fields - set(config[section])

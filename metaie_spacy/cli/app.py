@@ -18,7 +18,7 @@ from ..model.defaults import ENCODER, HEAD_SCALE
 from ..pipelines import active_pipe, load_pipeline
 from ..train.settings import DistillSettings, FewShotSettings
 from . import project
-from .options import ENCODING, asked, before_and_after, check_output, corpus_weight, fail
+from .options import ENCODING, asked, before_and_after, check_output, corpus_weight, fail, label_table
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.registered_commands += project.app.registered_commands
@@ -28,13 +28,16 @@ DEFAULT_LABELS = "person, organization, location, date, event, product"
 class Format(str, Enum):
     table = "table"
     jsonl = "jsonl"
+    csv = "csv"
     html = "html"
 
 
 @app.command()
 def extract(
     source: str | None = typer.Argument(
-        None, help="A text, or a file (.txt: a text a line; .jsonl: objects with a \"text\"); nothing or '-': stdin"
+        None,
+        help='A text, or a file (.txt: a text a line; .jsonl: objects with a "text"; .csv, .tsv, .parquet: a column); '
+        "nothing or '-': stdin",
     ),
     labels: str | None = typer.Option(
         None, help=f'What to look for: "person, date of birth"; without it and --schema: "{DEFAULT_LABELS}"'
@@ -45,10 +48,14 @@ def extract(
     model: str = typer.Option("en_metaie_sm", help="A spaCy pipeline with a metaie component: package or path"),
     threshold: float | None = typer.Option(None, help="Between 0 and 1; higher gives fewer, surer spans"),
     gpu: int = typer.Option(-1, help="Number of the GPU to use; -1: the CPU"),
-    format: Format = typer.Option(Format.table, help="table, jsonl, or html (displaCy's span view)"),
+    format: Format = typer.Option(
+        Format.table,
+        help="table, jsonl (other fields of a row are kept), csv (a line a span), or html (displaCy's span view)",
+    ),
     output: Path | None = typer.Option(None, help="Write the result here instead of to stdout"),
     errors: Path | None = typer.Option(None, help="Keep bad input lines here, as they came"),
     encoding: str | None = ENCODING,
+    text_field: str = typer.Option("text", help="Field or column of the source that holds the text"),
 ) -> None:
     """Extract labelled spans from a text, a file or stdin."""
     settings = asked(labels, schema, DEFAULT_LABELS)
@@ -57,7 +64,8 @@ def extract(
     check_apart(output, source, schema, errors)
     check_apart(errors, source, schema)
     from ..data.texts import TextReader  # spaCy takes a second; a wrong argument is told at once
-    from .output import pipe_texts, printer, render_html, span_rows, table
+    from ..results import rows as rows_of
+    from .output import csv_writer, pipe_texts, printer, render_html, table
 
     nlp = load_pipeline(model, gpu=gpu)
     pipe = active_pipe(nlp, "metaie")
@@ -65,7 +73,7 @@ def extract(
     if threshold is not None:
         pipe.threshold = threshold
     with ExitStack() as stack:
-        reader = stack.enter_context(TextReader(source, encoding=encoding))
+        reader = stack.enter_context(TextReader(source, encoding=encoding, text_field=text_field))
         if errors:
             reader.errors = stack.enter_context(writing(errors))
         write = stack.enter_context(printer(output))
@@ -76,10 +84,13 @@ def extract(
         if format is Format.html:
             write(render_html(found, pipe.spans_key))
             found = ()
-        for id, doc in found:
-            rows = span_rows(doc, pipe.spans_key)
+        write_csv = csv_writer(write) if format is Format.csv else None
+        for id, doc, row in found:
+            rows = rows_of(doc, pipe.spans_key)
             if format is Format.jsonl:
-                write(json_text({"id": id, "text": doc.text, "spans": rows}))
+                write(json_text({**row, "id": id, "spans": rows}))
+            elif write_csv:
+                write_csv(id, rows)
             else:
                 write(table(doc.text if reader.total == 1 else f"{id}: {doc.text}", rows))
     if reader.bad:
@@ -90,7 +101,7 @@ def extract(
 @app.command()
 def evaluate(
     model: str = typer.Argument(..., help="A spaCy pipeline with a metaie component: package or path"),
-    data: Path = typer.Argument(..., help="Annotated rows (JSONL)"),
+    data: Path = typer.Argument(..., help="Annotated rows (JSONL), or a .spacy file"),
     labels: str | None = typer.Option(
         None, help="Ask these of every text; without it and --schema, each text's own and absent labels"
     ),
@@ -100,6 +111,7 @@ def evaluate(
     limit: int = typer.Option(0, help="Only the first rows; 0: all"),
     only: Path | None = typer.Option(None, help="Only rows whose ids stand in this file, such as distill's dev.jsonl"),
     output: Path | None = typer.Option(None, help="Write all figures here (JSON)"),
+    spans_key: str | None = typer.Option(None, help="Span group of a .spacy file; 'ents': its entities"),
 ) -> None:
     """Score a pipeline on annotated rows: exact-match precision, recall and F."""
     from ..measure.evaluate import evaluate as run
@@ -112,7 +124,8 @@ def evaluate(
         pipe.schema = settings
     if threshold is not None:
         pipe.threshold = threshold
-    result = run(nlp, data, labels=pipe.label_data if settings else None, limit=limit, only=only, progress=True)
+    closed = pipe.label_data if settings else None
+    result = run(nlp, data, labels=closed, limit=limit, only=only, spans_key=spans_key, progress=True)
     if output:
         write_text(output, json.dumps(result, indent=1))
     if not result["spans"]:
@@ -120,6 +133,8 @@ def evaluate(
             f"Nothing to measure: none of the {result['texts']} texts has a span to find; {result['found']} were found."
         )
         return
+    if len(result["per_label"]) > 1:
+        print(label_table(result["per_label"]))
     print(
         f"P {result['p']:.3f}  R {result['r']:.3f}  F {result['f']:.3f}  "
         f"({result['spans']} gold spans, {result['texts']} texts)"
@@ -128,7 +143,9 @@ def evaluate(
 
 @app.command()
 def fewshot(
-    examples: Path = typer.Argument(..., help="A few annotated rows (JSONL); annotate each text completely"),
+    examples: Path = typer.Argument(
+        ..., help="A few annotated rows (JSONL) or a .spacy file; annotate each text completely"
+    ),
     output: Path = typer.Argument(..., help="Takes the adapted pipeline"),
     model: str = typer.Option("en_metaie_sm", help="The pipeline to start from: package or path"),
     labels: str | None = typer.Option(None, help="The label set; without it and --schema, the labels of the examples"),
@@ -155,6 +172,7 @@ def fewshot(
         None, help="Annotated rows to rehearse, instead of those that come with this package"
     ),
     seed: int = typer.Option(0),
+    spans_key: str | None = typer.Option(None, help="Span group of a .spacy file; 'ents': its entities"),
     gpu: int = typer.Option(-1, help="Number of the GPU to use; -1: the CPU"),
 ) -> None:
     """Adapt a pipeline to a few annotated texts; prints the scores before and after on texts that it did not see."""
@@ -174,7 +192,15 @@ def fewshot(
         if key in (wanted or {}):
             setattr(active_pipe(nlp, "metaie"), key, wanted[key])
     result = adapt_and_score(
-        nlp, examples, closed, dev=dev, held_out=held_out, settings=settings, open_labels=open_labels, corpus=corpus
+        nlp,
+        examples,
+        closed,
+        dev=dev,
+        held_out=held_out,
+        settings=settings,
+        open_labels=open_labels,
+        corpus=corpus,
+        data_key=spans_key,
     )
     with replacing(output) as new:
         nlp.to_disk(new)

@@ -50,6 +50,18 @@ def before_and_after(before: dict[str, Any], after: dict[str, Any]) -> str:
     )
 
 
+def label_table(per_label: dict[str, dict]) -> str:
+    """Scores of every label, the most frequent in the gold spans first."""
+    from wasabi import table
+
+    ordered = sorted(per_label.items(), key=lambda pair: (-pair[1]["spans"], pair[0]))
+    rows = [
+        (for_terminal(name), row["spans"], row["found"], *(f"{row[key]:.3f}" for key in "prf")) for name, row in ordered
+    ]
+    header = ("label", "gold", "found", "P", "R", "F")
+    return table(rows, header=header, divider=True, aligns=("l", *"r" * 5), max_col=60)
+
+
 def asked(labels: str | None, schema: Path | None, default: str | None) -> dict[str, Any] | None:
     """The schema that the options ask for.
 

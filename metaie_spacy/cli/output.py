@@ -1,11 +1,12 @@
 """Texts -> labelled spans as tables, JSON or HTML."""
 
+import csv
 import html
-import math
+import io
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Any, Callable, Iterable, Iterator
 
 import wasabi
 from spacy import displacy
@@ -16,41 +17,30 @@ from tqdm import tqdm
 from ..data.files import writing
 from ..data.inert import for_terminal
 from ..data.jsonl import json_line
+from ..data.rows import row_id
 from ..data.texts import TextReader
 from ..data.tokens import make_doc
 
 BATCH = 256
+COLUMNS = ("start", "end", "label", "text", "score")
 
 
-def pipe_texts(nlp: Language, reader: TextReader, bar: tqdm) -> Iterator[tuple[str, Doc]]:
-    """(id, doc) of every text, in order. Texts beyond `nlp.max_length` are rejected like bad lines."""
-    texts = iter(reader)
+def pipe_texts(nlp: Language, reader: TextReader, bar: tqdm) -> Iterator[tuple[str, Doc, dict]]:
+    """(id, doc, row) of every text, in order; of a source of rows the row has its other fields too. Texts beyond
+    `nlp.max_length` are rejected like bad lines."""
+    texts = reader.rows()
     while part := list(islice(texts, BATCH)):
         fits = []
-        for id, text in part:
+        for number, row in part:
+            text, id = row["text"], row_id(row.get("id")) or str(number)
             if len(text) > nlp.max_length:
                 message = f"id {id}: {len(text)} characters, more than nlp.max_length = {nlp.max_length}"
-                reader.reject(message, json_line({"id": id, "text": text}))
+                reader.reject(message, json_line(row))
             else:
-                fits.append((text, id))
-        for doc, id in nlp.pipe(((make_doc(nlp, text), id) for text, id in fits), as_tuples=True):
+                fits.append((make_doc(nlp, text), (id, row)))
+        for doc, (id, row) in nlp.pipe(fits, as_tuples=True):
             bar.update()
-            yield id, doc
-
-
-def span_rows(doc: Doc, key: str) -> list[dict]:
-    """The spans of a group as plain data: start, end (characters), text, label, score."""
-    group = doc.spans[key]
-    return [
-        {
-            "start": span.start_char,
-            "end": span.end_char,
-            "text": span.text,
-            "label": span.label_,
-            "score": round(float(score), 4) if math.isfinite(score) else None,
-        }
-        for span, score in zip(group, group.attrs["scores"])
-    ]
+            yield id, doc, row
 
 
 @contextmanager
@@ -85,7 +75,19 @@ def _score(row: dict) -> str:
     return "none" if row["score"] is None else f"{row['score']:.2f}"
 
 
-def render_html(found: Iterator[tuple[str, Doc]], key: str) -> str:
+def csv_writer(write: Callable[[str], None]) -> Callable[[str, list[dict]], None]:
+    """Writes the spans of a text, a line a span, below a head."""
+
+    def line(values: Iterable[Any]) -> None:
+        held = io.StringIO()
+        csv.writer(held, lineterminator="").writerow(values)
+        write(held.getvalue())
+
+    line(("id", *COLUMNS))
+    return lambda id, rows: [line((id, *(row[name] for name in COLUMNS))) for row in rows] and None
+
+
+def render_html(found: Iterator[tuple[str, Doc, dict]], key: str) -> str:
     """A page with displaCy's span view of all texts."""
     # displaCy escapes words, not labels.
     pages = [
@@ -97,6 +99,6 @@ def render_html(found: Iterator[tuple[str, Doc]], key: str) -> str:
                 for span in doc.spans[key]
             ],
         }
-        for _, doc in found
+        for _, doc, _ in found
     ]
     return displacy.render(pages, style="span", page=True, jupyter=False, manual=True)

@@ -214,6 +214,7 @@ def calibrate(
     ),
     report: Path | None = typer.Option(None, help="Write all figures here (JSON)"),
     seed: int = typer.Option(0, help="Which half of the rows is fitted on"),
+    spans_key: str | None = typer.Option(None, help="Span group of a .spacy file; 'ents': its entities"),
 ) -> None:
     """Make scores mean what they say: fit a temperature and a default threshold on one half, report on the other."""
     from ..measure.calibrate import calibrate as run
@@ -225,7 +226,8 @@ def calibrate(
     check_apart(output, model, data, only, report)
     check_apart(report, model, data, only)
     nlp = load_pipeline(model)
-    result = run(nlp, data, only=only, labels=read_labels(labels) if labels else None, seed=seed, progress=True)
+    closed = read_labels(labels) if labels else None
+    result = run(nlp, data, only=only, labels=closed, spans_key=spans_key, seed=seed, progress=True)
     with replacing(output) as new:
         nlp.to_disk(new)
         copy_licences(model, new)

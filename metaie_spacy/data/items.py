@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Iterable, NamedTuple, Sequence
 
+from ..schema import ask_names
 from .documents import document_of, is_dev
 from .known import Spot, unsure_of
 from .rows import Place, Row, asked_of, longest_first, places, read_rows
@@ -155,7 +156,7 @@ def example_item(eg: "Example", spans_key: str) -> Item:
     if spans_key not in reference.spans:
         return Item("", words, [], [], None, [(0, len(words), None)], [])
     group = reference.spans[spans_key]
-    given, own = group_asked(group), reference._.metaie_labels
+    given, own = group_asked(group), ask_names(reference._.metaie_labels)
     known = own if given is None else given if own is None else [label for label in own if label in set(given)]
     spans: list[Place] = []
     open_: list[Spot] = []

@@ -1,7 +1,9 @@
 """Texts of any source: lines, JSONL, Parquet, stdin."""
 
 import codecs
+import csv
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any, BinaryIO, Iterator
@@ -12,6 +14,9 @@ from .jsonl import decoded, json_line, parse_json
 from .rows import row_id
 
 JSONL = (".jsonl", ".ndjson")
+TABLES = {".csv": ",", ".tsv": "\t"}
+OTHERS = (".txt", ".parquet", ".json", ".xml", ".html", ".pdf", ".docx", ".gz", ".zst", ".zip", ".spacy")
+OF_FILES = (*OTHERS, *JSONL, *TABLES)  # endings that no text has
 
 
 class TextReader:
@@ -19,13 +24,22 @@ class TextReader:
 
     source (str | None): a text, a file's path, or None or "-" for stdin. Lines are texts, or, in
         .jsonl files and where they open with '{"', objects with a "text"; a .parquet file has a
-        column "text" (pyarrow reads it).
+        column "text" (pyarrow reads it), and so has a .csv or .tsv file, in whose first line the columns are named.
     errors (BinaryIO | None): takes bad lines as they came, those of another encoding in UTF-8.
     encoding (str | None): of a file of lines, or stdin, without a byte order mark; None: UTF-8.
+    text_field (str): the field or column that holds the text.
     RAISES (ValueError): the file is missing or in another encoding; of stdin, reading it says so.
     """
 
-    def __init__(self, source: str | None, *, errors: BinaryIO | None = None, encoding: str | None = None):
+    def __init__(
+        self,
+        source: str | None,
+        *,
+        errors: BinaryIO | None = None,
+        encoding: str | None = None,
+        text_field: str = "text",
+    ):
+        self.text_field = text_field
         if encoding is not None:
             check_encoding(encoding)
         self.errors, self.bad, self.total, self.is_jsonl = errors, 0, None, False
@@ -38,7 +52,10 @@ class TextReader:
                 self.name, self.total, self.lines = "text", 1, [_flat(source).encode("utf8")]
             elif path.suffix == ".parquet":
                 self.name, self.is_jsonl = str(path), True
-                self.total, self.lines = parquet_lines(path)
+                self.total, self.lines = parquet_lines(path, text_field)
+            elif path.suffix in TABLES:
+                self.name, self.is_jsonl = str(path), True
+                self.lines = table_lines(path, text_field, encoding)
             else:
                 self.name, self.is_jsonl = str(path), path.suffix in JSONL
                 self.total = sum(1 for _, line in numbered_lines(path, encoding) if line.strip())
@@ -77,16 +94,38 @@ class TextReader:
         if not self.is_jsonl and not raw.lstrip().startswith(b'{"'):
             return {"text": decoded(raw)}
         row = parse_json(raw)
-        if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-            raise ValueError('expected an object with a string "text"')
+        if not isinstance(row, dict) or not isinstance(row.get(self.text_field), str):
+            raise ValueError(f'expected an object with a string "{self.text_field}"')
         row_id(row.get("id"))
-        return row
+        return {**row, "text": row[self.text_field]}
 
 
-def parquet_lines(path: Path) -> tuple[int, Iterator[bytes]]:
+def table_lines(path: Path, text_field: str, encoding: str | None) -> Iterator[bytes]:
+    """The rows of a CSV or TSV file as JSON lines; a record that is cut or has too few or too many fields is none.
+
+    RAISES (ValueError): the file has no such column.
+    """
+    lines = (line.decode("utf8", "surrogateescape") for _, line in numbered_lines(path, encoding))
+    reader = csv.reader(lines, delimiter=TABLES[path.suffix], strict=True)
+    try:
+        head = next(reader, [])
+        if text_field not in head:
+            raise ValueError(
+                f"'{path}' has no column \"{text_field}\", only {head[:20]}. "
+                "Say which holds the texts, by --text-field; the first line must name the columns."
+            )
+        for values in reader:
+            if values:
+                fits = len(values) == len(head)
+                yield json_line(dict(zip(head, values)) if fits else values)
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: not CSV ({error}).") from None
+
+
+def parquet_lines(path: Path, text_field: str = "text") -> tuple[int, Iterator[bytes]]:
     """Number of rows of a Parquet file, and its rows as JSON lines, a batch at a time.
 
-    RAISES (ValueError): pyarrow is missing, or the file has no column "text".
+    RAISES (ValueError): pyarrow is missing, or the file has no such column.
     """
     try:
         import pyarrow.parquet as parquet
@@ -98,14 +137,16 @@ def parquet_lines(path: Path) -> tuple[int, Iterator[bytes]]:
     except (OSError, ValueError) as error:
         raise ValueError(f"'{path}' is no Parquet file: {error}") from None
     names = file.schema_arrow.names
-    if "text" not in names:
-        raise ValueError(f"'{path}' has no column \"text\", only {names}. Rename the column that holds the texts.")
-    kind = file.schema_arrow.field("text").type
+    if text_field not in names:
+        raise ValueError(
+            f"'{path}' has no column \"{text_field}\", only {names}. Say which holds the texts, by --text-field."
+        )
+    kind = file.schema_arrow.field(text_field).type
     if not any(
         is_kind(kind) for is_kind in (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary)
     ):
-        raise ValueError(f"The column \"text\" of '{path}' holds {kind}, not texts. Convert it to strings.")
-    columns = [name for name in ("id", "text", "meta", "source") if name in names]
+        raise ValueError(f"The column \"{text_field}\" of '{path}' holds {kind}, not texts. Convert it to strings.")
+    columns = [name for name in dict.fromkeys(("id", text_field, "meta", "source")) if name in names]
 
     def lines() -> Iterator[bytes]:
         for batch in file.iter_batches(columns=columns):
@@ -149,6 +190,8 @@ def _as_file(source: str | None) -> Path | None:
             return path
     except OSError:  # no name that a file can have
         return None
-    if path.suffix in (".txt", ".parquet", *JSONL) and " " not in source:
-        raise ValueError(f"There is no file '{source}'.")
+    is_path = not any(map(str.isspace, source)) and (path.suffix in OF_FILES or "/" in source or os.sep in source)
+    if is_path or (path.suffix in OF_FILES and len(path.parts) > 1 and path.parent.is_dir()):
+        what = f"'{source}' is a folder" if path.is_dir() else f"There is no file '{source}'"
+        raise ValueError(f"{what}. If this is the text itself, pass it on stdin.")
     return None

@@ -10,9 +10,10 @@ from spacy.language import Language
 from spacy.util import minibatch
 from tqdm import tqdm
 
+from ..convert.annotations import read_annotations
 from ..data.documents import document_of
 from ..data.known import Known, known_of
-from ..data.rows import asked_of, read_chosen
+from ..data.rows import asked_of
 from ..data.tokens import make_doc
 from ..pipelines import active_pipe
 from ..schema import Label, move_threshold, parse_labels, plain
@@ -89,6 +90,7 @@ def calibrate(
     name: str = "metaie",
     only: str | Path | None = None,
     labels: Any = None,
+    spans_key: str | None = None,
     seed: int = 0,
     progress: bool = False,
 ) -> dict:
@@ -103,8 +105,8 @@ def calibrate(
 
     nlp (Language): is changed in place; save it with `nlp.to_disk`. The component's `threshold`
         becomes None, that is, the one that its weights now carry.
-    path (str | Path): an annotations file (JSONL). only (Path | None): a JSONL file whose ids
-        choose the rows, such as distill's `dev.jsonl`.
+    path (str | Path): an annotations file (JSONL), or a `.spacy` file. only (Path | None): a JSONL file whose ids
+        choose the rows, such as distill's `dev.jsonl`. spans_key (str | None): the group of a `.spacy` file.
     labels: a closed set that is asked of every text, as `MetaIE.labels` takes it. It becomes the
         component's; labels without a threshold get one if they have at least 30 gold spans and
         clearly gain by it. None: every text is asked its own labels and those noted as absent.
@@ -118,7 +120,11 @@ def calibrate(
     closed = None if labels is None else parse_labels(labels)
     own = {label.name: label.threshold for label in closed or () if label.threshold is not None}
     old = Rules(pipe.effective_threshold, pipe.model.shims[0].tag_threshold, own, pipe.flat)
-    texts = list(score_rows(nlp, read_chosen(path, only), closed, old, name=name, progress=progress))
+    texts = list(
+        score_rows(
+            nlp, read_annotations(path, only=only, spans_key=spans_key), closed, old, name=name, progress=progress
+        )
+    )
     fitted, held_out = split_documents(texts, seed)
     check_enough(fitted, held_out, old, path)
     new, scale = settle(fitted, old, [] if closed is None else [label.name for label in closed])
@@ -143,7 +149,7 @@ def score_rows(
     """Run the model once over every row; of its logits, labels are kept that some threshold lets through."""
     lowest = CANDIDATES[0] if min([rules.threshold, rules.tag, *rules.labels.values()]) >= CANDIDATES[0] else 0.0
     floor = np.log(lowest) - np.log1p(-lowest) if lowest else -np.inf
-    names = None if labels is None else {label.name for label in labels}
+    names = None if labels is None else {label.name for label in labels if label.queries}
     pipe = nlp.get_pipe(name)
     bar = tqdm(total=len(rows), desc="calibrate", mininterval=5, disable=not progress)
     # A tok2vec that is shared has to run before; what follows the component has nothing to do here.

@@ -7,8 +7,9 @@ from typing import Sequence
 from spacy.language import Language
 from tqdm import tqdm
 
+from ..convert.annotations import read_annotations
 from ..data.known import known_of
-from ..data.rows import asked_of, read_chosen
+from ..data.rows import asked_of
 from ..pipelines import active_pipe
 from ..schema import parse_labels
 from ..streams import pipe_with_labels
@@ -23,22 +24,24 @@ def evaluate(
     name: str = "metaie",
     limit: int = 0,
     only: str | Path | None = None,
+    spans_key: str | None = None,
     progress: bool = False,
 ) -> dict:
     """Exact-match scores on character spans.
 
     nlp (Language): a pipeline with a `metaie` component.
-    path (str | Path): an annotations file (JSONL).
+    path (str | Path): an annotations file (JSONL), or a `.spacy` file, whose labels all texts are asked.
     labels: asked of every text, as `MetaIE.labels` takes them (gold spans of other names are not
         counted); None: every text is asked its own labels and those noted as absent. Of labels that a
         row does not answer (`asked`), and at places that it leaves open (`unsure`), nothing is counted.
     name (str): of the component. limit (int): only the first rows; 0: all.
     only (Path | None): a JSONL file whose ids choose the rows, such as distill's `dev.jsonl`.
+    spans_key (str | None): the group of a `.spacy` file, see `read_annotations`.
     RETURNS (dict): `p`, `r`, `f` (micro, 0 to 1), `f_low` and `f_high` (95 % bootstrap interval),
         `texts`, `spans`, `seconds` and `per_label`.
     RAISES (ValueError): a bad row, or no such component.
     """
-    rows = read_chosen(path, only)[: limit or None]
+    rows = read_annotations(path, only=only, spans_key=spans_key)[: limit or None]
     result = evaluate_rows(nlp, rows, labels=labels, name=name, progress=progress)
     return {key: value for key, value in result.items() if key != "counts"}
 

@@ -141,7 +141,8 @@ def find_source(source: str) -> Path:
     if spec is None or not spec.origin or not spec.has_location:
         raise ValueError(
             f"Cannot find the weights '{source}': no such directory, and no installed package of that name. "
-            "Install the package, or set 'weights' to a directory, or to null and call nlp.initialize()."
+            "Install the package (en_metaie_sm: pip install packages/en_metaie_sm-*.whl), or set 'weights' to a "
+            "directory, or to null and call nlp.initialize()."
         )
     package = Path(spec.origin).parent
     inner = [child for child in sorted(package.iterdir()) if (child / "config.cfg").exists()]

@@ -128,24 +128,29 @@ def recased(items: Sequence[Item], share: float, rng: random.Random) -> list[Ite
 def closed_batch(items: Sequence[Item], labels: Sequence[Label], pieces: WordPieces) -> Batch:
     """A batch that asks every label of every text: a closed label set.
 
-    labels (Sequence[Label]): what is asked; names that share a query share their spans. An item that says what it
+    labels (Sequence[Label]): what is asked; names that share a query share their spans, and all wordings of a
+        label have them. An item that says what it
         answers (`asked`) is asked nothing else; a query counts as asked where all its names are.
     RAISES (ValueError): an item has a label that is not among `labels`.
     """
-    query = {label.name: label.query for label in labels}
-    unknown = {label for item in items for _, _, label in item.spans} - query.keys()
+    queries_of = {label.name: label.queries for label in labels}
+    unknown = {label for item in items for _, _, label in item.spans} - queries_of.keys()
     if unknown:
         raise ValueError(f"The examples have labels that the component lacks: {sorted(unknown)[:5]}.")
-    queries = sorted(set(query.values()))
+    queries = sorted({query for own in queries_of.values() for query in own})
     asked = torch.ones((len(items), len(queries)), dtype=torch.bool)
     for b, item in enumerate(items):
         if item.asked is not None:
-            left_out = {query[name] for name in query.keys() - set(item.asked)}
+            left_out = {query for name in queries_of.keys() - set(item.asked) for query in queries_of[name]}
             asked[b] = torch.tensor([name not in left_out for name in queries])
     items = [
         item._replace(
-            spans=[(start, end, query[label]) for start, end, label in item.spans],
-            unsure=[(s, e, query.get(label, label)) for s, e, label in item.unsure],
+            spans=[(start, end, query) for start, end, label in item.spans for query in queries_of[label]],
+            unsure=[
+                (s, e, query)
+                for s, e, label in item.unsure
+                for query in (queries_of.get(label, (label,)) if label is not None else (None,))
+            ],
         )
         for item in items
     ]

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from spacy.tokens import Span, SpanGroup
 
 from metaie_spacy.cli.app import main
-from metaie_spacy.cli.output import render_html, span_rows, table
+from metaie_spacy.cli.output import render_html, table
 from metaie_spacy.convert.convert import convert
 from metaie_spacy.curate.curate import curate
 from metaie_spacy.curate.settings import CurateSettings
 from metaie_spacy.data.inert import for_markdown, for_terminal, markdown_table
 from metaie_spacy.data.jsonl import json_text, parse_json
 from metaie_spacy.data.texts import TextReader
+from metaie_spacy.results import rows
 
 HOSTILE = "<script>alert(1)</script>|a`b\x1b[31m\x9b2J[x](javascript:1)\u202e*_e_*\x07"
 
@@ -64,17 +65,17 @@ def hostile_doc(score=0.5):
 
 
 def test_a_page_shows_labels_and_texts_and_runs_none():
-    page = render_html(iter([("1", hostile_doc())]), "metaie")
+    page = render_html(iter([("1", hostile_doc(), {})]), "metaie")
     assert "<script>" not in page and html.escape("<script>alert(1)</script>") in page and "<b>" not in page
 
 
 def test_a_table_for_a_terminal_holds_no_escape_sequence():
-    shown = table(hostile_doc().text, span_rows(hostile_doc(), "metaie"))
+    shown = table(hostile_doc().text, rows(hostile_doc(), "metaie"))
     assert "\x1b" not in shown and "\x9b" not in shown and "\\x1b" in shown and "\u202e" not in shown
 
 
 def test_a_score_that_is_no_number_is_null_in_json_and_none_in_a_table():
-    (row,) = span_rows(hostile_doc(float("nan")), "metaie")
+    (row,) = rows(hostile_doc(float("nan")), "metaie")
     assert row["score"] is None and json.loads(json_text(row))["score"] is None and "none" in table("x", [row])
 
 

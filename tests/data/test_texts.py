@@ -88,3 +88,47 @@ def test_ids_that_are_none_and_marks_of_byte_order(tmp_path):
     assert (
         len({row["id"] for row in rows}) == 3 and rows[2]["id"] == "0" and all(len(row["id"]) == 12 for row in rows[:2])
     )
+
+
+def test_tables_have_a_column_of_texts(tmp_path):
+    (tmp_path / "a.csv").write_text('id,body,n\n7,"Ada, ""the""\nfirst",1\n8,Marie,2\n9,cut\n', encoding="utf8")
+    with TextReader(str(tmp_path / "a.csv"), text_field="body", errors=io.BytesIO()) as reader:
+        rows = [row for _, row in reader.rows()]
+    assert [(row["id"], row["text"], row["n"]) for row in rows] == [
+        ("7", 'Ada, "the"\nfirst', "1"),
+        ("8", "Marie", "2"),
+    ]
+    assert reader.bad == 1
+    with pytest.raises(ValueError, match=r"no column \"text\", only \['id', 'body', 'n'\].*--text-field"):
+        read(tmp_path / "a.csv")
+    (tmp_path / "b.tsv").write_text("text\nAda\t\n", encoding="utf8")
+    with TextReader(str(tmp_path / "b.tsv"), errors=io.BytesIO()) as reader:
+        assert [row for _, row in reader.rows()] == [] and reader.bad == 1
+    (tmp_path / "c.csv").write_text('text\n"Ada', encoding="utf8")
+    with pytest.raises(ValueError, match="c.csv, line 2: not CSV"):
+        read(tmp_path / "c.csv")
+
+
+def test_a_field_of_another_name_may_hold_the_text(tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"body": "Ada.", "page": 3}) + "\n", encoding="utf8")
+    assert read(tmp_path / "a.jsonl", text_field="body") == [{"body": "Ada.", "page": 3, "text": "Ada."}]
+
+
+@pytest.mark.parametrize("source", ["texts.jsonl", "data/texts", "./a", "report.pdf", "a/b.txt"])
+def test_what_looks_like_a_path_and_is_none_is_named(source):
+    with pytest.raises(ValueError, match="There is no file .* pass it on stdin"):
+        TextReader(source)
+
+
+@pytest.mark.parametrize(
+    "text", ["Ada met Marie.", "He used and/or, see a.txt", "U.S.", "Node.js", "e.g. this", "x" * 300]
+)
+def test_texts_that_are_no_paths_are_texts(text):
+    assert read(text) == [{"text": text}]
+
+
+def test_a_folder_is_no_text(tmp_path):
+    with pytest.raises(ValueError, match="There is no file"):
+        TextReader(f"{tmp_path}/my texts.csv")
+    with pytest.raises(ValueError, match="is a folder"):
+        TextReader(str(tmp_path))
