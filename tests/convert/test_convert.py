@@ -304,7 +304,7 @@ def test_other_regions_of_label_studio_are_counted(tmp_path):
     export = task("Ada flew.", [(0, 3, "Ada", "PER")])
     export["annotations"][0]["result"] += [
         {"type": "choices", "value": {"choices": ["good"]}},
-        {"type": "relation", "from_id": "a"},
+        {"type": "textarea", "value": {"text": ["x"]}},
     ]
     ((row,), counts) = rows_of(tmp_path, "export.json", json.dumps([export]))
     assert words_of(row) == [("Ada", "PER")] and counts["spans_skipped"] == {"no labelled text": 2}
@@ -379,7 +379,7 @@ def test_malformed_tags_cost_their_sentence_and_are_named(tmp_path, caplog):
     assert [row["text"] for row in rows] == ["Ada", "Rome"]
     assert counts["skipped"] == {"malformed tag": 1, "bad columns": 1, "not UTF-8": 1}
     why = [entry["why"] for entry in load(tmp_path / "errors.jsonl")]
-    assert "train.bio" in why[0] and "line 3 'PER', line 5 'B-'" in why[0]
+    assert "train.bio" in why[0] and "line 3 'PER' (column 2), line 5 'B-' (column 2)" in why[0]
     assert "line 7 has no token with a tag" in why[1] and "line 9 is not UTF-8" in why[2]
     assert "line 3 'PER'" in caplog.text
 
@@ -505,15 +505,15 @@ def test_bad_rows_are_skipped_counted_and_kept(tmp_path, caplog):
         ("a.conll", b"", "no usable row .it is empty"),
         ("a.conll", "Ada B-PER\n".encode("utf-16"), "no usable row .not UTF-8"),
         ("a.jsonl", b'{"text": "a", "answer": "reject"}\n', "no usable row .reject: 1"),
-        ("a.json", b"[]", "no usable row"),
+        ("a.json", b"[]", "no JSON object.*pass from_format"),
         ("a.json", b'[{"data": {"text": "a"}', "not JSON .*line 1"),
         ("a.json", b'["\xfc"]', "not UTF-8 .*byte 2"),
-        ("a.json", b"{}", "no list of tasks"),
+        ("a.json", b"{}", r"the keys \[\]"),
         ("a.json", b'[1, {"data": 3}, {"data": {"a": "x", "b": "y"}, "annotations": [{}]}]', "no usable row .bad row: 3"),
-        ("a.json", b'[{"data": {"text": "a"}, "annotations": 7, "predictions": [3]}]', "not annotated: 1"),
+        ("a.json", b'[{"data": {"text": "a"}, "annotations": 7, "predictions": [3]}]', "no usable row .bad row: 1"),
         ("a.spacy", b"no docs", "no .spacy file"),
         ("a.jsonl", b'{"text": "a"}\n', "pass from_format"),
-        ("a.csv", b"a,b", "pass from_format"),
+        ("a.csv", b"a,b", "no column 'text', only"),
     ],
 )  # fmt: skip
 def test_unusable_file_is_an_error_and_leaves_no_output(tmp_path, name, data, message):
