@@ -21,7 +21,7 @@ class Layout(NamedTuple):
     """What stands where in a file of columns, counted from 0.
 
     token (int), tags (list[int]): -1 is the last column. size (int): columns of a line. has_tabs (bool): between them,
-    else blanks. cut (int): number of a last line without an end whose tag is the beginning of another one; 0: of none.
+    else blanks. cut (int): number of a last line without an end whose label is no other's; 0: of none.
     """
 
     token: int
@@ -122,8 +122,7 @@ def _layout(path: Path, options: Options) -> Layout:
         _check_columns(path, rows, size)
     if not end[1].endswith(b"\n") and rows and layout.cells(texts[-1]) == rows[-1]:
         labels = {row[column][2:] for row in rows[:-1] for column in layout.tags}
-        own = {rows[-1][column][2:] for column in layout.tags} - labels
-        if any(label.startswith(cut) for label in labels for cut in own):
+        if {rows[-1][column][2:] for column in layout.tags} - labels - {""}:
             layout = layout._replace(cut=end[0])
     return layout
 
@@ -199,7 +198,7 @@ def _sentence_row(block: list[tuple[int, bytes]], layout: Layout, options: Optio
         if layout.cut == number:
             raise Skipped(
                 "cut line",
-                f"line {number} has no end, and its tag is the beginning of another: {text!r}. End it if it is whole.",
+                f"line {number} has no end, and its label occurs nowhere else: {text!r}. End it if it is whole.",
             )
         places = [column % size + 1 for column in layout.tags]
         wrong += [

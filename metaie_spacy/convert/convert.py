@@ -2,6 +2,7 @@
 
 import json
 import logging
+from functools import cache
 from pathlib import Path
 from typing import Callable, Iterable, Iterator
 
@@ -140,6 +141,7 @@ def guess_target(path: Path, source_format: str) -> str:
     return target
 
 
+@cache
 def check_lang(lang: str) -> None:
     """RAISES (ValueError): spaCy has no such language, or misses what it needs."""
     import spacy

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any, Iterable, Iterator
 
 from ..data.files import writing
-from ..data.items import blank_tokenizer
 from ..data.jsonl import json_text
 from .links import pairs_of
 from .records import Options, Skipped, Tally, foreign_row
 from .sources import as_object, check_keys, listed, take_records, whole
-from .words import joined, spans_on, words_of
+from .words import joined, spans_on, tokenizer, words_of
 
 KNOWN = {"tokenized_text": list, "ner": list, "ner_negatives": list}
 
@@ -52,7 +51,7 @@ def _entity(value: Any, size: int) -> tuple[int, int, str]:
 
 def write_gliner(rows: Iterable[dict], output: Path, options: Options, tally: Tally) -> None:
     """A JSON list. A row with unsure places is left out: for GLiNER what has no label is negative."""
-    tokenize = blank_tokenizer(options.lang)
+    tokenize = tokenizer(options.lang)
     with writing(output) as file:
         start = b"[\n"
         for row in rows:

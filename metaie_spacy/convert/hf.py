@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any, Iterable, Iterator
 
 from ..data.files import writing
-from ..data.items import blank_tokenizer
 from ..data.jsonl import json_line
 from .links import pairs_of
 from .records import Options, Skipped, Tally, foreign_row
 from .sources import as_object, check_keys, json_records, json_value, listed, take_records
-from .words import TAG, apart, as_biluo, found_in, joined, spans_on, tagged, words_of
+from .words import TAG, apart, as_biluo, found_in, joined, spans_on, tagged, tokenizer, words_of
 
 TAGS = ("ner_tags", "tags", "ner", "labels")
 IGNORED = -100  # of a token of which nothing is known
@@ -103,7 +102,7 @@ def write_hf(rows: Iterable[dict], output: Path, options: Options, tally: Tally)
 
     A row with unsure places is left out, since O says that there is no span.
     """
-    tokenize = blank_tokenizer(options.lang)
+    tokenize = tokenizer(options.lang)
     with writing(output) as file:
         for row in rows:
             if row.get("unsure"):

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any, Iterable, Iterator
 
 from ..data.files import writing
-from ..data.items import blank_tokenizer
 from ..data.jsonl import json_line
 from .links import Pair, pairs_of, with_links
 from .opinions import Opinion
@@ -22,7 +21,7 @@ from .records import (
     restore,
 )
 from .sources import as_object, check_keys, take_records, whole
-from .words import tokens_around
+from .words import tokenizer, tokens_around
 
 KNOWN = {"text": str, "spans": list, "answer": str, "tokens": list, "relations": list}
 OF_ANSWERS = ("_session_id", "_timestamp")
@@ -110,7 +109,7 @@ def _end(relation: dict, name: str, tokens: Any) -> tuple[int, int]:
 
 def write_prodigy(rows: Iterable[dict], output: Path, options: Options, tally: Tally) -> None:
     """Tasks for `prodigy spans.manual`, with tokens that end wherever a span does."""
-    tokenize = blank_tokenizer(options.lang)
+    tokenize = tokenizer(options.lang)
     with writing(output) as file:
         for row in rows:
             pairs = pairs_of(row)

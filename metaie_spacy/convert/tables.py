@@ -63,7 +63,7 @@ def read_table(path: Path, options: Options, tally: Tally) -> Iterator[dict]:
     before: tuple = ("", None)
     for number, cells in table.lines[1:]:
         key = (table.cell(cells, table.field), table.cell(cells, "id"))
-        if len(cells) < len(table.header) and before[0].startswith(key[0] or ""):
+        if len(cells) < len(table.header) and _is_rest(key, before):
             key = before  # what is left of a line of the text above
         before = key if key[0] is not None else before
         groups.setdefault(key, []).append((number, cells))
@@ -71,6 +71,11 @@ def read_table(path: Path, options: Options, tally: Tally) -> Iterator[dict]:
         yield from tally.take(
             f"line {lines[0][0]}", [cells for _, cells in lines], _row, text, id, lines, table, options
         )
+
+
+def _is_rest(key: tuple, before: tuple) -> bool:
+    """Whether text and id of a short line may be what is left of those before."""
+    return before[0].startswith(key[0] or "") and (before[1] or "").startswith(key[1] or "")
 
 
 def _row(text: str | None, id: str | None, lines: list[tuple[int, list[str]]], table: Table, options: Options) -> dict:

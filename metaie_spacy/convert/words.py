@@ -2,13 +2,21 @@
 
 import re
 from bisect import bisect_left, bisect_right
+from functools import lru_cache
 from typing import Any, Callable, Iterator, Sequence
 
+from ..data.items import blank_tokenizer
 from .records import Skipped
 
-TAG = re.compile(r"O|[BILUESM]-\S.*")
+TAG = re.compile(r"O|[BILUESM]-.*\S.*", re.DOTALL)
 AS_BILUO = {"E": "L", "S": "U", "M": "I"}  # BIOES and BMES call the same things by other letters
 Tokenize = Callable[[str], list[tuple[int, int]]]
+
+
+@lru_cache(maxsize=8)
+def tokenizer(lang: str) -> Tokenize:
+    """spaCy's tokenizer of a language, made once."""
+    return blank_tokenizer(lang)
 
 
 def joined(words: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
