@@ -22,6 +22,7 @@ from .doc_labels import doc_labels, forget_labels
 from .model.damage import map_file, read_file, reading
 from .model.defaults import DROPOUT, ENCODER, LABEL_BUDGET, LABEL_CACHE, OVERLAP, TOKEN_BUDGET, WINDOW
 from .model.message import read_message
+from .pipelines import span_keys, trains_from_files
 from .schema import (
     Label,
     check_config_labels,
@@ -372,9 +373,13 @@ class MetaIE(TrainablePipe):
 
         init_from (str | None): package or directory to start from; None: `weights`, and if that is
             null too, the encoder's published weights.
-        RAISES (ValueError): as `survey`, and as `load_from`.
+        RAISES (ValueError): as `survey`, `load_from` and `check_score_weights`.
         """
         validate_get_examples(get_examples, "MetaIE.initialize")
+        if nlp is not None and trains_from_files(nlp):
+            from .measure.scores import check_score_weights
+
+            check_score_weights(nlp.config["training"].get("score_weights", {}), self.spans_key, span_keys(nlp))
         start = init_from or self.weights
         self.model.attrs["prepare"](self.model, [eg.predicted for eg in islice(get_examples(), 10)])
         if start is None:
@@ -410,14 +415,16 @@ class MetaIE(TrainablePipe):
         validate_examples(examples, "MetaIE.update")
         self.load()
         self.model.shims[0].uncalibrate()
-        for part, is_open in self._steps(examples):
+        parts = list(self._steps(examples))
+        for part, is_open in parts:
             losses[self.name] += self._step(part, is_open=is_open)
-        if sgd is not None:
+        if sgd is not None and parts:
             self.finish_update(sgd)
         return losses
 
     def _steps(self, examples: list[Example]) -> Iterator[tuple[list[Example], bool]]:
-        """The examples that go through together, and whether they bring labels of their own.
+        """The examples that go through together, and whether they bring labels of their own; none where nothing of any
+        example is known.
 
         RAISES (ValueError): both kinds must go through together.
         """
@@ -428,11 +435,12 @@ class MetaIE(TrainablePipe):
                     f"A batch for '{self.name}' mixes docs with labels of their "
                     "own and docs without. Train on one kind."
                 )
-            if any(len(eg.predicted) for eg in examples):
+            if any(len(eg.predicted) and self.spans_key in eg.reference.spans for eg in examples):
                 yield examples, is_open[0]
             return
         for group in (True, False):
-            part = [eg for eg, own in zip(examples, is_open) if own is group and len(eg.predicted)]
+            known = [len(eg.predicted) > 0 and self.spans_key in eg.reference.spans for eg in examples]
+            part = [eg for eg, own, is_known in zip(examples, is_open, known) if own is group and is_known]
             if part:
                 yield part, group
 

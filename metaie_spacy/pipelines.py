@@ -52,6 +52,22 @@ def metaie_of(nlp: "Language") -> Any:
     raise ValueError(f"The pipeline has no 'metaie' component, only {nlp.pipe_names}.")
 
 
+def span_keys(nlp: "Language") -> set[str]:
+    """The keys of `doc.spans` that the components of a pipeline write."""
+    pipes = [pipe for _, pipe in nlp.pipeline]
+    found = [getattr(pipe, name, None) for pipe in pipes for name in ("spans_key", "key")]
+    found += [
+        getattr(pipe, "cfg", {}).get("spans_key") for pipe in pipes if isinstance(getattr(pipe, "cfg", None), dict)
+    ]
+    return {key for key in found if isinstance(key, str)}
+
+
+def trains_from_files(nlp: "Language") -> bool:
+    """Whether the config of a pipeline names what it is trained on, as that of `spacy train` does."""
+    corpora = nlp.config.interpolate()["corpora"]
+    return any(corpus.get("path") is not None for corpus in corpora.values() if isinstance(corpus, dict))
+
+
 def active_pipe(nlp: "Language", name: str) -> Any:
     """The component of this name. RAISES (ValueError): the pipeline does not run one."""
     if name not in nlp.pipe_names:

@@ -5,6 +5,8 @@ import math
 from pathlib import Path
 from typing import Any, Iterable, Mapping, NamedTuple
 
+from .encodings import read_text
+
 LABEL_KEYS = ("query", "threshold", "description")
 SCHEMA_KEYS = ("labels", "threshold", "flat", "set_ents")
 
@@ -164,14 +166,18 @@ def read_schema(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
         return _check_schema(source)
     path = Path(source)
     try:
-        return _check_schema(json.loads(path.read_text(encoding="utf8"), object_pairs_hook=_no_repeats))
+        text = read_text(path)
     except FileNotFoundError:
         raise ValueError(f"There is no schema file '{path}'.") from None
+    except OSError as error:
+        raise ValueError(f"{path}: {error}") from None
+    try:
+        return _check_schema(json.loads(text, object_pairs_hook=_no_repeats))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg}).") from None
     except RecursionError:
         raise ValueError(f"{path}: not JSON (it is nested too deep).") from None
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
 

@@ -74,7 +74,7 @@ def test_schema_comes_from_a_dict_or_a_json_file(make_nlp, tmp_path):
         ),
         ('{"labels": {"A": {"description": 3}}}', r"labels\['A'\]\['description'\] must be a string"),
         ('{"labels": ["\\ud800"]}', r"labels\[0\] holds half of a surrogate pair"),
-        ("\xff", "schema.json: .*can't decode"),
+        ("\xff", "schema.json, line 1: not UTF-8 "),
         (None, "There is no schema file"),
     ],
 )

@@ -8,6 +8,7 @@ from typing import Callable, Iterable, Sequence
 
 import numpy as np
 
+from benchmarks.lib import robust
 from benchmarks.lib.paths import RESULTS, command_of
 from metaie_spacy.measure.scores import bootstrap_sums
 
@@ -361,4 +362,5 @@ BLOCKS: dict[str, Callable[[], list[str]]] = {
     "zero_shot": zero_shot, "per_label": per_label, "starts": starts, "few_shot": few_shot, "chosen": chosen,
     "generality": generality, "sizes": sizes, "architectures": architectures,
     "distractors": distractors, "forgetting": forgetting, "tries": tries, "errors": errors,
+    "attacks": robust.attacks, "fuzz": robust.fuzz, "growth": robust.growth,
 }  # fmt: skip

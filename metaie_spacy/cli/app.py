@@ -13,11 +13,12 @@ from tqdm import tqdm
 
 from ..data.files import check_apart, replacing, write_text, writing
 from ..data.jsonl import json_text
+from ..encodings import check_encoding
 from ..model.defaults import ENCODER, HEAD_SCALE
 from ..pipelines import active_pipe, load_pipeline
 from ..train.settings import DistillSettings, FewShotSettings
 from . import project
-from .options import asked, before_and_after, check_output, corpus_weight, fail
+from .options import ENCODING, asked, before_and_after, check_output, corpus_weight, fail
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.registered_commands += project.app.registered_commands
@@ -47,9 +48,12 @@ def extract(
     format: Format = typer.Option(Format.table, help="table, jsonl, or html (displaCy's span view)"),
     output: Path | None = typer.Option(None, help="Write the result here instead of to stdout"),
     errors: Path | None = typer.Option(None, help="Keep bad input lines here, as they came"),
+    encoding: str | None = ENCODING,
 ) -> None:
     """Extract labelled spans from a text, a file or stdin."""
     settings = asked(labels, schema, DEFAULT_LABELS)
+    if encoding is not None:
+        check_encoding(encoding)
     check_apart(output, source, schema, errors)
     check_apart(errors, source, schema)
     from ..data.texts import TextReader  # spaCy takes a second; a wrong argument is told at once
@@ -61,7 +65,7 @@ def extract(
     if threshold is not None:
         pipe.threshold = threshold
     with ExitStack() as stack:
-        reader = stack.enter_context(TextReader(source))
+        reader = stack.enter_context(TextReader(source, encoding=encoding))
         if errors:
             reader.errors = stack.enter_context(writing(errors))
         write = stack.enter_context(printer(output))

@@ -4,9 +4,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from ..data.inert import for_terminal
-from ..data.jsonl import parse_json
+from ..data.jsonl import read_json_file, read_text
 from ..schema import read_labels, read_schema
+
+# Of `extract`, `annotate` and `convert`, which read what other programs wrote.
+ENCODING = typer.Option(
+    None, help="Of the source, if it is neither UTF-8 nor has a byte order mark, such as cp1252 or utf-16-le"
+)
 
 
 def corpus_weight(entry: str) -> tuple[str, float]:
@@ -59,7 +66,7 @@ def asked(labels: str | None, schema: Path | None, default: str | None) -> dict[
 def frequent_labels(path: Path, top: int) -> list[str]:
     """The most frequent labels of a labels.json that `curate` wrote. RAISES (ValueError): it is none."""
     try:
-        labels = list(parse_json(path.read_bytes())["labels"])[: max(0, top)]
+        labels = list(read_json_file(path)["labels"])[: max(0, top)]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"'{path}' is no labels.json of 'curate': {error}") from None
     if not labels or not all(isinstance(label, str) for label in labels):
@@ -78,14 +85,14 @@ def read_config(path: Path, args: list[str]) -> dict[str, Any]:
     RAISES (ValueError): there is no such file, or an override names nothing in it.
     """
     from spacy.cli._util import parse_config_overrides
-    from spacy.util import load_config
+    from spacy.util import load_config_from_str
 
     overrides = parse_config_overrides(args)
     if not path.exists():
         raise ValueError(
             f"There is no config '{path}'. Give one by --config; configs/teacher.cfg of the project is a template."
         )
-    return load_config(path, overrides=overrides)
+    return load_config_from_str(read_text(path), overrides=overrides)
 
 
 def resolve_teacher(settings: dict, output: Path) -> Any:

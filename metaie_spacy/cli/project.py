@@ -11,7 +11,8 @@ import wasabi
 from ..curate.settings import CurateSettings
 from ..data.files import check_apart, replacing, write_text, writing
 from ..data.jsonl import write_jsonl
-from .options import check_output, frequent_labels, read_config, resolve_teacher
+from ..encodings import check_encoding
+from .options import ENCODING, check_output, frequent_labels, read_config, resolve_teacher
 
 app = typer.Typer()
 CONFIG = Path("configs/teacher.cfg")
@@ -26,9 +27,13 @@ def annotate(
     output: Path = typer.Argument(..., help="Takes annotation rows; the same call goes on where it ended"),
     config: Path = typer.Option(CONFIG, help="The teacher; --teacher.model NAME and the like override it"),
     rules: Path | None = typer.Option(None, help="SpanRuler patterns (JSONL) instead of a teacher: no network"),
+    exhaustive: bool = typer.Option(
+        False, help="With --rules: they find every mention, so that a label which they do not find is absent"
+    ),
     lang: str = typer.Option("en", help="Language of the texts"),
     limit: int = typer.Option(0, help="Only the first passages; 0: all"),
     errors: Path | None = typer.Option(None, help="Keep bad input lines here, as they came"),
+    encoding: str | None = ENCODING,
 ) -> None:
     """Annotate texts through a large language model, or by rules."""
     from itertools import islice
@@ -39,14 +44,18 @@ def annotate(
     from ..teacher.annotators import PromptAnnotator, RulesAnnotator
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    if encoding is not None:
+        check_encoding(encoding)
     check_apart(output, source, config, rules, errors)
     check_apart(errors, source, config, rules)
     settings = read_config(config, ctx.args) if config.exists() or not rules else {}
     options = settings.get("annotate", {})
     if source != "-" and not Path(source).is_file():
         raise ValueError(f"There is no file '{source}'. Give a .jsonl, .txt or .parquet file, or '-' for stdin.")
+    if exhaustive and not rules:
+        raise ValueError("--exhaustive says that rules find every mention: give it with --rules.")
     if rules:
-        annotator = RulesAnnotator(rules, lang=lang)
+        annotator = RulesAnnotator(rules, lang=lang, exhaustive=exhaustive)
     else:
         teacher = resolve_teacher(settings, output)
         annotator = PromptAnnotator(
@@ -56,7 +65,7 @@ def annotate(
             name=options.get("name"),
         )
     with ExitStack() as stack:
-        reader = stack.enter_context(TextReader(source))
+        reader = stack.enter_context(TextReader(source, encoding=encoding))
         if errors:
             reader.errors = stack.enter_context(writing(errors))
         rows = passages(reader.rows(), passage_cutter(options.get("max_words", 80), lang=lang))

@@ -80,9 +80,9 @@ def _document_row(stem: Path, name: str, options: Options, tally: Tally) -> dict
 
 def _read(path: Path, options: Options) -> str | None:
     try:
-        return text_of(path, options._replace(encoding=options.encoding or "utf-8")) if path.is_file() else None
+        return text_of(path, options) if path.is_file() else None
     except ValueError as error:
-        raise Skipped("not UTF-8" if options.encoding is None else "bad encoding", str(error)) from None
+        raise Skipped("bad encoding", str(error)) from None
 
 
 def _check_words(text: str, pieces: list[tuple[int, int]], words: str, number: int) -> None:

@@ -227,9 +227,10 @@ def restore(text: str, spans: list[dict], kept: dict, *, reviewed: bool, teacher
     asked = {"asked": kept["row_asked"]} if "row_asked" in kept else {}
     row = {"id": kept["id"], "text": text, "spans": spans, "absent": []} | asked | more
     if reviewed:
-        found = [span.get("label") for span in spans if isinstance(span, dict)]
+        found = {span["label"] for span in spans if isinstance(span, dict) and isinstance(span.get("label"), str)}
+        absent = [label for label in kept["asked"] if not (isinstance(label, str) and label in found)]
         row = {name: value for name, value in row.items() if name not in (*OF_AN_ANSWER, "asked", "unsure")}
-        row |= {"absent": [label for label in kept["asked"] if label not in found], "teacher": "human"}
+        row |= {"absent": absent, "teacher": "human"}
     return row | ({"teacher": teacher} if teacher else {})
 
 

@@ -11,7 +11,7 @@ from .label_studio import ANSWERS, is_json_min
 from .records import KEPT, Options
 from .sources import json_records, lines_of
 
-SUFFIXES = {".spacy": "spacy", ".conll": "conll", ".iob": "conll", ".bio": "conll", ".csv": "csv", ".ann": "brat"}
+SUFFIXES = {".conll": "conll", ".iob": "conll", ".bio": "conll", ".csv": "csv", ".ann": "brat"}
 SAMPLE = 1000  # records that are looked at
 INCEPTION = "Export it from INCEpTION or WebAnno as CoNLL 2002 instead, and read that with from_format 'conll'."
 REFUSED = {
@@ -32,6 +32,8 @@ def guess_source(path: Path, options: Options, formats: Iterable[str]) -> str:
         raise ValueError(f"'{path}' is a folder without .ann files, which brat's have.")
     if path.suffix in REFUSED:
         raise ValueError(REFUSED[path.suffix].format(path))
+    if path.suffix == ".spacy":
+        return "spacy"
     first = next((line for _, line in lines_of(path, options) if line.strip()), b"")
     if first.startswith(b"#FORMAT=WebAnno"):
         raise ValueError(f"'{path}' is WebAnno TSV, which is not read. {INCEPTION}")

@@ -6,35 +6,29 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping
 
-from ..data.jsonl import BadLine, numbered_lines, parse_json
+from ..data.jsonl import BadLine, decoded, numbered_lines, parse_json
 from .records import Options, Skipped, Tally
 
 
-def text_of(path: Path, options: Options) -> str:
-    """A file as text. RAISES (ValueError): it is not in its encoding, which is UTF-8 if none is declared."""
-    encoding = options.encoding or "utf-8-sig"
-    raw = path.read_bytes()
-    try:
-        return raw.decode(encoding)
-    except LookupError:
-        raise ValueError(f"There is no encoding '{encoding}'. Give one such as utf-8, utf-16 or cp1252.") from None
-    except UnicodeDecodeError as error:
-        name, line = options.encoding or "UTF-8", raw.count(b"\n", 0, error.start) + 1
-        raise ValueError(
-            f"'{path}' is not {name} ({error.reason} at byte {error.start}, line {line}). "
-            "Pass the encoding that it has (--encoding), such as cp1252."
-        ) from None
-    except UnicodeError as error:
-        raise ValueError(f"'{path}' is not {encoding} ({error}). Pass the encoding that it has.") from None
-
-
 def lines_of(path: Path, options: Options) -> Iterator[tuple[int, bytes]]:
-    """Numbered lines in UTF-8. RAISES (ValueError): the file is not in the encoding that is declared."""
-    if options.encoding is None:
-        yield from numbered_lines(path)
-        return
-    for number, line in enumerate(text_of(path, options).removeprefix("\ufeff").split("\n"), 1):
-        yield number, line.encode("utf8", "surrogatepass") + b"\n"
+    """Numbered lines in UTF-8; one of them may be damaged. RAISES (ValueError): the file is in another encoding."""
+    return numbered_lines(path, options.encoding)
+
+
+def text_of(path: Path, options: Options) -> str:
+    """A file as text, its line ends as they are.
+
+    RAISES (ValueError): it is in another encoding, or a line is damaged.
+    """
+    lines = []
+    for number, line in lines_of(path, options):
+        try:
+            lines.append(decoded(line))
+        except BadLine as error:
+            raise ValueError(
+                f"'{path}', line {number}: {error}. Pass the encoding that it has (--encoding), such as cp1252."
+            ) from None
+    return "".join(lines)
 
 
 def json_value(path: Path, options: Options) -> Any:
@@ -59,7 +53,7 @@ def json_records(path: Path, options: Options) -> Iterator[tuple[str, Any, Any]]
     if first[1].lstrip().startswith(b"["):
         is_lines = _is_json(first[1]) and any(line.strip() for _, line in lines)
     else:
-        is_lines = _is_json(first[1]) or not _is_json(path.read_bytes())
+        is_lines = _is_json(first[1]) or not _is_json(b"".join(line for _, line in lines_of(path, options)))
     if not is_lines:
         value = json_value(path, options)
         for number, record in enumerate(value if isinstance(value, list) else [value], 1):

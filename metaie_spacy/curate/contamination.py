@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Iterable, Iterator, Sequence
 
-from ..data.jsonl import read_jsonl
+from ..data.jsonl import read_jsonl, read_text
 from ..data.ledger import Ledger, Sourced
 from .duplicates import words_of
 
@@ -51,7 +51,7 @@ def read_words(path: Path) -> Iterator[tuple[list[str], bool]]:
     if not path.is_file():
         raise ValueError(f"There is no file '{path}' to check the rows against.")
     if path.suffix not in (".jsonl", ".ndjson"):
-        lines = _read_text(path).split("\n")
+        lines = read_text(path).split("\n")
         yield words_of("\n".join(lines)), False
         yield from ((words_of(line), True) for line in lines)
         return
@@ -64,12 +64,3 @@ def read_words(path: Path) -> Iterator[tuple[list[str], bool]]:
                 f"Plain text needs another ending than {path.suffix}."
             )
         yield words_of(text), True
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"'{path}' is not UTF-8 ({error.reason} at byte {error.start}). Convert it, then check against it."
-        ) from None

@@ -59,11 +59,12 @@ def curate(
         items, settings.dev_share, settings.test_share, linked=settings.linked, seed=settings.seed
     )
     rows = label_rows(items)
+    dropped = Counter(entry["source_file"] for entry in ledger.entries if "span" not in entry)
     report["rows"] = {"in": sum(ledger.read.values()), "out": len(items), "dropped": dict(sorted(ledger.rows.items()))}
     report["spans"] |= {"out": span_count(items), "dropped": dict(sorted(ledger.spans.items()))}
     report["labels"] = changes | {"out": len(rows)}
     report |= {
-        "files": {path: {"rows": n, "dropped": n_dropped(ledger, path)} for path, n in ledger.read.items()},
+        "files": {path: {"rows": n, "dropped": dropped[path]} for path, n in ledger.read.items()},
         "splits": {name: split_figures(part) for name, part in splits.items()},
         "teachers": dict(Counter(item.row.get("teacher", "") for item in items).most_common()),
         "linked": {"groups": len(groups), "documents": sum(groups), "largest": max(groups, default=0)},
@@ -170,10 +171,6 @@ def _agreement(row: dict) -> float:
 
 def span_count(items: Iterable[Sourced]) -> int:
     return sum(len(item.row["spans"]) for item in items)
-
-
-def n_dropped(ledger: Ledger, path: str) -> int:
-    return sum(entry["source_file"] == path and "span" not in entry for entry in ledger.entries)
 
 
 def split_figures(items: list[Sourced]) -> dict:

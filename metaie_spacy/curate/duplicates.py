@@ -1,7 +1,8 @@
 """Texts that are there twice: by id, word for word, or nearly so."""
 
 import re
-from typing import TYPE_CHECKING, Iterable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Callable, Iterable, Iterator, Sequence
 
 from ..data.ledger import Ledger, Sourced
 
@@ -13,6 +14,8 @@ SHINGLE = 5  # words
 NUM_PERM = (
     128  # hash functions of a MinHash: its estimate of a likeness of 0.8 is off by 0.035 (one standard deviation)
 )
+MAX_ALIKE = 50  # texts that are found by one band of a MinHash; what more of them share tells no two apart
+KEPT = 2_000  # characters of a text whose runs of words are kept for the next comparison
 WORD = re.compile(r"\w+")
 
 
@@ -78,7 +81,9 @@ class NearTexts:
         self.threshold = threshold
         self.texts: list[str] = []
         # Weights: a pair that is missed is lost, one that is proposed in vain costs some microseconds.
-        self._index = MinHashLSH(threshold=threshold, num_perm=NUM_PERM, weights=(0.1, 0.9))
+        bands = MinHashLSH(threshold=threshold, num_perm=NUM_PERM, weights=(0.1, 0.9))
+        self._size = bands.r
+        self._found: list[dict[bytes, list[int]]] = [{} for _ in range(bands.b)]  # of each band: its values -> texts
         self._empty = MinHash(num_perm=NUM_PERM, seed=1)
 
     def sketch(self, text: str) -> "MinHash | None":
@@ -90,23 +95,41 @@ class NearTexts:
         sketch.update_batch([shingle.encode("utf8") for shingle in shingles])
         return sketch
 
-    def near(self, text: str, sketch) -> list[int]:
-        """The numbers of the added texts that are at least `threshold` alike, in order."""
-        proposed = sorted(self._index.query(sketch)) if sketch is not None else []
+    def near(self, text: str, sketch, unless: Callable[[int], bool] = lambda i: False) -> Iterator[int]:
+        """The numbers of the added texts that are at least `threshold` alike, in order.
+
+        Of the texts that share a band with more than 50 before them, only those that share another are found.
+        unless (Callable): numbers for which it holds when their turn comes are passed over.
+        """
+        proposed = sorted({i for texts, band in self._bands(sketch) for i in texts.get(band, ())})
         own = shingles_of(text) if proposed else set()
-        return [i for i in proposed if similarity(own, shingles_of(self.texts[i])) >= self.threshold]
+        for i in proposed:
+            if not unless(i) and similarity(own, self._shingles(self.texts[i])) >= self.threshold:
+                yield i
 
     def add(self, text: str, sketch) -> None:
         """Texts are numbered from 0 in the order in which they are added."""
-        if sketch is not None:
-            self._index.insert(len(self.texts), sketch, check_duplication=False)
+        for texts, band in self._bands(sketch):
+            if len(alike := texts.setdefault(band, [])) < MAX_ALIKE:
+                alike.append(len(self.texts))
         self.texts.append(text)
+
+    def _bands(self, sketch) -> Iterator[tuple[dict[bytes, list[int]], bytes]]:
+        if sketch is not None:
+            for i, texts in enumerate(self._found):
+                yield texts, sketch.hashvalues[i * self._size : (i + 1) * self._size].tobytes()
+
+    def _shingles(self, text: str) -> set[str]:
+        return _kept_shingles(text) if len(text) <= KEPT else shingles_of(text)
 
 
 def shingles_of(text: str) -> set[str]:
     """All runs of five words; of a shorter text, all its words as one."""
     words = words_of(text)
     return {" ".join(words[i : i + SHINGLE]) for i in range(max(1, len(words) - SHINGLE + 1))} if words else set()
+
+
+_kept_shingles = lru_cache(maxsize=1024)(shingles_of)
 
 
 def similarity(a: set, b: set) -> float:
@@ -123,9 +146,9 @@ def drop_near_texts(items: Sequence[Sourced], threshold: float, ledger: Ledger) 
     for item in items:
         text = item.row["text"]
         sketch = index.sketch(text)
-        found = index.near(text, sketch)
-        if found:
-            ledger.drop_row(item, "near duplicate", kept[found[0]].row["id"])
+        found = next(index.near(text, sketch), None)
+        if found is not None:
+            ledger.drop_row(item, "near duplicate", kept[found].row["id"])
         else:
             index.add(text, sketch)
             kept.append(item)

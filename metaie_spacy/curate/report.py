@@ -10,6 +10,7 @@ REASONS = {
     "not JSON": "the line is no JSON",
     "cut line": "the last line of a file, without its end",
     "not UTF-8": "the line has bytes that are no UTF-8",
+    "NUL bytes": "the line has NUL bytes, as UTF-16 has",
     "half a character": "the row holds half of a surrogate pair",
     "no annotation row": "a field is missing or wrong",
     "failed": "the teacher failed on the text",

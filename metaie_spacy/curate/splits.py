@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from functools import partial
 from typing import Sequence
 
 from ..data.documents import document_of
@@ -56,11 +57,14 @@ def link_documents(items: Sequence[Sourced], threshold: float) -> dict[str, str]
             parent[name] = name = parent[parent[name]]
         return name
 
+    def are_linked(name: str, i: int) -> bool:
+        return find(name) == find(document_of(items[i].row))
+
     index = NearTexts(threshold)
     for item in items:
-        text = item.row["text"]
+        text, name = item.row["text"], document_of(item.row)
         sketch = index.sketch(text)
-        for i in index.near(text, sketch):
-            parent[find(document_of(item.row))] = find(document_of(items[i].row))
+        for i in index.near(text, sketch, unless=partial(are_linked, name)):
+            parent[find(name)] = find(document_of(items[i].row))
         index.add(text, sketch)
     return {document_of(item.row): find(document_of(item.row)) for item in items}

@@ -1,16 +1,17 @@
 """JSON lines: the one reader of them, and writing them."""
 
-import codecs
 import json
 import math
 import re
 from pathlib import Path
 from typing import Any, Iterable, Iterator, NamedTuple
 
+from ..encodings import numbered_lines as numbered_lines
+from ..encodings import read_text as read_text
 from .files import writing
 
 UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-UNREADABLE = ("not JSON", "cut line", "not UTF-8", "half a character")  # why a line holds no value
+UNREADABLE = ("not JSON", "cut line", "not UTF-8", "NUL bytes", "half a character")  # why a line holds no value
 
 
 class BadLine(ValueError):
@@ -34,12 +35,13 @@ class Line(NamedTuple):
     error: BadLine | None
 
 
-def read_jsonl(path: str | Path) -> Iterator[Line]:
+def read_jsonl(path: str | Path, encoding: str | None = None) -> Iterator[Line]:
     """The lines of a JSONL file, one by one; one that cannot be read comes with the reason.
 
-    RAISES (OSError): the file cannot be opened.
+    encoding (str | None): of a file without a byte order mark; None: UTF-8.
+    RAISES (OSError): the file cannot be opened. (ValueError): it is in another encoding.
     """
-    for number, line in numbered_lines(Path(path)):
+    for number, line in numbered_lines(path, encoding):
         raw = line.rstrip(b"\r\n")
         if raw.strip():
             try:
@@ -48,11 +50,16 @@ def read_jsonl(path: str | Path) -> Iterator[Line]:
                 yield Line(number, raw, None, error)
 
 
-def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Lines as bytes, since a file may hold some that are not UTF-8; without a byte order mark."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+def read_json_file(path: str | Path) -> Any:
+    """The value of a JSON file.
+
+    RAISES (ValueError): it holds none, or is in another encoding. (OSError): there is no such file.
+    """
+    text = read_text(path)
+    try:
+        return parse_json(text.encode("utf8"))
+    except BadLine as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def parse_json(raw: bytes, *, is_whole: bool = True) -> Any:
@@ -76,7 +83,9 @@ def parse_json(raw: bytes, *, is_whole: bool = True) -> Any:
 
 
 def decoded(raw: bytes) -> str:
-    """A line as text. RAISES (BadLine): it is not UTF-8."""
+    """A line as text. RAISES (BadLine): it is not UTF-8, or has a NUL, which no text has."""
+    if b"\0" in raw:
+        raise BadLine("NUL bytes", f"the first at byte {raw.index(0)}; no text has any, but UTF-16 has")
     try:
         return raw.decode("utf8")
     except UnicodeDecodeError as error:

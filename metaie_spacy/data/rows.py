@@ -102,7 +102,7 @@ def asked_of(row: Row) -> list[str]:
 def longest_first(found: Iterable[Place]) -> list[Place]:
     """The places without those that overlap a longer (then earlier) one of their own label, in order."""
     by_label: dict[str, list[Place]] = {}
-    for spot in set(found):
+    for spot in dict.fromkeys(found):
         by_label.setdefault(spot[2], []).append(spot)
     kept: list[Place] = []
     for spots in by_label.values():

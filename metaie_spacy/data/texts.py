@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO, Iterator
 
+from ..encodings import check_encoding, numbered_lines, utf8_lines
 from .inert import for_terminal
 from .jsonl import decoded, json_line, parse_json
 from .rows import row_id
@@ -19,14 +20,19 @@ class TextReader:
     source (str | None): a text, a file's path, or None or "-" for stdin. Lines are texts, or, in
         .jsonl files and where they open with '{"', objects with a "text"; a .parquet file has a
         column "text" (pyarrow reads it).
-    errors (BinaryIO | None): takes bad lines as they came.
-    RAISES (ValueError): the file is missing.
+    errors (BinaryIO | None): takes bad lines as they came, those of another encoding in UTF-8.
+    encoding (str | None): of a file of lines, or stdin, without a byte order mark; None: UTF-8.
+    RAISES (ValueError): the file is missing or in another encoding; of stdin, reading it says so.
     """
 
-    def __init__(self, source: str | None, *, errors: BinaryIO | None = None):
+    def __init__(self, source: str | None, *, errors: BinaryIO | None = None, encoding: str | None = None):
+        if encoding is not None:
+            check_encoding(encoding)
         self.errors, self.bad, self.total, self.is_jsonl = errors, 0, None, False
-        self.name, self.lines = "stdin", sys.stdin.buffer
-        if source is not None and source != "-":
+        self.name = "stdin"
+        if source is None or source == "-":
+            self.lines = utf8_lines(sys.stdin.buffer, self.name, encoding)
+        else:
             path = _as_file(source)
             if path is None:
                 self.name, self.total, self.lines = "text", 1, [_flat(source).encode("utf8")]
@@ -34,15 +40,15 @@ class TextReader:
                 self.name, self.is_jsonl = str(path), True
                 self.total, self.lines = parquet_lines(path)
             else:
-                self.name, self.is_jsonl, self.lines = str(path), path.suffix in JSONL, path.open("rb")
-                with path.open("rb") as file:
-                    self.total = sum(1 for line in file if line.strip())
+                self.name, self.is_jsonl = str(path), path.suffix in JSONL
+                self.total = sum(1 for _, line in numbered_lines(path, encoding) if line.strip())
+                self.lines = (line for _, line in numbered_lines(path, encoding))
 
     def __enter__(self) -> "TextReader":
         return self
 
     def __exit__(self, *_) -> None:
-        if hasattr(self.lines, "close") and self.lines is not sys.stdin.buffer:
+        if hasattr(self.lines, "close"):
             self.lines.close()
 
     def __iter__(self) -> Iterator[tuple[str, str]]:

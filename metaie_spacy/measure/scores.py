@@ -1,7 +1,8 @@
 """Exact-match scores: counts, rates, intervals, and spaCy's scorer."""
 
+import re
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Callable, Iterable, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Collection, Iterable, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
@@ -131,6 +132,23 @@ def _counted(eg: "Example", key: str) -> tuple[list, list]:
     return [span for span in gold if asked is None or span.label_ in known.asked], [
         span for span in found if known.decides((span.start_char, span.end_char, span.label_))
     ]
+
+
+def check_score_weights(weights: Mapping[str, float | None], spans_key: str, keys: Collection[str]) -> None:
+    """RAISES (ValueError): training would choose by the spans of a key that no component writes, so by 0.00 throughout.
+
+    weights (Mapping): `training.score_weights` of a config. spans_key (str): of the component. keys (Collection): those
+        that any component of the pipeline writes.
+    """
+    counted = {name: weight for name, weight in weights.items() if weight}
+    found = {name: re.fullmatch(r"spans_(.+)_[prf]", name) for name in counted}
+    wrong = sorted(name for name, match in found.items() if match and match[1] not in keys)
+    if wrong and not any(match and match[1] == spans_key for match in found.values()):
+        raise ValueError(
+            f"The score of this training would be 0.00 at every step: [training.score_weights] counts {wrong[0]}, and "
+            f"the spans are written under '{spans_key}'. Change two lines there:\n"
+            f"{wrong[0]} = null\nspans_{spans_key}_f = {counted[wrong[0]]}"
+        )
 
 
 def make_metaie_scorer() -> Callable:

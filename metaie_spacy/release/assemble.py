@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Iterable, Sequence
 
 import spacy
-import srsly
 
 from ..data.files import check_apart, replacing
+from ..data.jsonl import read_json_file
 from ..model.defaults import ENCODER
 
 LICENCES = ("LICENSE", "NOTICE", "LICENSES_SOURCES")  # what a pipeline carries beside its components
@@ -42,7 +42,7 @@ def assemble(
     model = architecture_of(str(weights)) | {"name": encoder, "save_dtype": save_dtype}
     pipe = nlp.add_pipe("metaie", config={"weights": f"{lang}_{name}", "model": model})
     pipe.load_from(str(weights))
-    nlp.meta.update({"name": name} | (srsly.read_json(meta) if meta else {}))
+    nlp.meta.update({"name": name} | (read_json_file(meta) if meta else {}))
     with replacing(output) as new:
         nlp.to_disk(new)
         for file in map(Path, include):

@@ -10,6 +10,7 @@ import srsly
 
 from ..data.files import write_files
 from ..data.inert import Code, for_markdown, markdown_table
+from ..data.jsonl import read_json_file
 from ..data.rows import read_rows
 
 LIMITS = """- Scores hold for texts like those of the corpus above; measure on your own before you rely on them.
@@ -46,7 +47,7 @@ def write_card(
             raise ValueError(f"The model card needs '{needed}'. Run the stage that writes it first.")
     if include is None:
         include = [pipeline / name for name in ("LICENSE", "NOTICE") if (pipeline / name).exists()]
-    corpus, known = corpus_facts(data), srsly.read_json(sources)
+    corpus, known = corpus_facts(data), read_json_file(sources)
     meta = srsly.read_json(pipeline / "meta.json")
     meta["sources"] = [known["encoder"], *licences(corpus["sources"], known["rows"])]
     facts: dict[str, Any] = {"corpus": corpus}

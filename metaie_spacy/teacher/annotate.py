@@ -141,6 +141,9 @@ def _annotation_of(future: Future) -> Annotation | None:
 def annotation_row(row: dict, annotation: Annotation, annotator: Annotator) -> dict:
     """The row that is written: the annotation contract."""
     result = {"id": row["id"], "text": row["text"], "spans": annotation.spans, "absent": annotation.absent}
+    result |= {
+        name: value for name, value in (("asked", annotation.asked), ("unsure", annotation.unsure)) if value is not None
+    }
     result |= {name: row[name] for name in ("source", "meta") if name in row}
     result |= {"teacher": annotator.name, "kind": annotator.kind, "prompt_sha": annotator.prompt_sha}
     if annotation.agreement is not None:
@@ -173,8 +176,8 @@ def resume(output: Path, annotator: Annotator) -> dict[str, str]:
         if row.get("teacher") == annotator.name and row.get("prompt_sha") != annotator.prompt_sha:
             raise ValueError(
                 f"{output}, line {line.number}: a row of '{annotator.name}' made "
-                "with another prompt. Give another output "
-                "file, or the prompt of this one; 'curate' takes several files."
+                "with another prompt, or other rules. Give another output "
+                "file, or the prompt or rules (and --exhaustive) of this one; 'curate' takes several files."
             )
         if row.get("teacher") == annotator.name:
             done[str(row["id"])] = row["text"]

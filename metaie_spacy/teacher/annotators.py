@@ -1,17 +1,18 @@
 """Who annotates a text: a large language model with a prompt, or rules."""
 
 import hashlib
-import json
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from ..data.known import Stretches
 from ..data.rows import Place, Span, longest_first, place, spans_at
 from ..data.tokens import make_doc
 from .client import Teacher
 from .failures import NotStored
 from .prompts import read_prompt
 from .reply.parse import SCHEMA, read_answer
+from .rules import read_rules
 
 
 class Annotation(NamedTuple):
@@ -20,6 +21,7 @@ class Annotation(NamedTuple):
     spans (list[dict]): `{"start", "end", "label"}`. absent (list[str]): labels without an answer.
     dropped (list[dict]): `{"label", "span", "why"}`. usage (dict): tokens, empty without an LLM.
     agreement (float | None): share of the samples that agree, averaged over all spans that any found.
+    asked (list[str] | None), unsure (list[dict] | None): as in a row, which has none if they are None.
     """
 
     spans: list[dict]
@@ -27,6 +29,8 @@ class Annotation(NamedTuple):
     dropped: list[dict]
     usage: dict
     agreement: float | None = None
+    asked: list[str] | None = None
+    unsure: list[dict] | None = None
 
 
 class Annotator(Protocol):
@@ -107,27 +111,27 @@ class PromptAnnotator:
 class RulesAnnotator:
     """SpanRuler patterns as a teacher that needs no network.
 
-    patterns (Path): JSONL of `{"label", "pattern"}`, as spaCy's SpanRuler takes them. A label that
-        the file has and a text has not is absent from it: rules ask everything of every text.
-    RAISES (ValueError): no such file, or a malformed pattern.
+    patterns (Path): JSONL of `{"label", "pattern"}`, as spaCy's SpanRuler takes them.
+    exhaustive (bool): the rules find every mention, so that a label which the file has and a text has not is absent
+        from it. Else they find some: what they found is right, and all else is left open.
+    RAISES (ValueError): no such file, or a pattern that is malformed or can never match.
     """
 
     kind, in_flight = "entity", 1
 
-    def __init__(self, patterns: str | Path, *, lang: str = "en"):
+    def __init__(self, patterns: str | Path, *, lang: str = "en", exhaustive: bool = False):
         import spacy
 
         path = Path(patterns)
         if not path.exists():
             raise ValueError(f"There is no file of patterns '{path}'.")
-        data = path.read_bytes()
-        self.name, self.prompt_sha = f"rules:{path.name}", hashlib.sha256(data).hexdigest()
+        # Rows that leave the rest open are not of one make with those that do not.
+        digest = hashlib.sha256(b"" if exhaustive else b"not exhaustive\n")
+        digest.update(path.read_bytes())
+        self.name, self.prompt_sha, self.exhaustive = f"rules:{path.name}", digest.hexdigest(), exhaustive
         self.nlp = spacy.blank(lang)
         self.nlp.max_length = 10**9
-        rules = []
-        for number, line in enumerate(data.decode("utf8", "replace").splitlines(), 1):
-            if line.strip():
-                rules.append(_read_pattern(line, f"{path}, line {number}"))
+        rules = read_rules(path, self.nlp)
         try:
             self.nlp.add_pipe("span_ruler", config={"spans_key": "rules"}).add_patterns(rules)
         except ValueError as error:
@@ -137,9 +141,14 @@ class RulesAnnotator:
     def __call__(self, text: str) -> Annotation:
         doc = self.nlp(make_doc(self.nlp, text))
         kept = longest_first([(span.start, span.end, span.label_) for span in doc.spans["rules"]])
+        places = [(doc[start].idx, doc[start:end].end_char, label) for start, end, label in kept]
         found = {label for _, _, label in kept}
-        spans = spans_at((doc[start].idx, doc[start:end].end_char, label) for start, end, label in kept)
-        return Annotation(spans, [label for label in self.labels if label not in found], [], {})
+        if self.exhaustive:
+            return Annotation(spans_at(places), [label for label in self.labels if label not in found], [], {})
+        asked = sorted(found)
+        rest = {label: Stretches((s, e) for s, e, of in places if of == label).gaps(len(text)) for label in asked}
+        unsure = spans_at((start, end, label) for label in asked for start, end in rest[label])
+        return Annotation(spans_at(places), [], [], {}, asked=asked, unsure=unsure)
 
     def start(self) -> None:
         """Nothing: rules are ready at once."""
@@ -178,19 +187,3 @@ def agreed(found: list[tuple[list[dict], list[str], list[dict]]], text: str) -> 
 def _caseless(span: Span) -> Place:
     start, end, label = place(span)
     return start, end, label.casefold()
-
-
-def _read_pattern(line: str, place: str) -> dict:
-    try:
-        rule = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{place}: not JSON ({error.msg} at column {error.colno}).") from None
-    if (
-        not isinstance(rule, dict)
-        or not isinstance(rule.get("label"), str)
-        or not isinstance(rule.get("pattern"), (str, list))
-    ):
-        raise ValueError(
-            f'{place}: expected {{"label": ..., "pattern": ...}} with a string or a list of token patterns.'
-        )
-    return rule

@@ -4,6 +4,8 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..encodings import read_text
+
 if TYPE_CHECKING:
     from jinja2 import Template
 
@@ -19,10 +21,10 @@ def read_prompt(path: str | Path, **example: Any) -> tuple["Template", str]:
     path = Path(path)
     if not path.exists():
         raise ValueError(f"There is no prompt '{path}'. Give the path of a Jinja file; assets/prompt.jinja is one.")
-    data = path.read_bytes()
+    text = read_text(path)
     try:
-        template = Environment(undefined=StrictUndefined, keep_trailing_newline=False).from_string(data.decode("utf8"))
+        template = Environment(undefined=StrictUndefined, keep_trailing_newline=False).from_string(text)
         template.render(**example)
-    except (TemplateError, UnicodeDecodeError) as error:
+    except TemplateError as error:
         raise ValueError(f"The prompt '{path}' cannot be rendered: {error}") from None
-    return template, hashlib.sha256(data).hexdigest()
+    return template, hashlib.sha256(path.read_bytes()).hexdigest()

@@ -333,7 +333,7 @@ def test_iob_lines_of_token_and_tag(tmp_path):
 
 
 def test_malformed_tags_cost_their_sentence_and_are_named(tmp_path, caplog):
-    text = b"Ada B-PER\n\nBob PER\nand O\nEve B-\n\nalone\n\nZ\xfcrich B-LOC\n\nRome B-LOC\n"
+    text = b"Ada B-PER\n\nBob PER\nand O\nEve B-\n\nalone\n\nZ\xffrich B-LOC\n\nRome B-LOC\n"
     rows, counts = rows_of(tmp_path, "train.bio", text)
     assert [row["text"] for row in rows] == ["Ada", "Rome"]
     assert counts["skipped"] == {"malformed tag": 1, "bad columns": 1, "not UTF-8": 1}
@@ -438,7 +438,7 @@ def test_bad_rows_are_skipped_counted_and_kept(tmp_path, caplog):
     lines = [
         json.dumps(ROWS[1]).encode(),
         b'{"text": "cut',
-        b'{"id": "1", "text": "Z\xfcrich", "spans": []}',
+        b'{"id": "1", "text": "Z\xffrich", "spans": []}',
         b'{"id": "2", "text": "Rome", "spans": [{"start": 2, "end": 9, "label": "city"}]}',
         b'{"id": "3", "spans": []}',
         b'{"id": "4", "text": "\\ud83d", "spans": []}',
@@ -453,7 +453,7 @@ def test_bad_rows_are_skipped_counted_and_kept(tmp_path, caplog):
     assert [entry["why"].split(": ")[0] for entry in kept] == [
         f"{tmp_path / 'rows.jsonl'}, line {n}" for n in range(2, 8)
     ]
-    assert "2:9" in kept[2]["why"] and kept[1]["record"] == '{"id": "1", "text": "Z\\xfcrich", "spans": []}'
+    assert "2:9" in kept[2]["why"] and kept[1]["record"] == '{"id": "1", "text": "Z\\xffrich", "spans": []}'
     assert "of 8 rows, left out" in caplog.text
 
 
@@ -462,7 +462,7 @@ def test_bad_rows_are_skipped_counted_and_kept(tmp_path, caplog):
     [
         ("a.jsonl", b'{"text": "a", "spans": 1}\n', "line 1: \"spans\" must be a list"),
         ("a.conll", b"", "no usable row .it is empty"),
-        ("a.conll", "Ada B-PER\n".encode("utf-16"), "no usable row .not UTF-8"),
+        ("a.conll", "Ada B-PER\n".encode("utf-16-le"), "line 1: .*NUL bytes.*--encoding utf-16-le"),
         ("a.jsonl", b'{"text": "a", "answer": "reject"}\n', "no usable row .reject: 1"),
         ("a.json", b"[]", "no JSON object.*pass from_format"),
         ("a.json", b'[{"data": {"text": "a"}', "not JSON .*line 1"),

@@ -1,16 +1,16 @@
 """Curation takes steps that grow with labels, texts and rows."""
 
-import time
+from unittest import mock
 
 import pytest
 from counting import assert_grows_evenly
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from metaie_spacy.curate import duplicates, merging
 from metaie_spacy.curate.contamination import runs_of
-from metaie_spacy.curate.duplicates import shingles_of
+from metaie_spacy.curate.duplicates import drop_near_texts, shingles_of
 from metaie_spacy.curate.label_names import LONGEST, WordCases, normal_label
 from metaie_spacy.curate.merging import merge_teachers
+from metaie_spacy.curate.splits import link_documents
 from metaie_spacy.data.ledger import Ledger, Sourced
 
 
@@ -20,15 +20,6 @@ from metaie_spacy.data.ledger import Ledger, Sourced
 )  # fmt: skip
 def test_humps_and_abbreviations_are_told_as_ever(label, normal):
     assert normal_label(label) == normal
-
-
-@settings(deadline=None, derandomize=True, max_examples=200)
-@given(st.text("aB1.'\"", max_size=30))
-def test_no_label_is_tried_in_every_way_it_can_be_divided(part):
-    began = time.process_time()
-    normal_label("aa" + "1" * 60 + part + "!")
-    normal_label("aa" + "A1a" * 20 + part + "!")
-    assert time.process_time() - began < 5, "two to the sixtieth would be years"
 
 
 def test_what_is_too_long_to_be_a_label_stays():
@@ -49,3 +40,41 @@ def test_rows_of_one_text_by_one_teacher_are_merged_in_steps_that_grow_with_them
         merge_teachers([Sourced(row, "file", i) for i, row in enumerate(rows)], Ledger())
 
     assert_grows_evenly(merge, 200)
+
+
+def form(i, words=40):
+    """A row of a form: most of its words are those of every other."""
+    text = " ".join(f"word{k}" for k in range(words)) + f" {i} a b c d {i} e f g h"
+    return Sourced({"id": str(i), "text": text, "spans": [], "teacher": f"t{i}"}, "file", i)
+
+
+@pytest.mark.parametrize("find", [lambda rows: link_documents(rows, 0.6), lambda rows: drop_near_texts(rows, 0.8, Ledger())])  # fmt: skip
+def test_rows_of_one_form_are_compared_as_often_as_there_are_rows_and_not_pairs(monkeypatch, find):
+    monkeypatch.setattr(duplicates, "MAX_ALIKE", 5)
+
+    def comparisons(run, n):
+        with mock.patch.object(duplicates, "similarity", wraps=duplicates.similarity) as compare:
+            run([form(i) for i in range(n)])
+        return compare.call_count
+
+    assert_grows_evenly(find, 100, count=comparisons, most=3)
+
+
+def test_rows_of_one_form_are_linked_and_its_near_duplicates_dropped(monkeypatch):
+    monkeypatch.setattr(duplicates, "MAX_ALIKE", 5)
+    rows = [form(i) for i in range(40)]
+    assert len(set(link_documents(rows, 0.6).values())) == 1
+    again = rows[30]._replace(row={**rows[30].row, "id": "again", "text": rows[30].row["text"] + " i"})
+    kept = drop_near_texts([*rows, again], 0.95, Ledger())
+    assert [item.row["id"] for item in kept] == [str(i) for i in range(40)], "what is rare in a form tells its rows"
+
+
+def test_many_teachers_of_one_text_are_merged_in_steps_that_grow_with_them(monkeypatch):
+    monkeypatch.setattr(merging, "MAX_COMPARED", 5)
+
+    def merge(n):
+        rows = [form(i)._replace(row={"id": str(i), "text": "a b", "teacher": f"t{i}",
+                "spans": [{"start": 0, "end": 1 + i % 3, "label": "x"}]}) for i in range(n)]  # fmt: skip
+        assert len(merge_teachers(rows, Ledger())) == 1
+
+    assert_grows_evenly(merge, 100)

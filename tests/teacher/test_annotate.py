@@ -256,7 +256,7 @@ def test_rules_are_a_teacher_without_a_network(tmp_path):
     annotate(
         [{"id": "a", "text": "Ada Lovelace wrote."}, {"id": "b", "text": "Nobody."}],
         out,
-        RulesAnnotator(patterns),
+        RulesAnnotator(patterns, exhaustive=True),
         progress=False,
     )
     one, two = read(out)
