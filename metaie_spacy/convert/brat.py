@@ -115,10 +115,11 @@ def _pair(end: tuple[int, str, str, str], at: dict[str, At | str | None], lost: 
 def write_brat(rows: Iterable[dict], output: Path, options: Options, tally: Tally) -> None:
     """A folder of texts, their standoff files and `annotation.conf`; a file is named by its row's id.
 
-    RAISES (ValueError): two labels differ in white space only, which brat's have not; or the output is a file.
+    RAISES (ValueError): two labels differ in white space only, which brat's have not; or the output is a file, or a
+    folder that holds something, such as somebody's annotations.
     """
-    if output.is_file():
-        raise ValueError(f"'{output}' is a file; brat's format needs a folder.")
+    if output.is_file() or (output.is_dir() and any(output.iterdir())):
+        raise ValueError(f"'{output}' is there already; brat's format needs a new folder.")
     names, labels, relations = {"annotation"}, {}, {}
     with replacing(output) as folder:
         for row in rows:

@@ -36,7 +36,9 @@ class Layout(NamedTuple):
     def is_comment(self, text: str) -> bool:
         """Of a line above a sentence."""
         cells = self.cells(text)
-        return text.startswith("#") and not TAG.fullmatch(cells[-1]) and (not self.has_tabs or len(cells) != self.size)
+        if not text.startswith("#") or TAG.fullmatch(cells[-1]):
+            return False
+        return self.token > 0 or not self.has_tabs or len(cells) != self.size
 
 
 def read_conll(path: Path, options: Options, tally: Tally) -> Iterator[dict]:

@@ -23,7 +23,8 @@ TASKS = {
 
 
 def read_gliner2(path: Path, options: Options, tally: Tally) -> Iterator[dict]:
-    """Rows of records `{"input", "output": {"entities": {label: [words]}, "relations"?}}`, or "text" and "schema".
+    """Rows of records `{"input", "output": {"entities": {label: [words]}, "relations"?}}`, or "text" and "schema",
+    or "text" with the tasks beside it.
 
     Words stand wherever the text has them, as words of their own if it has them so. Where words are not in the text,
     their label is unsure throughout; labels without words are absent. A relation whose words stand in several places
@@ -36,6 +37,8 @@ def _row(record: dict, options: Options, tally: Tally) -> dict:
     check_keys(record, KNOWN)
     text = record.get("input", record.get("text"))
     output = record.get("output", record.get("schema"))
+    if output is None and isinstance(record.get("entities"), dict):
+        output = {name: record[name] for name in TASKS if name in record}
     if not isinstance(text, str) or not isinstance(output, dict):
         raise Skipped("bad row", f'expected "input" and an object "output"; the record has {sorted(record)}.')
     for name, value in output.items():

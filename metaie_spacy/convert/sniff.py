@@ -1,5 +1,6 @@
 """Which format a file has, by what it holds."""
 
+import json
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -65,7 +66,8 @@ def _seen(records: list) -> str:
     if any("paragraphs" in record for record in objects):
         return "it has the JSON of spaCy 2; `python -m spacy convert` makes a .spacy file of it, which can be read"
     keys = [key for record in objects[:10] for key in record]
-    return f"its records have the keys {list(dict.fromkeys(keys))[:20]}"
+    shown = json.dumps(objects[0], ensure_ascii=False)[:200]
+    return f"its records have the keys {list(dict.fromkeys(keys))[:20]}; the first is {shown}"
 
 
 def told_by(value: Any) -> tuple[str, bool] | None:
@@ -80,6 +82,8 @@ def told_by(value: Any) -> tuple[str, bool] | None:
     for text, output in (("input", "output"), ("text", "schema")):
         if isinstance(record.get(text), str) and isinstance(record.get(output), dict):
             return "gliner2", True
+    if isinstance(record.get("text"), str) and isinstance(record.get("entities"), dict):
+        return "gliner2", True
     if _are(record.get("tokens"), str) and any(isinstance(record.get(name), list) for name in TAGS):
         return "hf", True
     if not isinstance(record.get("text"), str):

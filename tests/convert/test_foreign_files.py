@@ -10,7 +10,7 @@ from metaie_spacy.data.known import known_of
 from metaie_spacy.data.rows import places
 
 OUTER = [
-    "# https://example.org/one",
+    "#\thttps://example.org/one\t[2012]",
     "1 Die O O", "2 Firma B-ORG O", "3 Bonn I-ORG B-LOC", "4 wächst O O", "",
     "# https://example.org/two",
     "1 Eva B-PER O", "2 lacht O O", "",
@@ -96,6 +96,7 @@ ADA = "Ada flew to Rome."
         ("a.json", [{"tokenized_text": ADA.split(), "ner": [[0, 0, "PER"]]}], "gliner", "unknown"),
         ("a.jsonl", [{"input": ADA, "output": {"entities": {"PER": ["Ada"]}}}], "gliner2", "unknown"),
         ("a.jsonl", [{"text": ADA, "schema": {"entities": {"PER": ["Ada"]}}}], "gliner2", "unknown"),
+        ("a.json", [{"text": ADA, "entities": {"PER": ["Ada"], "LOC": []}}], "gliner2", "unknown"),
         ("a.json", [{"tokens": ADA.split(), "ner_tags": ["B-PER", "O", "O", "O"]}], "hf", "unknown"),
         ("a.json", [{"text": ADA, "answer": "accept", "spans": [{"start": 0, "end": 3, "label": "PER"}]}], "prodigy", "human"),
         ("a.json", [task(ADA, [(0, 3, "Ada", "PER")])], "label-studio", "human"),
@@ -339,6 +340,10 @@ def test_labels_that_brat_cannot_tell_apart_are_an_error(tmp_path):
     with pytest.raises(ValueError, match="'a_b' and 'a b' are one"):
         convert(save(tmp_path / "rows.jsonl", [row]), tmp_path / "folder", to_format="brat")
     assert not (tmp_path / "folder").exists()
+    row["spans"].pop()
+    convert(save(tmp_path / "rows.jsonl", [row]), tmp_path / "folder", to_format="brat")
+    with pytest.raises(ValueError, match="is there already"):  # somebody may have annotated it
+        convert(tmp_path / "rows.jsonl", tmp_path / "folder", to_format="brat")
 
 
 def test_encodings_of_every_kind_of_file_are_declared(tmp_path):

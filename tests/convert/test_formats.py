@@ -1,6 +1,7 @@
 """What docs/formats.md promises: every writer's file comes back through its reader, and what does not is counted."""
 
 import json
+import shutil
 from collections import Counter
 
 import pytest
@@ -77,6 +78,7 @@ def there_and_back(folder, wanted, target, change=None, **options):
         row["id"] = f"doc {number}/é"
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in wanted), encoding="utf8")
     there, back = folder / target / NAMES.get(target, "x.jsonl"), folder / target / "back.jsonl"
+    shutil.rmtree(folder / target, ignore_errors=True)
     try:
         out = convert(folder / "rows.jsonl", there, from_format="rows", to_format=target)
         if change:

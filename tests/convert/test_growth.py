@@ -5,6 +5,7 @@ from counting import assert_grows_evenly, peak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.training import iob_to_biluo
+from spacy.training.iob_utils import tags_to_entities
 
 from metaie_spacy.convert.label_studio_places import offsets
 from metaie_spacy.convert.records import Skipped, restore
