@@ -43,17 +43,15 @@ class Sample:
             self.rows.append({"text": " ".join(words), "words": words, "own": own, "spans": spans})
 
 
+def objects(value: Any) -> list[dict]:
+    """All objects inside a value, itself first."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return ([value] if isinstance(value, dict) else []) + [found for item in inner for found in objects(item)]
+
+
 def at_random_key(rng: random.Random, record: Any, keys: tuple[str, ...], misspelt: tuple[str, ...] = ()) -> bool:
     """Rename one of a record's keys, wherever in it they are: a key that must be there in any way, others by a letter."""
-    found: list[tuple[dict, str]] = []
-
-    def look(value: Any) -> None:
-        for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-            look(inner)
-        if isinstance(value, dict):
-            found.extend((value, key) for key in value if key in keys or key in misspelt)
-
-    look(record)
+    found = [(holder, key) for holder in objects(record) for key in holder if key in keys or key in misspelt]
     if not found:
         return False
     holder, key = rng.choice(found)
@@ -120,15 +118,7 @@ def damage_spans(*keys: str) -> Callable[[random.Random, dict, str], None]:
     """One of the offsets of spans somewhere in a record, out of its range or of another type."""
 
     def damage(rng: random.Random, record: dict, text: str) -> None:
-        holders: list[dict] = []
-
-        def look(value: Any) -> None:
-            for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-                look(inner)
-            if isinstance(value, dict) and keys[0] in value:
-                holders.append(value)
-
-        look(record)
+        holders = [holder for holder in objects(record) if keys[0] in holder]
         rng.choice(holders)[rng.choice(keys)] = bad_number(rng, text)
 
     return damage
@@ -175,7 +165,12 @@ class Records:
         """The damaged file and the number of records that a cut leaves whole; None: nothing to damage."""
         records = [self.make(row) for row in sample.rows]
         if kind == "grammar":
-            self.damage(rng, records[hit], sample.rows[hit]["text"])
+            found = [(holder, key) for holder in objects(records[hit]) for key in holder if key in self.keys]
+            if rng.random() < 0.5:
+                holder, key = rng.choice(found)
+                holder[key] = rng.choice([None, 7.5, "", {"a": 1}, [[]], [1, 2], [None]])
+            else:
+                self.damage(rng, records[hit], sample.rows[hit]["text"])
         if kind == "key" and not at_random_key(rng, records[hit], self.keys, self.misspelt):
             return None
         is_list = rng.random() < 0.3 if self.is_list is None else self.is_list
@@ -191,7 +186,7 @@ def damage_bytes(rng: random.Random, data: bytes, start: int, size: int, kind: s
         return data[: start + rng.randrange(1, size)]
     if kind == "bytes":
         place = start + rng.randrange(size)
-        return data[:place] + rng.choice([b"\xff", b"\xfe", b"\xc0\xaf"]) + data[place:]
+        return data[:place] + rng.choice([b"\xff", b"\xfe", b"\xc0\xaf", b"\xfc", b"\xe6\x9d", b"\x80"]) + data[place:]
     return data
 
 

@@ -49,7 +49,11 @@ def _annotations(record: dict) -> tuple[list[dict], list[Pair]]:
         return [triple(item) for item in listed(record, name)], []
     spans = [_entity(item) for item in listed(record, name)]
     places_in(str(record.get("text")), spans)
-    at: dict[Any, At] = {item.get("id"): (span["start"], span["end"]) for item, span in zip(record["entities"], spans)}
+    at: dict[Any, At] = {
+        item["id"]: (span["start"], span["end"])
+        for item, span in zip(record["entities"], spans)
+        if isinstance(item.get("id"), (int, str))
+    }
     relations = listed(record, "relations") if "relations" in record else []
     return spans, [_pair(as_object(item), at) for item in relations]
 

@@ -50,13 +50,15 @@ def _row(record: dict, options: Options, tally: Tally) -> dict:
         raise Skipped("not annotated")
     spans, absent, unsure = [], [], []
     for label, mentions in output.get("entities", {}).items():
+        if not text and mentions:
+            raise Skipped("bad row", f"the text is empty, but {label!r} has words of it.")
         if not isinstance(mentions, list) or not all(isinstance(words, str) and words.strip() for words in mentions):
             raise Skipped("bad row", f'"entities" of {label!r} must be a list of words of the text, not {mentions!r}.')
         places = {words: places_of(words, text) for words in dict.fromkeys(mentions)}
         spans += [{"start": s, "end": e, "label": label} for found in places.values() for s, e in found]
         missing = sum(not found for found in places.values())
         tally.drop("not in text", missing)
-        unsure += [{"start": 0, "end": len(text), "label": label}] if missing and text else []
+        unsure += [{"start": 0, "end": len(text), "label": label}] if missing else []
         absent += [] if mentions else [label]
     pairs = [pair for relation in output.get("relations", []) for pair in _pair(relation, text, tally)]
     row = foreign_row(text, spans, source="gliner2", teacher=options.teacher or "unknown", id=record.get("id"))

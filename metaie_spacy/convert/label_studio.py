@@ -190,5 +190,6 @@ def _regions_of(answer: TaskAnswer, text: str, tally: Tally, where: str) -> tupl
             raise Skipped("bad row", f'the region {start}:{end} has no list "labels".')
         scored = {} if item.get("score") is None or answer.is_human else {"score": item["score"]}
         spans += [{"start": start, "end": end, "label": label, **scored} for label in labels]
-        at[item.get("id")] = start, end
+        if isinstance(item.get("id"), (str, int)):
+            at[item["id"]] = start, end
     return spans, pairs_between(relations, at, tally)

@@ -87,6 +87,8 @@ def pairs_between(relations: list[dict], at: dict[Any, At], tally: Tally) -> lis
                 "bad row", f"the relation {json.dumps(relation)[:200]} has a direction other than left, right or bi."
             )
         head, tail = (at[id] for id in ends)
+        if not all(isinstance(label, str) for label in labels):
+            raise Skipped("bad row", f"the relation {json.dumps(relation)[:200]} has a label that is no string.")
         tally.drop("relation without label", 0 if labels else 1)
         pairs += [(head, label, tail) for label in labels if direction != "left"]
         pairs += [(tail, label, head) for label in labels if direction != "right"]

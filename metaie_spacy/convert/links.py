@@ -34,7 +34,8 @@ def with_links(row: dict, pairs: list[Pair], kept: dict | None = None) -> dict:
 
     kept (dict | None): what `keep` made of the row that was reviewed: its heads and labels stay asked.
     """
-    asked = [((*link["head"],), link["label"]) for link in (kept or {}).get("links", []) if _is_link(link)]
+    links = (kept or {}).get("links")
+    asked = [((*link["head"],), link["label"]) for link in links if _is_link(link)] if isinstance(links, list) else []
     links = linked(pairs, asked)
     row = {name: value for name, value in row.items() if name != "links"}
     return row | ({"links": links} if links else {})

@@ -44,7 +44,7 @@ def _prodigy_row(task: dict, teacher: str | None) -> dict:
         raise Skipped(answer)
     if answer not in ("accept", "reject", None):
         raise Skipped("bad row", f'"answer" is {answer!r}, which is none of accept, reject, ignore.')
-    text, spans = task.get("text"), task.get("spans") or []
+    text, spans = task.get("text"), task.get("spans", [])
     if not isinstance(spans, list):
         raise Skipped("bad row", '"spans" must be a list of {"start", "end", "label"}.')
     spans = [plain_span(span, score=answer is None) for span in spans]
@@ -85,7 +85,7 @@ def _like_spans(value: list) -> bool:
 
 def _pairs(task: dict) -> list[Pair]:
     """The relations of a task, between spans or, where it names none, tokens."""
-    relations = task.get("relations") or []
+    relations = task.get("relations", [])
     if not isinstance(relations, list):
         raise Skipped("bad row", '"relations" must be a list of {"head", "child", "label"}.')
     pairs = []
