@@ -72,7 +72,7 @@ def places_of(words: str, text: str) -> list[At]:
     apart = [
         (start, end)
         for start, end in found
-        if not (text[start].isalnum() and text[:start][-1:].isalnum())
+        if not (text[start].isalnum() and text[max(start - 1, 0) : start].isalnum())
         and not (text[end - 1].isalnum() and text[end : end + 1].isalnum())
     ]
     return apart or found

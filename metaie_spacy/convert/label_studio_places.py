@@ -62,7 +62,7 @@ def _without_spacing(text: str) -> str:
 def _in_whole_words(words: str, text: str, at: tuple[int, int]) -> bool:
     """Where regions are made of whole words, it repeats what was selected of them and counts the whole."""
     start, end = at
-    own, before, after = text[start:end], text[:start][-1:], text[end : end + 1]
+    own, before, after = text[start:end], text[max(start - 1, 0) : start], text[end : end + 1]
     if not words.strip() or (own[0].isalnum() and before.isalnum()) or (own[-1].isalnum() and after.isalnum()):
         return False
     found = own.find(words)
