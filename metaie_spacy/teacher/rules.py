@@ -42,7 +42,7 @@ COMPARE = {
 }
 QUANTIFIER = re.compile(r"\{(?:(?P<n>[0-9]+)|(?P<least>[0-9]*),(?P<most>[0-9]*))\}")
 PLAIN = re.compile(r"\^?([\w\s-]*)\$?")  # a regular expression that is a mere string
-NOT_LITERAL = re.compile(r"\\.|\[[^\]]*\]|\(\?P?<\w+>")
+NOT_LITERAL = re.compile(r"\\.|\[[^\]]*(?:\]|$)|\(\?P?<\w+>")
 
 
 def read_rules(path: Path, nlp: "Language") -> list[dict]:
