@@ -20,6 +20,7 @@ from ..data.rows import (
     trim,
     trimmed,
 )
+from .trimming import with_trimmed_links
 
 OPINION = "_opinion"  # where a row carries its `opinions.Opinion` until it is united with others on its text
 KEPT = "metaie"  # where other tools' files carry what only rows know, and the default span group
@@ -144,18 +145,6 @@ class Tally:
         open_ = [spot for spot in sorted(lost) if not any(covers(span, spot) for span in spans)]
         unsure = {"unsure": [*row.get("unsure", []), *spans_at(open_)]} if open_ else {}
         return row | {"spans": spans} | unsure
-
-
-def with_trimmed_links(row: dict) -> dict:
-    """The row with links whose places are trimmed as its spans are; those of nothing but white space are gone."""
-    if not row.get("links"):
-        return row
-    text, links = row["text"], []
-    for link in row["links"]:
-        head, *tails = [list(trim(text, *spot)) for spot in (link["head"], *link["tails"])]
-        if head[0] < head[1]:
-            links.append({**link, "head": head, "tails": [tail for tail in tails if tail[0] < tail[1]]})
-    return {**row, "links": links}
 
 
 def covers(span: dict, spot: Place) -> bool:
