@@ -86,10 +86,16 @@ def annotate(
 
 @app.command()
 def convert(
-    source: Path = typer.Argument(..., help=".spacy, CoNLL/BIO, Prodigy, Label Studio, or annotation rows"),
-    output: Path = typer.Argument(..., help="Takes the result"),
-    from_format: str = typer.Option("auto", "--from", help="auto, rows, spacy, conll, prodigy or label-studio"),
-    to_format: str = typer.Option("auto", "--to", help="auto, rows, spacy, prodigy or label-studio"),
+    source: Path = typer.Argument(..., help="Annotated data: a file, for brat a folder"),
+    output: Path = typer.Argument(..., help="Takes the result; for brat a folder"),
+    from_format: str = typer.Option(
+        "auto",
+        "--from",
+        help="auto, rows, spacy, conll, hf, entities, prodigy, label-studio, doccano, brat, gliner, gliner2 or csv",
+    ),
+    to_format: str = typer.Option(
+        "auto", "--to", help="auto, rows, spacy, hf, prodigy, label-studio, doccano, brat, gliner, gliner2 or csv"
+    ),
     spans_key: str | None = typer.Option(None, help="Span group of a .spacy file; 'ents': its entities"),
     teacher: str | None = typer.Option(
         None, help="Who made the annotations; else 'human' for the tools of annotators, 'unknown' for other files"
@@ -98,15 +104,22 @@ def convert(
     closed: bool | None = typer.Option(
         None,
         "--closed/--open",
-        help="Whether every label of the file was looked for in every text; without either, so for spaCy and CoNLL",
+        help="Whether every label of the file was looked for in every text; without either, so for spacy, conll and hf",
     ),
     annotators: str = typer.Option(
         "unsure", help="Where people's answers on one text differ: unsure (learn nothing there), vote, first or all"
     ),
     encoding: str | None = typer.Option(None, help="Of a source that is not UTF-8, such as cp1252"),
+    columns: str | None = typer.Option(
+        None, help="Of a CoNLL file, counted from 1: token=1,tag=2, or with nested tags token=2,tag=3,nested=4"
+    ),
+    text_field: str | None = typer.Option(None, help="Column of the texts in a CSV or TSV file; else 'text'"),
+    label_names: str | None = typer.Option(
+        None, help="Names of tags that are numbers, in their order: 'O,B-PER,I-PER', or a JSON file with them"
+    ),
     errors: Path | None = typer.Option(None, help="Keep bad rows here"),
 ) -> None:
-    """Turn annotated data into annotation rows, or rows into the formats of annotation tools."""
+    """Turn annotated data into annotation rows, or rows into the formats of other tools."""
     from ..convert.convert import convert as run
 
     counts = run(
@@ -120,6 +133,9 @@ def convert(
         closed=closed,
         annotators=annotators,
         encoding=encoding,
+        columns=columns,
+        text_field=text_field,
+        label_names=label_names,
         errors=errors,
     )
     print(json.dumps(counts))

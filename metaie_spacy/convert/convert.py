@@ -1,42 +1,60 @@
-"""Data of other tools -> annotation rows, and rows -> Prodigy, Label Studio and spaCy."""
+"""Data of other tools -> annotation rows, and rows -> the formats of other tools."""
 
 import json
 import logging
+from functools import cache
 from pathlib import Path
 from typing import Callable, Iterable, Iterator
 
 from ..data.files import check_apart
-from ..data.jsonl import read_jsonl, write_jsonl
-from .conll import read_conll
-from .label_studio import read_label_studio, write_label_studio
+from ..data.jsonl import write_jsonl
+from .brat import read_brat, write_brat
+from .conll import parse_columns, read_conll
+from .doccano import read_doccano, write_doccano
+from .entities import read_entities
+from .gliner import read_gliner, write_gliner
+from .gliner2 import read_gliner2, write_gliner2
+from .hf import read_hf, write_hf
+from .label_studio import read_label_studio
+from .label_studio_write import write_label_studio
+from .links import pairs_of
 from .opinions import RULES, united
 from .prodigy import read_prodigy, write_prodigy
-from .records import KEPT, Options, Tally, with_absent
+from .records import Options, Tally, with_absent
 from .rows_file import read_rows_file, write_rows_file
+from .sniff import guess_source
 from .spacy_files import read_docbin, write_docbin
+from .tables import read_table, write_table
 
 logger = logging.getLogger("metaie_spacy")
 READERS: dict[str, Callable[[Path, Options, Tally], Iterator[dict]]] = {
     "rows": read_rows_file,
     "spacy": read_docbin,
     "conll": read_conll,
+    "hf": read_hf,
+    "entities": read_entities,
     "prodigy": read_prodigy,
     "label-studio": read_label_studio,
+    "doccano": read_doccano,
+    "brat": read_brat,
+    "gliner": read_gliner,
+    "gliner2": read_gliner2,
+    "csv": read_table,
 }
 WRITERS: dict[str, Callable[[Iterable[dict], Path, Options, Tally], None]] = {
     "rows": write_rows_file,
+    "spacy": write_docbin,
+    "hf": write_hf,
     "prodigy": write_prodigy,
     "label-studio": write_label_studio,
-    "spacy": write_docbin,
+    "doccano": write_doccano,
+    "brat": write_brat,
+    "gliner": write_gliner,
+    "gliner2": write_gliner2,
+    "csv": write_table,
 }
-SUFFIXES = {
-    ".spacy": "spacy",
-    ".conll": "conll",
-    ".iob": "conll",
-    ".bio": "conll",
-    ".tsv": "conll",
-    ".json": "label-studio",
-}
+CLOSED = ("spacy", "conll", "hf")  # whose data is made so that every label is looked for in every text
+TARGETS = {".spacy": "spacy", ".json": "label-studio", ".csv": "csv"}
 
 
 def convert(
@@ -51,6 +69,9 @@ def convert(
     closed: bool | None = None,
     annotators: str = "unsure",
     encoding: str | None = None,
+    columns: str | None = None,
+    text_field: str | None = None,
+    label_names: str | None = None,
     errors: str | Path | None = None,
 ) -> dict:
     """Convert annotations between formats; what is bad is left out, counted and kept in a file.
@@ -59,42 +80,47 @@ def convert(
     that they return as they went. A review by a human makes the row the human's: labels that were
     asked and have no span any more become absent. Several people's answers on one text become one row.
 
-    source (Path): `rows` (annotation rows), `spacy` (a DocBin), `conll` (columns of tokens and
-        BIO, BILUO or BIOES tags), `prodigy` (JSONL) or `label-studio` (JSON or JSON-MIN export).
-    output (Path): `rows`, `prodigy`, `label-studio` (with `<output>.xml`, the labeling
-        configuration) or `spacy`; its folder is made.
-    from_format, to_format (str): one of these, or "auto": by the suffix and the first row.
+    source (Path): a file of one of `READERS`; a folder for brat. What each holds: docs/formats.md.
+    output (Path): a file of one of `WRITERS`, its folder is made; a folder for brat; `label-studio` also writes
+        `<output>.xml`, the labeling configuration.
+    from_format, to_format (str): one of these, or "auto": by what the source holds, and by the suffix of the output.
     spans_key (str | None): where spans are in a DocBin: "ents" for `doc.ents`, or a group's name.
         None reads the only ones there are and writes the group "metaie".
-    teacher (str | None): who made the annotations; None: as the data says. Prodigy's and Label Studio's answers are
-        a "human"'s; spaCy files and columns do not say, and are "unknown"'s.
+    teacher (str | None): who made the annotations; None: as the data says. Answers of Prodigy, Label Studio, doccano
+        and brat are a "human"'s; other files do not say, and are "unknown"'s.
     lang (str): whose tokens a DocBin or Prodigy gets.
     closed (bool | None): every label of the file was asked of every text, so that a label without a
-        span is absent; None: so for spacy and conll, whose data is made like this.
+        span is absent; None: so for spacy, conll and hf, whose data is made like this.
     annotators (str): what becomes of spans on which people's answers to one text differ: "unsure" (nothing is learned
         at their places), "vote" (most decide; a tie is unsure), "first" (the first answer) or "all" (all stand).
     encoding (str | None): of a source that is not UTF-8 and has no byte order mark.
+    columns (str | None): what stands where in a file of columns, such as "token=2,tag=3,nested=4", counted from 1.
+    text_field (str | None): the column of texts in a table; None: "text".
+    label_names (str | None): of tags that are numbers, such as "O,B-PER,I-PER", or a JSON file with them.
     errors (Path | None): takes what was left out because it is bad, as `{"why", "record"}`.
     RETURNS (dict): `read` and `written` rows, `skipped` rows by reason, `spans` written and
         `spans_skipped` by reason; `united` answers that went into another one's row and `spans_trimmed` of white
-        space, where there are any.
+        space and `links` written, where there are any.
     RAISES (ValueError): a format is unknown or cannot be told, the source is missing or holds no usable row.
     """
     source, output = Path(source), Path(output)
-    if not source.is_file():
+    if not source.exists():
         raise ValueError(f"There is no file '{source}'.")
     check_apart(output, source, errors)
     check_apart(errors, source)
     check_lang(lang)
-    source_format = _known(from_format, READERS, "from_format") or guess_source(source)
+    parse_columns(columns)
+    options, tally = Options(spans_key, teacher, lang, encoding, columns, text_field, label_names), Tally(source)
+    source_format = _known(from_format, READERS, "from_format") or guess_source(source, options, READERS)
+    if source.is_dir() and source_format != "brat":
+        raise ValueError(f"'{source}' is a folder; only brat's format is one. Give a file.")
     target = _known(to_format, WRITERS, "to_format") or guess_target(output, source_format)
     if annotators not in RULES:
         raise ValueError(f"annotators is '{annotators}'; give one of {list(RULES)}.")
-    options, tally = Options(spans_key, teacher, lang, encoding), Tally(source)
     try:
         rows = READERS[source_format](source, options, tally)
         if source_format != "rows":
-            rows = with_absent(rows, source_format in ("spacy", "conll") if closed is None else closed)
+            rows = with_absent(rows, source_format in CLOSED if closed is None else closed)
             rows = united(rows, annotators, tally)
         WRITERS[target](_counted(rows, tally), output, options, tally)
     finally:
@@ -102,32 +128,12 @@ def convert(
     return tally.counts()
 
 
-def guess_source(path: Path) -> str:
-    """The format of a file, from its suffix or, for .jsonl, its first row.
-
-    RAISES (ValueError): neither tells.
-    """
-    if path.suffix in SUFFIXES:
-        return SUFFIXES[path.suffix]
-    row = _first_object(path) if path.suffix == ".jsonl" else {}
-    spans = row["spans"] if isinstance(row.get("spans"), list) else []
-    on_tokens = any("token_start" in span for span in spans if isinstance(span, dict))
-    if "text" in row and (on_tokens or row.keys() & {"answer", "tokens", KEPT}):
-        return "prodigy"
-    if "text" in row and "spans" in row:
-        return "rows"
-    raise ValueError(
-        f"The format of '{path}' cannot be told from its name and first row: "
-        f"pass from_format, one of {sorted(READERS)}."
-    )
-
-
 def guess_target(path: Path, source_format: str) -> str:
     """The format to write, from the suffix; .jsonl is rows, unless rows are what is read.
 
     RAISES (ValueError): it does not tell, or nothing writes that format.
     """
-    target = SUFFIXES.get(path.suffix)
+    target = TARGETS.get(path.suffix)
     if path.suffix == ".jsonl" and source_format != "rows":
         target = "rows"
     if target not in WRITERS:
@@ -135,6 +141,7 @@ def guess_target(path: Path, source_format: str) -> str:
     return target
 
 
+@cache
 def check_lang(lang: str) -> None:
     """RAISES (ValueError): spaCy has no such language, or misses what it needs."""
     import spacy
@@ -151,14 +158,11 @@ def _known(name: str, formats: dict, option: str) -> str | None:
     return None if name == "auto" else name
 
 
-def _first_object(path: Path) -> dict:
-    return next((line.value for line in read_jsonl(path) if isinstance(line.value, dict)), {})
-
-
 def _counted(rows: Iterable[dict], tally: Tally) -> Iterator[dict]:
     """RAISES (ValueError): there are none; raised before the output has its name."""
     for row in rows:
         tally.written += 1
+        tally.links += len(pairs_of(row))
         yield row
     if not tally.written:
         reasons = ", ".join(f"{reason}: {number}" for reason, number in tally.ledger.rows.items()) or "it is empty"

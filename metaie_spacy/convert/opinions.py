@@ -4,6 +4,7 @@ from typing import Iterable, Iterator, NamedTuple
 
 from ..data.known import Stretches
 from ..data.rows import Place, asked_of, labels_of, place, places, spans_at
+from .links import linked, pairs_of
 from .records import OPINION, Tally
 
 RULES = ("unsure", "vote", "first", "all")
@@ -79,7 +80,34 @@ def _united(rows: list[dict], rule: str, tally: Tally) -> dict:
     open_ = {label for _, _, label in unsure}
     known = {span["label"] for span in spans} | open_
     result |= {"spans": spans, "absent": [label for label in asked if label not in known]}
+    if any(row.get("links") for row in rows):
+        result["links"] = _united_links(rows, rule, tally)
     return result | ({"asked": list(asked), "unsure": spans_at(sorted(unsure))} if unsure else {})
+
+
+def _united_links(rows: list[dict], rule: str, tally: Tally) -> list[dict]:
+    """Heads and labels on which the answers agree, or which the rule decides; nothing is said of the others."""
+    found: dict[tuple, list[list]] = {}
+    for n, row in enumerate(rows):
+        for link in row.get("links", []):
+            empty: list[list] = [[] for _ in rows]
+            found.setdefault(((*link["head"],), link["label"]), empty)[n] += [(*tail,) for tail in link["tails"]]
+    pairs, asked = [], []
+    for (head, label), answers in found.items():
+        tails = list(dict.fromkeys(tail for own in answers for tail in own))
+        votes = {tail: sum(tail in own for own in answers) for tail in tails}
+        if rule == "first":
+            kept = answers[0]
+        elif rule == "all":
+            kept = tails
+        else:
+            share = len(rows) if rule == "unsure" else len(rows) // 2 + 1
+            kept = [tail for tail in tails if votes[tail] >= share]
+        is_decided = rule != "unsure" or len(kept) == len(tails)
+        pairs += [(head, label, tail) for tail in kept if is_decided]
+        asked += [(head, label)] if is_decided and kept else []
+    tally.drop("disputed link", len({pair for row in rows for pair in pairs_of(row)} - set(pairs)))
+    return linked(pairs, asked)
 
 
 def _settled(row: dict, rows: list[dict]) -> Opinion:

@@ -20,6 +20,7 @@ from ..data.rows import (
     trim,
     trimmed,
 )
+from .trimming import with_trimmed_links
 
 OPINION = "_opinion"  # where a row carries its `opinions.Opinion` until it is united with others on its text
 KEPT = "metaie"  # where other tools' files carry what only rows know, and the default span group
@@ -38,6 +39,9 @@ class Options(NamedTuple):
     teacher: str | None = None
     lang: str = "en"
     encoding: str | None = None
+    columns: str | None = None
+    text_field: str | None = None
+    label_names: str | None = None
 
 
 class Skipped(ValueError):
@@ -53,13 +57,13 @@ class Tally:
 
     source (Path): the file that messages name. written (int): rows. seen (int): spans of the rows that stay.
     united (int): rows that went into another one of their text. trimmed (int): spans without the white space at
-        their ends.
+        their ends. links (int): answers about a head, of the rows that are written.
     ledger (Ledger): what is read and left out; a record that is left out without fault has no "detail".
     """
 
     def __init__(self, source: Path):
         self.source, self.written, self.seen, self.ledger = source, 0, 0, Ledger()
-        self.united, self.trimmed = 0, 0
+        self.united, self.trimmed, self.links = 0, 0, 0
 
     @property
     def read(self) -> int:
@@ -83,6 +87,23 @@ class Tally:
         """Count spans that are left out of a row that stays."""
         self.ledger.lose_spans(reason, number)
 
+    def drop(self, reason: str, number: int) -> None:
+        """Count what is no span and has no place in a row, such as an attribute."""
+        self.seen += number
+        self.lose(reason, number)
+
+    def lose_links(self, reason: str, number: int) -> None:
+        """Count links of a written row that have no place in the file."""
+        self.drop(reason, number)
+        self.links -= number
+
+    def leave_out(self, row: dict, reason: str) -> None:
+        """Count a row that its writer cannot write."""
+        self.written -= 1
+        self.seen -= len(row["spans"])
+        self.links -= sum(len(link["tails"]) for link in row.get("links", []))
+        self.ledger.drop_record(str(self.source), f"row {row['id']}", None, reason, None)
+
     def bad(self) -> list[dict]:
         """What is wrong with which record, `{"why", "record"}`."""
         faults = [entry for entry in self.ledger.entries if "detail" in entry]
@@ -92,9 +113,9 @@ class Tally:
         """The result of `convert`."""
         skipped, lost = dict(self.ledger.rows), dict(self.ledger.spans)
         spans = self.seen - sum(lost.values())
-        more = {name: n for name, n in (("united", self.united), ("spans_trimmed", self.trimmed)) if n}
+        more = {"united": self.united, "spans_trimmed": self.trimmed, "links": self.links}
         counts = {"read": self.read, "written": self.written, "skipped": skipped, "spans": spans}
-        return counts | {"spans_skipped": lost} | more
+        return counts | {"spans_skipped": lost} | {name: number for name, number in more.items() if number}
 
     def _checked(self, row: dict) -> Row:
         """The row, without spans that overlap a longer one of their label, whose places are unsure then.
@@ -109,7 +130,7 @@ class Tally:
             raise Skipped("bad row", "it holds half of a surrogate pair, which is no character.") from None
         except (ValueError, TypeError) as error:
             raise Skipped("bad row", str(error)) from None
-        before, row = row["spans"], trimmed(row)
+        before, row = row["spans"], with_trimmed_links(trimmed(row))
         self.seen += len(before)
         self.trimmed += sum(trim(row["text"], s["start"], s["end"]) != (s["start"], s["end"]) for s in before)
         kept = set(longest_first(places(row)))

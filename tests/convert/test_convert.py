@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 import spacy
+from foreign import load, rows_of, save, task, words_of
 from helpers import CORPUS
 from spacy.tokens import Doc, DocBin, Span, SpanGroup
 
@@ -59,48 +60,6 @@ Paris NNP B-NP B-LOC
 
 Nothing NN B-NP O
 """
-
-
-def save(path, value):
-    if isinstance(value, list):
-        value = "\n".join(row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in value) + "\n"
-    path.write_bytes(value if isinstance(value, bytes) else value.encode("utf8"))
-    return path
-
-
-def load(path):
-    return [json.loads(line) for line in path.read_text(encoding="utf8").split("\n") if line]
-
-
-def rows_of(tmp_path, name, value, **options):
-    """What `convert` makes of a file, and its counts. The rows keep the contract."""
-    output = tmp_path / "out.jsonl"
-    counts = convert(
-        save(tmp_path / name, value), output, to_format="rows", errors=tmp_path / "errors.jsonl", **options
-    )
-    rows = list(read_rows(output))
-    left = sum(counts["skipped"].values()) + counts.get("united", 0)
-    assert counts["written"] == len(rows) and counts["read"] == len(rows) + left
-    assert counts["spans"] == sum(len(row["spans"]) for row in rows)
-    return rows, counts
-
-
-def words_of(row):
-    return [(row["text"][span["start"] : span["end"]], span["label"]) for span in row["spans"]]
-
-
-def task(text, *results, **more):
-    """A Label Studio task with one annotation for each list of (start, end, text, label)."""
-    annotations = [
-        {"completed_by": number, "result": [region(*place) for place in result]}
-        for number, result in enumerate(results, 1)
-    ]
-    return {"id": 41, "data": {"text": text}, "annotations": annotations, "predictions": []} | more
-
-
-def region(start, end, text, *labels, type="labels"):
-    value = {"start": start, "end": end, "labels": list(labels)} | ({} if text is None else {"text": text})
-    return {"id": "x", "from_name": "label", "to_name": "text", "type": type, "value": value}
 
 
 @pytest.mark.parametrize(
@@ -304,7 +263,7 @@ def test_other_regions_of_label_studio_are_counted(tmp_path):
     export = task("Ada flew.", [(0, 3, "Ada", "PER")])
     export["annotations"][0]["result"] += [
         {"type": "choices", "value": {"choices": ["good"]}},
-        {"type": "relation", "from_id": "a"},
+        {"type": "textarea", "value": {"text": ["x"]}},
     ]
     ((row,), counts) = rows_of(tmp_path, "export.json", json.dumps([export]))
     assert words_of(row) == [("Ada", "PER")] and counts["spans_skipped"] == {"no labelled text": 2}
@@ -379,7 +338,7 @@ def test_malformed_tags_cost_their_sentence_and_are_named(tmp_path, caplog):
     assert [row["text"] for row in rows] == ["Ada", "Rome"]
     assert counts["skipped"] == {"malformed tag": 1, "bad columns": 1, "not UTF-8": 1}
     why = [entry["why"] for entry in load(tmp_path / "errors.jsonl")]
-    assert "train.bio" in why[0] and "line 3 'PER', line 5 'B-'" in why[0]
+    assert "train.bio" in why[0] and "line 3 'PER' (column 2), line 5 'B-' (column 2)" in why[0]
     assert "line 7 has no token with a tag" in why[1] and "line 9 is not UTF-8" in why[2]
     assert "line 3 'PER'" in caplog.text
 
@@ -505,15 +464,15 @@ def test_bad_rows_are_skipped_counted_and_kept(tmp_path, caplog):
         ("a.conll", b"", "no usable row .it is empty"),
         ("a.conll", "Ada B-PER\n".encode("utf-16-le"), "line 1: .*NUL bytes.*--encoding utf-16-le"),
         ("a.jsonl", b'{"text": "a", "answer": "reject"}\n', "no usable row .reject: 1"),
-        ("a.json", b"[]", "no usable row"),
+        ("a.json", b"[]", "no JSON object.*pass from_format"),
         ("a.json", b'[{"data": {"text": "a"}', "not JSON .*line 1"),
         ("a.json", b'["\xfc"]', "not UTF-8 .*byte 2"),
-        ("a.json", b"{}", "no list of tasks"),
+        ("a.json", b"{}", r"the keys \[\]"),
         ("a.json", b'[1, {"data": 3}, {"data": {"a": "x", "b": "y"}, "annotations": [{}]}]', "no usable row .bad row: 3"),
-        ("a.json", b'[{"data": {"text": "a"}, "annotations": 7, "predictions": [3]}]', "not annotated: 1"),
+        ("a.json", b'[{"data": {"text": "a"}, "annotations": 7, "predictions": [3]}]', "no usable row .bad row: 1"),
         ("a.spacy", b"no docs", "no .spacy file"),
         ("a.jsonl", b'{"text": "a"}\n', "pass from_format"),
-        ("a.csv", b"a,b", "pass from_format"),
+        ("a.csv", b"a,b", "no column 'text', only"),
     ],
 )  # fmt: skip
 def test_unusable_file_is_an_error_and_leaves_no_output(tmp_path, name, data, message):

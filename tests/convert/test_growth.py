@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 from spacy.training import iob_to_biluo
 from spacy.training.iob_utils import tags_to_entities
 
-from metaie_spacy.convert import label_studio
-from metaie_spacy.convert.conll import _entities
-from metaie_spacy.convert.prodigy import _tokens_around
+from metaie_spacy.convert.label_studio_places import offsets
 from metaie_spacy.convert.records import Skipped, restore
+from metaie_spacy.convert.words import tagged, tokens_around
 
 TAGS = st.lists(st.sampled_from(["O", *(f"{tag}-{label}" for tag in "BILU" for label in "xy")]), max_size=12)
 
@@ -18,20 +17,18 @@ TAGS = st.lists(st.sampled_from(["O", *(f"{tag}-{label}" for tag in "BILU" for l
 @settings(deadline=None, derandomize=True, max_examples=300)
 @given(TAGS)
 def test_entities_are_those_of_spacy(tags):
-    assert list(_entities(tags)) == [
-        (first, last, label) for label, first, last in tags_to_entities(iob_to_biluo(tags))
-    ]
+    assert list(tagged(tags)) == [(first, last, label) for label, first, last in tags_to_entities(iob_to_biluo(tags))]
 
 
 @pytest.mark.parametrize("tag", ["O", "B-x", "I-x"])
 def test_entities_are_found_in_steps_that_grow_with_the_tags(tag):
-    assert_grows_evenly(lambda n: list(_entities([tag] * n)), 500)
+    assert_grows_evenly(lambda n: list(tagged([tag] * n)), 500)
 
 
 def test_tokens_are_cut_around_spans_in_steps_that_grow_with_them():
     def cut(n):
         spans = [{"start": 5 * i + 1, "end": 5 * i + 7} for i in range(n - 2)]
-        return _tokens_around("word " * n, spans, lambda text: [(i, i + 4) for i in range(0, len(text), 5)])
+        return tokens_around("word " * n, spans, lambda text: [(i, i + 4) for i in range(0, len(text), 5)])
 
     assert_grows_evenly(cut, 300)
 
@@ -39,8 +36,8 @@ def test_tokens_are_cut_around_spans_in_steps_that_grow_with_them():
 def test_a_region_is_compared_with_its_words_only_where_they_may_be_its_own():
     text = "x" + " " * 50_000
     with pytest.raises(Skipped):
-        label_studio._offsets([{"start": 0, "end": 50_000, "text": "x"}], text)
-    assert label_studio._offsets([{"start": 0, "end": 900, "text": "x"}], text) == [(0, 900)]
+        offsets([{"start": 0, "end": 50_000, "text": "x"}], text)
+    assert offsets([{"start": 0, "end": 900, "text": "x"}], text) == [(0, 900)]
     looked = []
 
     class Counting(str):
@@ -50,7 +47,7 @@ def test_a_region_is_compared_with_its_words_only_where_they_may_be_its_own():
 
     def place(n):
         regions = [{"start": 0, "end": 100 * n - i, "text": "y"} for i in range(n)]
-        label_studio._offsets(regions, Counting("x" * (100 * n)))
+        offsets(regions, Counting("x" * (100 * n)))
 
     with pytest.raises(Skipped):
         place(100)
@@ -59,9 +56,7 @@ def test_a_region_is_compared_with_its_words_only_where_they_may_be_its_own():
 
 def test_regions_are_placed_in_bytes_that_grow_with_them():
     def place(n):
-        return label_studio._offsets(
-            [{"start": 5 * i, "end": 5 * i + 4, "text": "word"} for i in range(n)], "word " * n
-        )
+        return offsets([{"start": 5 * i, "end": 5 * i + 4, "text": "word"} for i in range(n)], "word " * n)
 
     assert_grows_evenly(place, 2000, count=peak)
 
