@@ -36,7 +36,7 @@ from .schema import (
     plain,
     read_schema,
 )
-from .spans import Answer, Logits, better_logits, decode, flatten, write_ents, write_group
+from .spans import Answer, Logits, better_logits, decode, flatten, tidied, write_ents, write_group
 from .training import Trains
 
 DEFAULT_CONFIG_TEXT = f"""
@@ -352,7 +352,8 @@ class MetaIE(Trains, TrainablePipe):
             tags = np.minimum(thresholds, self.model.shims[0].tag_threshold)
             names = [label.name for label in asked]
             gives_way = self.generality(asked, len(asks[i].labels)) if flats[i] or self.set_ents else None
-            answers[i] += decode(values, names, tags, tokens, least=thresholds, generality=gives_way)
+            found = decode(values, names, tags, tokens, least=thresholds, generality=gives_way)
+            answers[i] += tidied([token.text for token in docs[i]], found) if found else []
         answers = [kept_answers(doc, found, asked.labels) for doc, found, asked in zip(docs, answers, asks)]
         return [
             (flatten(found) if flat else found, [label.name for label in asked.labels])
