@@ -35,7 +35,8 @@ import json, sys, spacy
 texts = [json.loads(line)["text"] for line in open(sys.argv[1], encoding="utf8")][::60][:20]
 nlp = spacy.load("en_metaie_sm", config={"components": {"metaie": {"model": {"compute_dtype": "float32"}}}})
 nlp.get_pipe("metaie").labels = ["person", "organization", "location", "date", "event", "product", "amount", "reason"]
-groups = [doc.spans["metaie"] for doc in nlp.pipe(texts)]
+docs = list(nlp.pipe(texts))
+groups = [doc.spans["metaie"] for doc in docs]
 print(json.dumps([{f"{s.start} {s.end} {s.label_}": float(x) for s, x in zip(g, g.attrs["scores"])} for g in groups]))
 """
 RULES = '{"label": "person", "pattern": "Ada Lovelace"}\n'
