@@ -3,6 +3,7 @@
 import json
 import random
 import warnings
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
@@ -83,6 +84,8 @@ def make_metaie(
 ) -> "MetaIE":
     if labels:
         check_config_labels(labels)
+    if weights:
+        _note_sources(nlp, weights)
     return MetaIE(
         nlp.vocab,
         model,
@@ -95,6 +98,15 @@ def make_metaie(
         weights=weights,
         scorer=scorer,
     )
+
+
+def _note_sources(nlp: Language, weights: str) -> None:
+    """Name in the pipeline's meta what its weights were made from; weights that are missing are told on first use."""
+    from .model.weights import find_source
+    from .release.sources import add_sources
+
+    with suppress(ValueError, OSError):
+        add_sources(nlp.meta, find_source(weights))
 
 
 class MetaIE(TrainablePipe):
