@@ -28,7 +28,10 @@ from benchmarks.lib.provenance import write_data_result
 
 SHOWN = ("spacy", "torch", "transformers", "tokenizers", "spacy-transformers", "spacy-alignments", "thinc", "numpy")
 TESTS = ("tests/train/test_batches.py", "tests/model/test_encoder.py", "tests/test_default_model.py")
-MODEL_TESTS = ("tests/model", "tests/train/test_batches.py")
+MODEL_TESTS = [
+    f"tests/model/test_{name}.py" for name in "dtypes encoder pieces predict safety shared shim weights windows".split()
+]
+MODEL_TESTS += ["tests/model/test_hostile_tok2vec.py", "tests/train/test_batches.py"]
 PIP = ("-m", "pip", "--quiet", "--disable-pip-version-check")
 ANSWERS = """
 import json, sys, spacy
