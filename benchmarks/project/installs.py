@@ -6,8 +6,8 @@
 A Python is a command; with words before it, the command that runs one elsewhere, such as in a chroot that shares --work.
 pip resolves what `make test` would install there. It is installed and run where a CPU build of torch is at hand: the one
 that this Python has, or one that pip finds; elsewhere all but torch is installed, and what needs no torch runs.
-A transformers is put into a copy of the running environment, which takes hard links. A part that is not asked for is kept
-as the output file has it.
+What imports torch when spaCy starts, spacy-transformers, is left out with it. A transformers is put into a copy of the
+running environment, which takes hard links. Rows that are not asked for are kept as the output file has them.
 """
 
 import argparse
@@ -28,10 +28,8 @@ from benchmarks.lib.provenance import write_data_result
 
 SHOWN = ("spacy", "torch", "transformers", "tokenizers", "spacy-transformers", "spacy-alignments", "thinc", "numpy")
 TESTS = ("tests/train/test_batches.py", "tests/model/test_encoder.py", "tests/test_default_model.py")
-MODEL_TESTS = [
-    f"tests/model/test_{name}.py" for name in "dtypes encoder pieces predict safety shared shim weights windows".split()
-]
-MODEL_TESTS += ["tests/model/test_hostile_tok2vec.py", "tests/train/test_batches.py"]
+MODEL_TESTS = [f"tests/model/test_{name}.py" for name in ("encoder", "pieces", "shared", "shim", "weights", "windows")]
+MODEL_TESTS += ["tests/train/test_batches.py"]
 PIP = ("-m", "pip", "--quiet", "--disable-pip-version-check")
 ANSWERS = """
 import json, sys, spacy
@@ -42,6 +40,7 @@ docs = list(nlp.pipe(texts))
 groups = [doc.spans["metaie"] for doc in docs]
 print(json.dumps([{f"{s.start} {s.end} {s.label_}": float(x) for s, x in zip(g, g.attrs["scores"])} for g in groups]))
 """
+PARTS = {"pythons": "python", "transformers": "transformers"}  # table -> the column that names its rows
 RULES = '{"label": "person", "pattern": "Ada Lovelace"}\n'
 
 
@@ -125,7 +124,20 @@ def on_python(command: str, repository: Path, wheel: Path, work: Path) -> dict:
             row |= {"torch_that_ran": own.split("+")[0], "result": "ran"}
         else:
             has_cpu = versions["torch"].endswith("+cpu")
-            left_out = () if has_cpu else ("torch", "triton", "nvidia-", "cuda-", "metaie-spacy", "en-metaie-sm")
+            left_out = (
+                ()
+                if has_cpu
+                else (
+                    "torch",
+                    "triton",
+                    "transformers",
+                    "spacy-transformers",
+                    "nvidia-",
+                    "cuda-",
+                    "metaie-spacy",
+                    "en-metaie-sm",
+                )
+            )
             names = [f"{name}=={version}" for name, version in versions.items() if not name.startswith(left_out or "metaie-")
                      and not name.startswith(("metaie-", "en-metaie"))]  # fmt: skip
             models = sorted((repository / "packages").glob("*.whl"))
@@ -185,7 +197,6 @@ def on_transformers(version: str, repository: Path, wheel: Path, work: Path, exp
         row["result"] = "ran" if not row["tests"]["not_passed"] and row["same_spans"] else "differs"
     except Failed as error:
         row["result"] = f"failed: {error}"
-    print(json.dumps(row), flush=True)
     return row
 
 
@@ -200,17 +211,27 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     repository = clean_copy(work)
     wheel = wheel_of(repository, work)
-    result = json.loads(args.output.read_text(encoding="utf8")) if args.output and args.output.exists() else {}
-    result = {key: result.get(key, []) for key in ("pythons", "transformers")}
-    if args.pythons:
-        result["pythons"] = [on_python(command, repository, wheel, work) for command in args.pythons]
-    if args.transformers:
-        here = json.loads(run([sys.executable, "-c", ANSWERS, CORPUS], work))
-        with ThreadPoolExecutor(2) as pool:
-            rows = pool.map(lambda version: on_transformers(version, repository, wheel, work, here), args.transformers)
-            result["transformers"] = list(rows)
-    print(json.dumps(result, indent=1))
-    write_data_result(args.output, result, [CORPUS], ("metaie-spacy", "spacy", "torch", "transformers"))
+    here = json.loads(run([sys.executable, "-c", ANSWERS, CORPUS], work)) if args.transformers else None
+    with ThreadPoolExecutor(2) as pool:
+        for row in map(lambda command: on_python(command, repository, wheel, work), args.pythons):
+            keep(args.output, "pythons", row)
+        versions = args.transformers
+        for row in pool.map(lambda version: on_transformers(version, repository, wheel, work, here), versions):
+            keep(args.output, "transformers", row)
+
+
+def keep(output: Path | None, table: str, row: dict) -> None:
+    """Put a row into the output file, in place of an earlier one of the same version."""
+    print(json.dumps(row), flush=True)
+    result = json.loads(output.read_text(encoding="utf8")) if output and output.exists() else {}
+    rows = {part: {one[key]: one for one in result.get(part, [])} for part, key in PARTS.items()}
+    rows[table][row[PARTS[table]]] = row
+    ordered = {name: sorted(part.values(), key=lambda one: place(one[PARTS[name]])) for name, part in rows.items()}
+    write_data_result(output, ordered, [CORPUS], ("metaie-spacy", "spacy", "torch", "transformers"))
+
+
+def place(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
 
 
 if __name__ == "__main__":
