@@ -213,7 +213,7 @@ def main() -> None:
     wheel = wheel_of(repository, work)
     here = json.loads(run([sys.executable, "-c", ANSWERS, CORPUS], work)) if args.transformers else None
     with ThreadPoolExecutor(2) as pool:
-        for row in map(lambda command: on_python(command, repository, wheel, work), args.pythons):
+        for row in (on_python(command, repository, wheel, work) for command in args.pythons):
             keep(args.output, "pythons", row)
         versions = args.transformers
         for row in pool.map(lambda version: on_transformers(version, repository, wheel, work, here), versions):
