@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -92,6 +93,8 @@ def make_metaie(
             "replaces what the earlier one found. Give one of them a spans_key of its own.",
             stacklevel=2,
         )
+    if weights:
+        _note_sources(nlp, weights)
     return MetaIE(
         nlp.vocab,
         model,
@@ -104,6 +107,15 @@ def make_metaie(
         weights=weights,
         scorer=scorer,
     )
+
+
+def _note_sources(nlp: Language, weights: str) -> None:
+    """Name in the pipeline's meta what its weights were made from; weights that are missing are told on first use."""
+    from .model.weights import find_source
+    from .release.sources import add_sources
+
+    with suppress(ValueError, OSError):
+        add_sources(nlp.meta, find_source(weights))
 
 
 class MetaIE(Trains, TrainablePipe):
