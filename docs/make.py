@@ -19,7 +19,10 @@ sys.path.insert(0, str(ROOT))
 
 BY_HAND = "chosen by hand"
 FLAT = "[flat answers](benchmark.md#flat-answers-the-specific-label-before-the-general-one)"
-CHOSEN = "[on dev](benchmark.md#five-examples-a-label-what-the-start-is-worth): 0.00003 to 0.0003 and 75 to 300 steps were tried; itself not"
+CHOSEN = (
+    "[on dev](benchmark.md#five-examples-a-label-what-the-start-is-worth): "
+    "rates of 0.00003 to 0.0003 and 75 to 300 steps were tried; itself not"
+)
 BOUND = "by hand; that it holds: [attacks](benchmark.md#what-attacks-find)"
 COST = "by hand; for cost, see [growth](benchmark.md#growth)"
 READ = "by hand; with the others here: [answers read back](benchmark.md#the-project)"
@@ -28,7 +31,7 @@ FIELD = re.compile(r"(\w+(?:, \w+)*) \([\w |]+\): (.*?)(?=\s\w+(?:, \w+)* \([\w 
 SETTINGS = ("train.settings.DistillSettings", "train.settings.FewShotSettings", "curate.settings.CurateSettings")
 # What measured a number, by its full name or the beginning of it; the first that fits counts.
 MEASURED = {
-    "model.defaults.TEXT_SEES_LABELS": "[one pass for all labels](benchmark.md#one-pass-for-all-labels-or-one-for-each)",
+    "model.defaults.TEXT_SEES_LABELS": "[measured](benchmark.md#one-pass-for-all-labels-or-one-for-each)",
     "schema.GIVES_WAY": FLAT,
     "schema.AMONG": FLAT,
     "train.settings.FewShotSettings.lr": CHOSEN,
@@ -137,7 +140,14 @@ def commands() -> list[str]:
 
     group, lines = typer.main.get_command(app), []
     for name, command in group.commands.items():
-        lines += [f"## {name}", "", _plain(command.help), "", "| argument or option | default | what |", "|---|---|---|"]
+        lines += [
+            f"## {name}",
+            "",
+            _plain(command.help),
+            "",
+            "| argument or option | default | what |",
+            "|---|---|---|",
+        ]
         for option in command.params:
             if option.name == "help":
                 continue
@@ -195,7 +205,8 @@ def picture() -> str:
         x, y = 10.0, y + high
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {room} {y - 10}" font-family="monospace" font-size="14">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {room} {y - 10}"',
+            ' font-family="monospace" font-size="14">',
             f'<rect width="{room}" height="{y - 10}" fill="#ffffff"/>',
             *parts,
             "</svg>",
@@ -207,8 +218,10 @@ def picture() -> str:
 def _unit(words: Any, at: int, slots: list[dict]) -> Any:
     """The tokens that must stay on one line with this one: the rest of a span that starts here, or itself."""
     end = at + 1
-    while any(s["is_start"] for s in slots[at]["entities"]) and end < len(slots) and any(
-        not span["is_start"] for span in slots[end]["entities"]
+    while (
+        any(s["is_start"] for s in slots[at]["entities"])
+        and end < len(slots)
+        and any(not span["is_start"] for span in slots[end]["entities"])
     ):
         end += 1
     return words[at:end]
@@ -216,11 +229,11 @@ def _unit(words: Any, at: int, slots: list[dict]) -> Any:
 
 def _bar(start: float, label: str, end: float, y: int, colour: str) -> list[str]:
     """A line below the words, and the label on a plate of its colour."""
-    wide = 6.0 * len(label) + 8
+    wide, name = 6.0 * len(label) + 8, html.escape(label)
     return [
         f'<rect x="{start:.1f}" y="{y + 6}" width="{end - start:.1f}" height="4" fill="{colour}"/>',
         f'<rect x="{start:.1f}" y="{y + 6}" width="{wide:.1f}" height="15" rx="2" fill="{colour}"/>',
-        f'<text x="{start + 4:.1f}" y="{y + 17}" font-size="10" textLength="{wide - 8:.1f}">{html.escape(label)}</text>',
+        f'<text x="{start + 4:.1f}" y="{y + 17}" font-size="10" textLength="{wide - 8:.1f}">{name}</text>',
     ]
 
 
