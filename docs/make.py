@@ -178,7 +178,7 @@ def picture() -> str:
     pipe.labels = ["person", "organization", "city", "date", "amount of money", "drug"]
     pipe.flat = True
     palette = sorted({*DEFAULT_LABEL_COLORS.values()})
-    colours = {label: palette[number * 3 % len(palette)] for number, label in enumerate(pipe.labels)}
+    colours = {label: palette[number * len(palette) // len(pipe.labels)] for number, label in enumerate(pipe.labels)}
     wide, high, room = 8.4, 56, 1000  # of a letter, of a line, of the picture
     parts, x, y = [], 10.0, 26
     for text in (ROOT / "assets" / "sample.txt").read_text(encoding="utf8").splitlines():
