@@ -144,6 +144,18 @@ def test_json_of_the_pages_is_what_they_say():
     assert seen
 
 
+def test_the_import_rule_of_the_page_is_the_one_that_is_kept():
+    (shown,) = blocks("docs/architecture.md", "text")
+    kept = re.search(
+        r"^ORDER = \((.*?)\)\.split\(\)",
+        (ROOT / "tests" / "test_imports.py").read_text(encoding="utf8"),
+        re.DOTALL | re.MULTILINE,
+    )
+    assert shown.split() == re.sub(r'["\n]', "", kept[1]).split()
+    rooms = re.findall(r"`(\w+)`", TEXTS[ROOT / "docs" / "architecture.md"].split("## Rooms")[1].split("##")[0])
+    assert set(shown.split()) <= set(rooms)
+
+
 def test_settings_in_the_reference_are_the_defaults():
     (code,) = blocks("docs/reference/component.md", "ini")
     code = "\n".join(line.split("  #")[0] for line in code.splitlines())
