@@ -133,6 +133,26 @@ def test_extraction_on_the_command_line_runs_as_the_pages_say(tmp_path, monkeypa
     assert len((tmp_path / "spans.jsonl").read_text(encoding="utf8").splitlines()) == 3
 
 
+def test_conversions_run_as_the_pages_say(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    doc = spacy.blank("en")("Ada flew to Rome.")
+    doc.set_ents([doc.char_span(0, 3, "PERSON")])
+    DocBin(docs=[doc]).to_disk("train.spacy")
+    Path("train.conll").write_text("1 Ada B-PER O\n2 left O O\n\n", encoding="utf8")
+    Path("tags.jsonl").write_text('{"tokens": ["Ada", "left"], "ner_tags": [1, 0]}\n', encoding="utf8")
+    Path("spans.csv").write_text("id,sentence,start,end,label\n1,Zoë left.,0,3,PER\n", encoding="cp1252")
+    written = {"train.conll": ["PER"], "tags.jsonl": ["PER"], "train.spacy": ["PERSON"], "spans.csv": ["PER"]}
+    for words in commands("docs/formats.md"):
+        monkeypatch.setattr(sys, "argv", ["metaie_spacy", *words[3:]])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert not end.value.code, (words, capsys.readouterr().err)
+        if words[4] in written:
+            (line,) = Path("rows.jsonl").read_text(encoding="utf8").splitlines()
+            assert [span["label"] for span in json.loads(line)["spans"]] == written.pop(words[4])
+    assert not written and list(Path("corpus").glob("*.ann"))
+
+
 def test_json_of_the_pages_is_what_they_say():
     seen = 0
     for page in NAMES:
