@@ -19,13 +19,37 @@ setup(
     description="Structured information out of text inside spaCy: ask for any label, get spans",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf8"),
     long_description_content_type="text/markdown",
+    author="The metaie-spacy authors",
     license="MIT",
     license_files=["LICENSE", "NOTICE"],
-    # The corpus goes along: few-shot training rehearses some of it.
-    packages=[*find_packages(include=["metaie_spacy", "metaie_spacy.*"]), "metaie_spacy.assets"],
-    package_dir={"metaie_spacy.assets": "assets"},
-    package_data={"metaie_spacy": ["py.typed"], "metaie_spacy.assets": ["corpus.jsonl"]},
+    # Of the project's folders goes along what the commands read by default: the corpus, prompts and configs.
+    packages=[
+        *find_packages(include=["metaie_spacy", "metaie_spacy.*"]),
+        "metaie_spacy.assets",
+        "metaie_spacy.configs",
+    ],
+    package_dir={"metaie_spacy.assets": "assets", "metaie_spacy.configs": "configs"},
+    package_data={
+        "metaie_spacy": ["py.typed"],
+        "metaie_spacy.assets": ["corpus.jsonl", "*.jinja"],
+        "metaie_spacy.configs": ["*.cfg", "sources.json"],
+    },
     python_requires=">=3.10",
+    keywords=["spacy", "spacy-pipeline", "information extraction", "named entity recognition", "zero-shot", "few-shot"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 15)),
+        "Programming Language :: Python :: 3 :: Only",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Text Processing :: Linguistic",
+        "Typing :: Typed",
+    ],
+    # No public address of the repository is known.
+    project_urls={"Paper": "https://arxiv.org/abs/2404.00457"},
     install_requires=[
         "spacy>=3.8.15,<3.9",
         "spacy-transformers>=1.4.0,<1.5",

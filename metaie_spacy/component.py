@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -36,7 +37,7 @@ from .schema import (
     plain,
     read_schema,
 )
-from .spans import Answer, Logits, better_logits, decode, flatten, write_ents, write_group
+from .spans import Answer, Logits, better_logits, decode, flatten, tidied, write_ents, write_group
 from .training import Trains
 
 DEFAULT_CONFIG_TEXT = f"""
@@ -92,6 +93,8 @@ def make_metaie(
             "replaces what the earlier one found. Give one of them a spans_key of its own.",
             stacklevel=2,
         )
+    if weights:
+        _note_sources(nlp, weights)
     return MetaIE(
         nlp.vocab,
         model,
@@ -104,6 +107,15 @@ def make_metaie(
         weights=weights,
         scorer=scorer,
     )
+
+
+def _note_sources(nlp: Language, weights: str) -> None:
+    """Name in the pipeline's meta what its weights were made from; weights that are missing are told on first use."""
+    from .model.weights import find_source
+    from .release.sources import add_sources
+
+    with suppress(ValueError, OSError):
+        add_sources(nlp.meta, find_source(weights))
 
 
 class MetaIE(Trains, TrainablePipe):
@@ -352,7 +364,8 @@ class MetaIE(Trains, TrainablePipe):
             tags = np.minimum(thresholds, self.model.shims[0].tag_threshold)
             names = [label.name for label in asked]
             gives_way = self.generality(asked, len(asks[i].labels)) if flats[i] or self.set_ents else None
-            answers[i] += decode(values, names, tags, tokens, least=thresholds, generality=gives_way)
+            found = decode(values, names, tags, tokens, least=thresholds, generality=gives_way)
+            answers[i] += tidied([token.text for token in docs[i]], found) if found else []
         answers = [kept_answers(doc, found, asked.labels) for doc, found, asked in zip(docs, answers, asks)]
         return [
             (flatten(found) if flat else found, [label.name for label in asked.labels])

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 
 BLOCK = 1024  # tokens
+STRAY_FIRST, STRAY_LAST = frozenset(",;:)!?»”"), frozenset(",;:(«“„–—")  # next to no span of the corpus has them there
 
 
 class Logits(NamedTuple):
@@ -92,6 +93,37 @@ def decode(
         Answer(labels[u], tokens[first], tokens[last] + 1, score, rank)
         for u, first, last, score, rank in zip(*columns, ranks)
     ]
+
+
+def is_blank_line(word: str) -> bool:
+    """Whether a token is white space with an empty line in it."""
+    return word.isspace() and word.count("\n") > 1
+
+
+def tidied(words: Sequence[str], answers: Iterable[Answer]) -> list[Answer]:
+    """The answers, cut at blank lines and without the signs at their ends that no annotated span has.
+
+    words (Sequence[str]): the tokens of the text.
+    """
+    found = []
+    for answer in answers:
+        start = answer.start
+        for i in range(answer.start, answer.end):
+            if is_blank_line(words[i]):
+                found += _trimmed(words, answer, start, i)
+                start = i + 1
+        found += _trimmed(words, answer, start, answer.end)
+    return found
+
+
+def _trimmed(words: Sequence[str], answer: Answer, start: int, end: int) -> list[Answer]:
+    while start < end and (words[start] in STRAY_FIRST or words[start].isspace()):
+        start += 1
+    while start < end and (words[end - 1] in STRAY_LAST or words[end - 1].isspace()):
+        end -= 1
+    if (start, end) == (answer.start, answer.end):
+        return [answer]
+    return [answer._replace(start=start, end=end)] if start < end else []
 
 
 def better_logits(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from metaie_spacy.spans import Answer, decode, flatten
+from metaie_spacy.spans import Answer, decode, flatten, tidied
 
 logits = st.tuples(st.integers(0, 12), st.integers(1, 4)).flatmap(
     lambda shape: arrays("float32", (*shape, 2), elements=st.floats(-30, 30, width=32))
@@ -147,3 +147,26 @@ def test_least_score_drops_spans_and_trims_none():
     kept = decode(values, names, np.array([0.3]), range(200), least=np.array([0.8]))
     assert kept == [answer for answer in every if answer.score >= 0.8] and 0 < len(kept) < len(every)
     assert decode(values * 100, names, np.array([0.3]), range(200), least=np.array([1.0])) == []
+
+
+WORDS = ["Ada", ",", "Lovelace", "\n\n", "(", "London", ")", ";", " \n ", "Rome", "."]
+
+
+@pytest.mark.parametrize(
+    "place, found",
+    [
+        ((0, 3), [(0, 3)]),
+        ((0, 2), [(0, 1)]),
+        ((1, 3), [(2, 3)]),
+        ((0, 6), [(0, 3), (4, 6)]),
+        ((2, 5), [(2, 3)]),
+        ((6, 8), []),
+        ((5, 10), [(5, 10)]),
+        ((9, 11), [(9, 11)]),
+        ((3, 4), []),
+    ],
+)
+def test_answers_cross_no_blank_line_and_end_with_no_stray_sign(place, found):
+    answers = tidied(WORDS, [Answer("x", *place, 0.5)])
+    assert [(answer.start, answer.end) for answer in answers] == found
+    assert all(answer.score == 0.5 and answer.label == "x" for answer in answers)

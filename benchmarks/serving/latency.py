@@ -88,7 +88,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as empty:
         shim.module.encoder.half().save_pretrained(folder)
         shim.module.encoder.float()
-        shim._hfmodel.tokenizer.save_pretrained(folder)
+        shim.tokenizer.save_pretrained(folder)
         spacy.blank("en").to_disk(empty)
         bare = load_bare(folder)
         sources = {"pipeline": args.model, "empty pipeline": empty, "bare": folder}

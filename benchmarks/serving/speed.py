@@ -36,7 +36,7 @@ def cross_encoder_of(nlp):
     config = type(shim.module.config).from_dict(json.loads(shim.module.config.to_json_string()))
     module = CrossEncoder.from_config(config)
     module.encoder.load_state_dict(shim.module.encoder.state_dict())
-    pipe.model.shims[0].set_module(module, shim._hfmodel.tokenizer)
+    pipe.model.shims[0].set_module(module, shim.tokenizer)
     return other
 
 

@@ -18,7 +18,16 @@ from ..model.defaults import ENCODER, HEAD_SCALE
 from ..pipelines import active_pipe, load_pipeline
 from ..train.settings import DistillSettings, FewShotSettings
 from . import project
-from .options import ENCODING, asked, before_and_after, check_output, corpus_weight, fail, label_table
+from .options import (
+    ENCODING,
+    asked,
+    before_and_after,
+    check_output,
+    corpus_weight,
+    fail,
+    label_table,
+    lacking,
+)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.registered_commands += project.app.registered_commands
@@ -282,6 +291,18 @@ def assemble(
 
 
 @app.command()
+def licences(
+    pipeline: Path = typer.Argument(..., help="A pipeline on disk that has a component of another one"),
+    of: str = typer.Option("en_metaie_sm", help="That other one: package or path"),
+) -> None:
+    """Name what a sourced component was made from in meta.json, and copy the licences, before `spacy package`."""
+    from ..model.weights import find_source
+    from ..release.sources import keep_sources
+
+    keep_sources(find_source(of), pipeline)
+
+
+@app.command()
 def average(
     weights: list[str] = typer.Argument(..., help="The model/ directories of distillations from one start"),
     output: Path = typer.Option(..., help="Takes the mean of their weights"),
@@ -302,5 +323,7 @@ def main() -> None:
     except BrokenPipeError:  # whoever reads has seen enough, such as `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
+    except ModuleNotFoundError as error:
+        fail(lacking(error))
     except (ValueError, ImportError, OSError, RecursionError, MemoryError) as error:
         fail(" ".join(str(error).split()) or type(error).__name__)

@@ -15,6 +15,11 @@ ENCODING = typer.Option(
     None, help="Of the source, if it is neither UTF-8 nor has a byte order mark, such as cp1252 or utf-16-le"
 )
 
+# Package -> the extra of ours that brings it.
+EXTRAS = {"accelerate": "train", "pyarrow": "parquet"} | dict.fromkeys(
+    ("openai", "tenacity", "datasketch", "rapidfuzz", "filelock", "jinja2"), "project"
+)
+
 
 def corpus_weight(entry: str) -> tuple[str, float]:
     """'file.jsonl:0.5' -> ('file.jsonl', 0.5)"""
@@ -84,6 +89,14 @@ def frequent_labels(path: Path, top: int) -> list[str]:
     if not labels or not all(isinstance(label, str) for label in labels):
         raise ValueError(f"'{path}' names no labels to ask.")
     return labels
+
+
+def lacking(error: ModuleNotFoundError) -> str:
+    """What to install for a package that is missing."""
+    package = (error.name or "").partition(".")[0]
+    if package not in EXTRAS:
+        return " ".join(str(error).split())
+    return f"This needs the package '{package}': pip install 'metaie-spacy[{EXTRAS[package]}]'."
 
 
 def fail(message: str) -> None:

@@ -11,6 +11,7 @@ import wasabi
 from ..curate.settings import CurateSettings
 from ..data.files import check_apart, replacing, write_text, writing
 from ..data.jsonl import write_jsonl
+from ..data.shipped import shipped
 from ..encodings import check_encoding
 from .options import ENCODING, check_output, frequent_labels, read_config, resolve_teacher
 
@@ -46,6 +47,7 @@ def annotate(
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     if encoding is not None:
         check_encoding(encoding)
+    config = shipped(config)
     check_apart(output, source, config, rules, errors)
     check_apart(errors, source, config, rules)
     settings = read_config(config, ctx.args) if config.exists() or not rules else {}
@@ -60,7 +62,7 @@ def annotate(
         teacher = resolve_teacher(settings, output)
         annotator = PromptAnnotator(
             teacher,
-            options.get("prompt", "assets/prompt.jinja"),
+            shipped(options.get("prompt", "assets/prompt.jinja")),
             samples=options.get("samples", 1),
             name=options.get("name"),
         )
@@ -307,6 +309,7 @@ def similar(
     from ..data.texts import TextReader
     from ..teacher.rounds import write_similar
 
+    prompt, config = shipped(prompt), shipped(config)
     check_apart(output, seeds, prompt, config)
     teacher = resolve_teacher(read_config(config, ctx.args), output)
     with TextReader(str(seeds)) as reader:
@@ -330,6 +333,7 @@ def correct(
     from ..pipelines import load_pipeline
     from ..teacher.rounds import correct as run
 
+    prompt, config = shipped(prompt), shipped(config)
     check_apart(output, data, student, prompt, config)
     teacher = resolve_teacher(read_config(config, ctx.args), output)
     rows = list(run(read_rows(data), load_pipeline(student), teacher, prompt, min_score=min_score))
@@ -341,10 +345,11 @@ def correct(
 @app.command()
 def card(
     pipeline: Path = typer.Argument(..., help="A pipeline on disk; takes the card as README.md and in meta.json"),
-    data: Path = typer.Argument(..., help="curate's output"),
+    data: Path | None = typer.Argument(None, help="curate's output; without it the sources in meta.json are kept"),
     sources: Path = typer.Option(
         Path("configs/sources.json"), help="Licences of the encoder and of the rows, by source"
     ),
+    figures: Path | None = typer.Option(None, help="Results of benchmarks/quality/quality.py: a folder"),
     run: Path | None = typer.Option(None, help="distill's output"),
     scores: Path | None = typer.Option(None, help="JSON of 'evaluate'"),
     calibration: Path | None = typer.Option(None, help="JSON of 'calibrate'"),
@@ -352,7 +357,8 @@ def card(
     """Write the model card from the files of the run."""
     from ..release.card import write_card
 
-    write_card(pipeline, data, sources=sources, run=run, scores=scores, calibration=calibration)
+    sources = shipped(sources)
+    write_card(pipeline, data, sources=sources, figures=figures, run=run, scores=scores, calibration=calibration)
     wasabi.msg.good(f"{pipeline / 'README.md'}")
 
 

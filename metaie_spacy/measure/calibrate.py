@@ -17,7 +17,7 @@ from ..data.rows import asked_of
 from ..data.tokens import make_doc
 from ..pipelines import active_pipe
 from ..schema import Label, move_threshold, parse_labels, plain
-from ..spans import Answer, decode, flatten
+from ..spans import Answer, decode, flatten, tidied
 from .scores import PRF
 
 BINS = 15
@@ -41,12 +41,13 @@ class Part(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """One text: its document, what is known of it and its tokens in characters, its logits."""
+    """One text: its document, what is known of it and its tokens in characters, its logits, its words."""
 
     document: str
     known: Known
     offsets: list[tuple[int, int]]
     parts: list[Part]
+    words: Sequence[str] = ()
 
 
 class Scale(NamedTuple):
@@ -171,7 +172,7 @@ def score_rows(
                 )
             for (doc, row), own in zip(batch, parts):
                 offsets = [(token.idx, token.idx + len(token)) for token in doc]
-                yield Scored(document_of(row), known_of(row, names), offsets, own)
+                yield Scored(document_of(row), known_of(row, names), offsets, own, [token.text for token in doc])
             bar.update(len(batch))
 
 
@@ -204,7 +205,7 @@ def answers_of(
         found: list[Answer] = []
         for names, tokens, logits, gives_way in text.parts:
             thresholds = np.array([rules.labels.get(name, rules.threshold) for name in names])
-            found += decode(
+            spans = decode(
                 logits * factor + bias,
                 names,
                 np.minimum(thresholds, rules.tag),
@@ -212,6 +213,7 @@ def answers_of(
                 least=thresholds,
                 generality=gives_way,
             )
+            found += tidied(text.words, spans) if text.words else spans
         for answer in flatten(found) if rules.flat else found:
             spot = text.offsets[answer.start][0], text.offsets[answer.end - 1][1], answer.label
             yield i, answer, spot in text.known.spans if text.known.decides(spot) else None

@@ -8,13 +8,16 @@ touch padding; only attention unfolds them into rows of equal length.
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AutoConfig, AutoModel, PretrainedConfig
+from transformers import AutoConfig, AutoModel, PretrainedConfig, __version__
 
 from .defaults import TEXT_SEES_LABELS
 from .packed import Labels, Unfolded
 from .pieces import N_SHAPES
 
 FAMILIES = ("bert", "electra", "roberta", "xlm-roberta", "camembert")
+# transformers 4.56 renamed the argument
+DTYPE = "dtype" if tuple(map(int, __version__.split(".")[:2])) >= (4, 56) else "torch_dtype"
+FLOAT32 = {DTYPE: torch.float32}
 POSITION_OFFSET = ("roberta", "xlm-roberta", "camembert")  # their position 0 is padding_idx + 1
 
 
@@ -36,7 +39,7 @@ class PackedEncoder(nn.Module):
         pooler = {} if config.model_type == "electra" else {"add_pooling_layer": False}
         self.config = config
         self.options = config.metaie
-        self.encoder = AutoModel.from_config(config, torch_dtype=torch.float32, trust_remote_code=False, **pooler)
+        self.encoder = AutoModel.from_config(config, trust_remote_code=False, **FLOAT32, **pooler)
         width = getattr(config, "embedding_size", config.hidden_size)
         self.shape = nn.Embedding(N_SHAPES, width)
         self.marker = nn.Parameter(torch.randn(width) * config.initializer_range)
@@ -62,7 +65,7 @@ class PackedEncoder(nn.Module):
         if config.metaie.get("text_sees_labels", False) is None:
             config.metaie["text_sees_labels"] = TEXT_SEES_LABELS
         model = cls(config)
-        source = AutoModel.from_pretrained(name, torch_dtype=torch.float32, trust_remote_code=False).state_dict()
+        source = AutoModel.from_pretrained(name, trust_remote_code=False, **FLOAT32).state_dict()
         own = model.encoder.state_dict()
         missing = own.keys() - source.keys() - {"embeddings.position_ids", "embeddings.token_type_ids"}
         if missing:

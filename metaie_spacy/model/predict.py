@@ -49,7 +49,7 @@ def score_texts(model: Model, texts: Sequence[Sequence[str]], queries: Sequence[
         sizes = [len(ids) for ids in shim.pieces(words)]
         scored.append([j for j, size in enumerate(sizes) if size])
         if scored[-1]:
-            windows.append(split_windows(sizes, limit, min(limits["overlap"], limit // 2 - 1), i))
+            windows.append(split_windows(sizes, limit, min(limits["overlap"], limit // 2 - 1), i, words))
     by_text = {parts[0].text: parts for parts in windows}
     chunks = label_chunks([queries[i] for i in by_text], shim.pieces, limits["label_budget"], shim.module.label_room)
     by_chunks = dict(zip(by_text, chunks))

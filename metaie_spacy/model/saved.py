@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Mapping, NamedTuple
 
 from transformers import PretrainedConfig, __version__
-from transformers.modeling_utils import no_init_weights
 
 from . import saved_config, tokenizer_file
 from .damage import check_inside, map_file, read_file, reading, shown
@@ -15,6 +14,11 @@ from .message import read_message
 from .saved_config import check_sizes, parse_config
 from .tensors import SavedTensors
 from .tokenizer_file import read_tokenizer
+
+try:
+    from transformers.initialization import no_init_weights
+except ImportError:  # transformers 4
+    from transformers.modeling_utils import no_init_weights
 
 # What is read of a directory or of a message, and how many bytes of it at most.
 FILES = {

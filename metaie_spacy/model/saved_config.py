@@ -106,6 +106,16 @@ SILENT = set(
     "pooler_size_per_head pooler_type summary_activation summary_first_dropout summary_last_dropout "
     "summary_proj_to_labels summary_type summary_use_proj num_labels is_training use_return_dict".split()
 )
+# The same, of transformers 4, which version 5 no longer knows: most are settings of text generation.
+SILENT |= set(
+    "bad_words_ids begin_suppress_tokens cross_attention_hidden_size decoder_start_token_id diversity_penalty "
+    "do_sample early_stopping encoder_no_repeat_ngram_size exponential_decay_length_penalty finetuning_task "
+    "forced_bos_token_id forced_eos_token_id length_penalty max_length min_length no_repeat_ngram_size "
+    "num_beam_groups num_beams num_return_sequences output_scores prefix pruned_heads remove_invalid_values "
+    "repetition_penalty return_dict_in_generate sep_token_id suppress_tokens task_specific_params temperature "
+    "tf_legacy_loss tie_encoder_decoder tie_word_embeddings tokenizer_class top_k top_p torch_dtype torchscript "
+    "typical_p use_bfloat16".split()
+)
 
 
 class SavedConfig(NamedTuple):

@@ -12,9 +12,15 @@ from typing import Any, Callable, Iterator, Sequence
 
 import srsly
 import torch
-from spacy_transformers.data_classes import HFObjects
-from spacy_transformers.layers.hf_shim import HFShim
-from thinc.api import ArgsKwargs, Optimizer, get_torch_default_device, torch2xp, xp2torch
+from thinc.api import (
+    ArgsKwargs,
+    Optimizer,
+    PyTorchGradScaler,
+    PyTorchShim,
+    get_torch_default_device,
+    torch2xp,
+    xp2torch,
+)
 
 from ..schema import check_threshold
 from .damage import damaged
@@ -31,7 +37,7 @@ TOKEN_HEAD = "token_head."  # begins the names of its tensors
 TRIM_EVERY = 2**13  # pieces read between two returns of freed memory: some 2 seconds of 2 CPU cores
 
 
-class MetaIEShim(HFShim):
+class MetaIEShim(PyTorchShim):
     """Carries a `PackedEncoder`, its tokenizer and the cache of its encoded labels.
 
     model_cls (type): the module's class, with `from_config` and `from_pretrained`.
@@ -53,9 +59,10 @@ class MetaIEShim(HFShim):
         save_dtype: str,
         compute_dtype: str,
     ):
-        super().__init__(HFObjects(None, None, None), grad_scaler_config={"enabled": False}, model_cls=model_cls)
-        self.name, self.options, self.limits = name, options, limits
+        super().__init__(None, grad_scaler=PyTorchGradScaler(enabled=False))
+        self.model_cls, self.name, self.options, self.limits = model_cls, name, options, limits
         self.save_dtype, self.compute_dtype = save_dtype, compute_dtype
+        self.tokenizer: Any = None
         self.pieces: WordPieces | None = None
         self.labels = LabelCache(limits["label_cache"] * 2**20)
         self._device = get_torch_default_device()  # of the thread that builds the pipeline; others may load
@@ -87,8 +94,7 @@ class MetaIEShim(HFShim):
     def set_module(self, module: PackedEncoder, tokenizer) -> None:
         """Take over a module and its tokenizer."""
         module.config.metaie["architecture"] = type(module).__name__
-        self._hfmodel = HFObjects(tokenizer, module, None)
-        self.pieces = WordPieces(tokenizer)
+        self.tokenizer, self.pieces = tokenizer, WordPieces(tokenizer)
         self.forget()
         self._model = module.to(self._device)  # last: from here on it counts as loaded
 
@@ -233,7 +239,7 @@ class MetaIEShim(HFShim):
         dtype = getattr(torch, self.save_dtype)
         state = {key: value.detach().to("cpu", dtype).contiguous() for key, value in self.module.state_dict().items()}
         with tempfile.TemporaryDirectory() as folder:
-            self._hfmodel.tokenizer.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
             self.module.config.save_pretrained(folder)
             files = {file.name: file.read_bytes() for file in sorted(Path(folder).iterdir())}
         return srsly.msgpack_dumps({"format": 1, "files": files, "state": save(state)})

@@ -2,14 +2,13 @@
 
 import io
 import pickletools
+import sys
 import zipfile
 from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 import torch
 from spacy.tokens import Doc
-from spacy_transformers.layers import TransformerListener
-from spacy_transformers.layers.hf_shim import HFShim
 from thinc.api import Model, PyTorchShim
 
 from .damage import reading, shown
@@ -40,7 +39,7 @@ class Tensors(NamedTuple):
         for module, state in self.states:
             module.load_state_dict(state, strict=False)
         for node in model.walk():
-            if isinstance(node, TransformerListener) and node.has_dim("nO") is None:
+            if is_spacy_transformers(node, "TransformerListener") and node.has_dim("nO") is None:
                 node.set_dim("nO", model.shims[0].module.token_width)
 
 
@@ -194,8 +193,15 @@ def check_message(nodes: Sequence[Model], message: Message) -> None:
         for value in attrs.values():
             read_message(value)  # thinc's reader makes room for whatever a message announces
         for shim, content in zip(node.shims, shims):
-            if isinstance(shim, HFShim) and node is not nodes[0]:
+            if is_spacy_transformers(shim, "HFShim") and node is not nodes[0]:
                 check_transformer(content)
+
+
+def is_spacy_transformers(thing: Any, name: str) -> bool:
+    """Whether it is of a class of spacy-transformers, which is not imported for that: with transformers 5 it fails."""
+    layers = sys.modules.get("spacy_transformers.layers")
+    place = getattr(layers, "hf_shim", None) if name == "HFShim" else layers
+    return place is not None and isinstance(thing, getattr(place, name))
 
 
 def check_transformer(content: memoryview) -> None:

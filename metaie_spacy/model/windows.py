@@ -10,8 +10,11 @@ import numpy as np
 from ..data.items import Item
 from ..data.known import Spot
 from ..data.rows import Place
+from ..spans import is_blank_line
 
 MAX_ABSENT = 1000  # labels that one window of a text is asked in vain
+STOPS = (".", "!", "?", "…", "。", "！", "？")
+CLOSING = ('"', "'", "”", "’", ")", "]", "»", "''")  # belong to the sentence before
 logger = logging.getLogger("metaie_spacy")
 
 
@@ -31,32 +34,91 @@ class Window(NamedTuple):
     size: int
 
 
-def split_windows(sizes: Sequence[int], limit: int, overlap: int, text: int = 0) -> list[Window]:
-    """Cut a text into windows at token boundaries.
+def split_windows(
+    sizes: Sequence[int], limit: int, overlap: int, text: int = 0, words: Sequence[str] | None = None
+) -> list[Window]:
+    """Cut a text into windows: at blank lines; where a paragraph is too long for one, at the ends of its lines, then of
+    its sentences; and only where a sentence is too long, in its midst.
 
-    Each token belongs to one window, that which shows more of its neighbourhood: windows share
-    `overlap` pieces and the border between them is the middle of what they share.
+    A window holds as many whole paragraphs, lines or sentences as fit. In the midst of a sentence each token belongs to
+    the window that shows more of its neighbourhood: windows share `overlap` pieces and the border between them is the
+    middle of what they share.
 
     sizes (Sequence[int]): pieces of each word. limit (int): pieces of a window without specials.
+    words (Sequence[str] | None): the words themselves; None: no word is known to be a border.
     RETURNS (list[Window]): at least one, also for a text without words.
     """
     sums = np.concatenate([[0], np.cumsum(sizes, dtype="int64")])
     if sums[-1] <= limit:
         return [Window(text, 0, len(sizes), 0, len(sizes), int(sums[-1]) + 2)]
+    found: list[Window] = []
+    for start, end in _packed(words, sums, limit) if words is not None else [(0, len(sizes))]:
+        for part in _sliding(sums[start : end + 1] - sums[start], limit, overlap):
+            moved = (value + start for value in part[:4])
+            found.append(Window(text, *moved, part[4]))
+    return found
+
+
+def _packed(words: Sequence[str], sums: np.ndarray, limit: int) -> list[tuple[int, int]]:
+    """Stretches of words that end at borders, each as long as fits, but for a sentence that is longer alone."""
+    found: list[tuple[int, int]] = []
+    waiting = [(0, len(words), 0)]  # stretches to cut at borders of a level, the next one last
+    while waiting:
+        start, end, level = waiting.pop()
+        if sums[end] - sums[start] <= limit or level == len(BORDERS):
+            found.append((start, end))
+            continue
+        parts = _cut(words, start, end, BORDERS[level])
+        packs: list[tuple[int, int]] = []
+        for first, last in parts:
+            if packs and sums[last] - sums[packs[-1][0]] <= limit:
+                packs[-1] = (packs[-1][0], last)
+            else:
+                packs.append((first, last))
+        waiting += [(first, last, level + 1) for first, last in reversed(packs)]
+    return found
+
+
+def _cut(words: Sequence[str], start: int, end: int, is_border: Callable[[Sequence[str], int], bool]):
+    """Stretches that end after a border."""
+    ends = [i + 1 for i in range(start, end - 1) if is_border(words, i)] + [end]
+    return list(zip([start, *ends], ends))
+
+
+def _ends_sentence(words: Sequence[str], i: int) -> bool:
+    """Whether a full stop stands here, and what may begin a sentence behind it."""
+    return words[i] in STOPS and not words[i + 1][0].islower() and words[i + 1] not in CLOSING
+
+
+BORDERS: tuple[Callable[[Sequence[str], int], bool], ...] = (  # of windows, the best first
+    lambda words, i: is_blank_line(words[i]),
+    lambda words, i: words[i].isspace() and "\n" in words[i],
+    _ends_sentence,
+)
+
+
+def _sliding(sums: np.ndarray, limit: int, overlap: int) -> list[tuple[int, int, int, int, int]]:
+    """Windows over a stretch that share `overlap` pieces, as start, end, own start, own end and size.
+
+    sums (ndarray): pieces before each word, and of all.
+    """
+    n = len(sums) - 1
+    if sums[-1] <= limit:
+        return [(0, n, 0, n, int(sums[-1]) + 2)]
     bounds, start = [], 0
     while True:
         end = max(start + 1, int(np.searchsorted(sums, sums[start] + limit, "right")) - 1)
         bounds.append((start, end))
-        if end == len(sizes):
+        if end == n:
             break
         start = max(start + 1, int(np.searchsorted(sums, sums[end] - overlap, "left")))
     borders = [0]
     for (_, end), (start, _) in zip(bounds, bounds[1:]):
         middle = (sums[start] + sums[end]) // 2
         borders.append(max(start, min(end, int(np.searchsorted(sums, middle, "left")))))
-    borders.append(len(sizes))
+    borders.append(n)
     return [
-        Window(text, start, end, borders[i], borders[i + 1], int(sums[end] - sums[start]) + 2)
+        (start, end, borders[i], borders[i + 1], int(sums[end] - sums[start]) + 2)
         for i, (start, end) in enumerate(bounds)
     ]
 
@@ -75,7 +137,7 @@ def cut_items(
     found, lost = [], 0
     for item in items:
         sizes = [len(ids) for ids in pieces(item.words)]
-        windows = split_windows(sizes, limit, min(overlap, limit // 2 - 1))
+        windows = split_windows(sizes, limit, min(overlap, limit // 2 - 1), words=item.words)
         if len(windows) == 1:
             found.append(item)
             continue

@@ -11,8 +11,7 @@ import spacy
 from ..data.files import check_apart, replacing
 from ..data.jsonl import read_json_file
 from ..model.defaults import ENCODER
-
-LICENCES = ("LICENSE", "NOTICE", "LICENSES_SOURCES")  # what a pipeline carries beside its components
+from .sources import LICENCES
 
 
 def assemble(
@@ -42,6 +41,7 @@ def assemble(
     model = architecture_of(str(weights)) | {"name": encoder, "save_dtype": save_dtype}
     pipe = nlp.add_pipe("metaie", config={"weights": f"{lang}_{name}", "model": model})
     pipe.load_from(str(weights))
+    nlp.meta.pop("sources", None)  # of an installed package of this name
     nlp.meta.update({"name": name} | (read_json_file(meta) if meta else {}))
     with replacing(output) as new:
         nlp.to_disk(new)
@@ -52,8 +52,11 @@ def assemble(
 
 
 def copy_licences(source: str | Path, output: str | Path) -> None:
-    """Carry the licence files of a pipeline's directory over to another one."""
-    for file in (Path(source) / name for name in LICENCES):
+    """Carry the licence files of a pipeline, a package or a directory, over to the directory of one made from it."""
+    from ..model.weights import find_source
+
+    folder = find_source(str(source))
+    for file in (folder / name for name in LICENCES):
         if file.exists():
             shutil.copy(file, Path(output) / file.name)
 

@@ -273,9 +273,10 @@ class Teacher:
             if self._client is None:
                 try:
                     import openai
-                except ImportError:
+                    import tenacity  # noqa: F401 (of the retries, whose errors are taken for the endpoint's)
+                except ImportError as error:
                     raise TeacherError(
-                        "Asking a teacher needs the openai client: pip install 'metaie-spacy[project]'."
+                        f"Asking a teacher needs the package '{error.name}': pip install 'metaie-spacy[project]'."
                     ) from None
                 try:
                     key = read_key(self.api_key_env)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from helpers import SENTENCES, wake
+from transformers import __version__
 
 from metaie_spacy.model.modules import CrossEncoder, LabelToSpan, label_pieces
 from metaie_spacy.model.pieces import WordPieces, load_tokenizer
@@ -48,7 +49,7 @@ def oracle(model, pieces, words, labels):
     sees = owner[:, None] == owner[None, :]
     if model.options["text_sees_labels"]:
         sees |= (owner == -1)[:, None]
-    mask = sees[None].long()
+    mask = sees[None].long() if __version__ < "5" else sees[None, None]
     offset = model.config.max_position_embeddings - model.window
     states = model.encoder(
         inputs_embeds=torch.stack(vectors)[None], attention_mask=mask, position_ids=torch.tensor(positions)[None] + offset,

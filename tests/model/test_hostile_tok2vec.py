@@ -26,6 +26,7 @@ OWN_TRANSFORMER = {
 
 
 def shared_with_transformer(encoder, weights=None):
+    pytest.importorskip("spacy_transformers")  # which cannot be installed beside transformers 5
     nlp = spacy.blank("en")
     tok2vec = {**OWN_TRANSFORMER, "name": encoder}
     model = {"@architectures": "metaie-spacy.SharedTransformer.v1", "label_encoder": encoder, "tok2vec": tok2vec}
@@ -67,8 +68,8 @@ def edit_transformer(path, change):
 
 def test_a_tok2vec_that_was_saved_is_taken_over_by_its_tensors(transformer, bases, read):
     path, encoder, expected = transformer
-    assert expected and scored(shared_with_transformer(encoder, str(path))(TEXT)) == expected
-    assert scored(spacy.load(path)(TEXT)) == expected
+    assert expected and scored(shared_with_transformer(encoder, str(path))(TEXT)) == pytest.approx(expected, abs=1e-5)
+    assert scored(spacy.load(path)(TEXT)) == pytest.approx(expected, abs=1e-5)
     cnn = bases.folder / "pipeline_shared"
     assert read(cnn, "SharedTransformer") == scored(spacy.load(cnn)(TEXT)) != {}
     with pytest.raises(ValueError, match="of another architecture"):
@@ -93,7 +94,7 @@ def test_files_and_settings_of_a_foreign_tok2vec_are_not_taken(transformer, tmp_
 
     edit_transformer(path, poison)
     before = sorted(tmp_path.rglob("*"))
-    assert scored(shared_with_transformer(encoder, str(path))(TEXT)) == expected
+    assert scored(shared_with_transformer(encoder, str(path))(TEXT)) == pytest.approx(expected, abs=1e-5)
     with pytest.raises(ValueError, match=DAMAGED):
         spacy.load(path)
     assert sorted(tmp_path.rglob("*")) == before and not Path("/tmp/metaie_escaped").exists()

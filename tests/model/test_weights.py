@@ -124,7 +124,7 @@ def test_half_precision_checkpoints_are_read_as_float32(encoders, tmp_path):
 
 def test_weights_go_to_the_device_of_the_model_not_of_the_loading_thread(make_nlp):
     shim = make_nlp().get_pipe("metaie").model.shims[0]
-    module, tokenizer = shim.module, shim._hfmodel.tokenizer
+    module, tokenizer = shim.module, shim.tokenizer
     shim._device = torch.device("meta")
     shim.set_module(module, tokenizer)
     assert shim.device.type == "meta"

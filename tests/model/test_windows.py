@@ -59,3 +59,39 @@ def test_texts_beyond_the_encoders_window_train_and_predict(make_nlp, architectu
     optimizer = nlp.initialize(lambda: [example])
     assert nlp.update([example], sgd=optimizer)["metaie"] > 0
     assert nlp(text).spans["metaie"].attrs["asked"] == ["person", "place"]
+
+
+def cuts(words, limit, overlap=2):
+    """The words of every window, and that each word belongs to one."""
+    windows = split_windows([0 if word.isspace() else 1 for word in words], limit, overlap, words=words)
+    own = [i for window in windows for i in range(window.own_start, window.own_end)]
+    assert own == list(range(len(words)))
+    return [" ".join(words[w.start : w.end]).split() for w in windows]
+
+
+def test_windows_end_at_blank_lines_then_at_lines_then_at_sentences():
+    assert cuts("a b . c d".split() + ["\n\n"] + "e f . g h".split(), 8) == ["a b . c d".split(), "e f . g h".split()]
+    assert cuts(["a", "b", "\n\n", "c", "\n\n", "d", "e", "f"], 4) == [["a", "b", "c"], ["d", "e", "f"]]
+    assert cuts(["a", "b", ".", "C", "\n", "d", "e"], 5) == [["a", "b", ".", "C"], ["d", "e"]]
+    assert cuts(["a", "b", ".", "C", "d", "."], 4) == [["a", "b", "."], ["C", "d", "."]]
+    assert cuts(["a", "b", ".", "c", "d", "."], 4)[0] != ["a", "b", "."]  # no sentence begins with a small letter
+
+
+def test_a_sentence_that_is_too_long_is_cut_in_its_midst_alone():
+    words = ["a", ".", "W"] + ["w"] * 11 + ["."] + ["B", "."]
+    found = cuts(words, 6)
+    assert found[0] == ["a", "."] and found[-1] == ["B", "."] and len(found) > 4
+
+
+def test_a_text_that_fits_is_one_window_whatever_stands_in_it():
+    assert len(split_windows([1, 0, 1, 1], 10, 2, words=["a", "\n\n", "b", "."])) == 1
+
+
+@given(st.lists(st.sampled_from(["a", "B", ".", "\n", "\n\n", " ", "Abc", "?", '"']), max_size=60), st.integers(4, 12))
+def test_every_word_belongs_to_one_window_that_fits(words, limit):
+    sizes = [0 if word.isspace() else 1 for word in words]
+    windows = split_windows(sizes, limit, 2, words=words)
+    assert [i for w in windows for i in range(w.own_start, w.own_end)] == list(range(len(words)))
+    for window in windows:
+        assert window.start <= window.own_start <= window.own_end <= window.end
+        assert window.size == sum(sizes[window.start : window.end]) + 2 <= limit + 2

@@ -75,6 +75,44 @@ def test_a_source_without_a_stated_licence_is_said_to_have_none(files):
     assert "| mail | unknown | not stated | 1 |" in text and "Not evaluated." in text
 
 
+def test_figures_of_the_benchmark_become_the_performance_of_a_model_whose_corpus_stays_at_home(files):
+    meta = srsly.read_json(files / "pipeline" / "meta.json")
+    sources = [{"name": "a corpus", "license": "CC BY"}, {"name": "an encoder", "license": "MIT"}]
+    srsly.write_json(files / "pipeline" / "meta.json", meta | {"sources": sources})
+    (files / "cells").mkdir()
+    row = {"group": "zero_shot", "model": "en_own", "p": 0.5, "r": 0.25, "f": 1 / 3, "texts": 1500, "labels_asked": 4}
+    srsly.write_json(files / "cells" / "one.json", row | {"dataset": "news"})
+    srsly.write_json(files / "cells" / "two.json", row | {"dataset": "films", "f": 0.5})
+    srsly.write_json(files / "cells" / "other.json", row | {"dataset": "jokes", "model": "en_other"})
+    meta = write_card(files / "pipeline", sources=CONFIGS / "sources.json", figures=files / "cells")
+    assert meta["performance"]["spans_metaie_f"] == 0.4167 and set(meta["performance"]["zero_shot"]) == {
+        "news",
+        "films",
+    }
+    assert meta["sources"] == sources and validate(ModelMetaSchema, meta) == []
+    text = (files / "pipeline" / "README.md").read_text(encoding="utf8")
+    for part in (
+        "| news | 50.0% | 25.0% | 33.3% | 1,500 | 4 |",
+        "Mean F1: 41.7%",
+        "| a corpus |",
+        "## Usage",
+        "## Limits",
+    ):
+        assert part in text, part
+    with pytest.raises(ValueError, match="has no zero-shot results of 'en_own'"):
+        write_card(files / "pipeline", sources=CONFIGS / "sources.json", figures=files / "run")
+
+
+def test_spacy_info_shows_the_figures_and_the_sources(files, capsys):
+    from spacy.cli.info import info
+
+    card(files, scores=files / "scores.json")
+    (files / "pipeline" / "config.cfg").write_text("[nlp]", encoding="utf8")
+    info(str(files / "pipeline"), silent=False)
+    shown = capsys.readouterr().out
+    assert "0.3333" in shown and "CC0-1.0" in shown
+
+
 def test_missing_files_are_named(files):
     (files / "data" / "train.jsonl").unlink()
     with pytest.raises(ValueError, match="needs '.*train.jsonl'"):
