@@ -17,6 +17,7 @@ from spacy.cli.train import train
 from spacy.tokens import Doc, DocBin
 from thinc.api import Config
 
+import metaie_spacy
 from metaie_spacy import fewshot, read_schema
 from metaie_spacy.__main__ import main
 from metaie_spacy.cli.app import app
@@ -188,6 +189,15 @@ def test_settings_in_the_reference_are_the_defaults():
 def test_pages_show_the_committed_results_and_the_code(script):
     result = subprocess.run([sys.executable, script, "--check"], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+def test_citation_is_of_this_version_and_names_the_paper():
+    yaml = pytest.importorskip("yaml")
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf8"))
+    assert citation["cff-version"] == "1.2.0" and citation["version"] == metaie_spacy.__version__
+    assert citation["authors"] == [{"name": "The metaie-spacy developers"}]
+    assert citation["references"][0]["url"].endswith("/2404.00457")
+    assert f"## {metaie_spacy.__version__}" in TEXTS[ROOT / "CHANGELOG.md"]
 
 
 def test_entry_for_the_universe_runs(capsys):
