@@ -17,7 +17,7 @@ import spacy
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.lib.provenance import write_data_result
+from benchmarks.lib.provenance import write_result
 from metaie_spacy import pipe_with_labels
 from metaie_spacy.data.known import known_of
 from metaie_spacy.data.rows import asked_of, read_rows
@@ -87,7 +87,7 @@ def main() -> None:
     for name, row in result.items():
         print(f"{name}: P {row['p']:.3f} R {row['r']:.3f} F {row['f']:.3f}")
     sizes = {"documents": len(parts), "texts": sum(map(len, parts)), "seed": args.seed}
-    write_data_result(args.output, {**sizes, "f": result}, args.rows)
+    write_result(args.output, {**sizes, "f": result}, "en_metaie_sm", args.rows)
 
 
 if __name__ == "__main__":

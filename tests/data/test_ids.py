@@ -56,9 +56,10 @@ def test_offsets_are_whole_numbers(span):
 @pytest.mark.parametrize("value", ["no", 0, 1, None, "false"])
 def test_switches_are_true_or_false(make_nlp, name, value):
     pipe = make_nlp().get_pipe("metaie")
-    with pytest.raises(ValueError, match=f"{name} must be true or false, not {value!r}"):
+    allowed = "true or false" if name == "flat" else 'true, false or "keep"'
+    with pytest.raises(ValueError, match=f"{name} must be {allowed}, not {value!r}"):
         setattr(pipe, name, value)
-    with pytest.raises(ValueError, match=f"{name} must be true or false"):
+    with pytest.raises(ValueError, match=f"{name} must be {allowed}"):
         pipe.schema = {"labels": ["x"], name: value}
     assert getattr(pipe, name) is False
 
