@@ -1,4 +1,4 @@
-# Two commands do all the set-up: `make demo` and `make test`; `make lint` checks the style.
+# Two commands do all the set-up: `make demo` and `make test`; `make lint` checks the style, `make docs` builds the pages.
 PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 WHEEL := $(lastword $(sort $(wildcard packages/en_metaie_sm-*.whl)))
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m metaie_spacy extract assets/sample.txt --labels "person, organization, city, date, amount of money, drug"
@@ -20,6 +20,13 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check --output-format concise
 	$(BIN)/ruff format --check
 
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(PIP) -e ".[docs]"
+	touch $@
+
 $(VENV)/.installed: setup.py constraints.txt $(WHEEL)
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) torch
@@ -28,4 +35,4 @@ $(VENV)/.installed: setup.py constraints.txt $(WHEEL)
 	touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) build site *.egg-info .pytest_cache .ruff_cache

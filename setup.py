@@ -68,6 +68,7 @@ setup(
         "parquet": ["pyarrow>=14.0"],
         "cuda12x": ["cupy-cuda12x>=13.0"],
         "cuda13x": ["cupy-cuda13x>=13.6"],
+        "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.28"],
         "test": [
             *PROJECT,
             "pytest>=8.0",

@@ -6,28 +6,37 @@ python benchmarks/report.py --check    # fails if they do not show the committed
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Callable
+
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.lib import evidence, plots
+from benchmarks.lib.evidence import CROSSNER, EIGHT, NER6
 from benchmarks.lib.paths import ROOT, command_of
 
-BEGIN, END = "<!-- benchmarks: made by `python benchmarks/report.py` -->", "<!-- end of benchmarks -->"
 
-
-def speed_table(result: dict) -> list[str]:
-    lines = ["| labels | LabelToSpan is faster by | bound | share of the bound |", "|---|---|---|---|"]
+def speed() -> list[str]:
+    """One pass for all labels against one for each."""
+    result = evidence.load("speed")
+    lines = [
+        f"Against one pass per label (`CrossEncoder.v1`), same encoder, {result['dtype']}, batching and decoder, {result['texts']} sentences,",
+        f"{result['threads']} CPU threads, one interleaved run (`{command_of(result)}`). The bound is the ratio of pieces that pass through the encoder:",
+        "", "| labels | LabelToSpan is faster by | bound | share of the bound |", "|---|---|---|---|",
+    ]  # fmt: skip
     for n, row in result["labels"].items():
         lines.append(f"| {n} | **{row['speedup']:.1f} x** | {row['bound']:.1f} x | {row['share_of_bound']:.0%} |")
     share = result["encoder_share_of_wall_time_at_16_labels"]
     return [*lines, "", f"Of `nlp.pipe`'s wall time at 16 labels, {share:.0%} is spent inside the encoder."]
 
 
-def production_table(results: dict[str, dict]) -> list[str]:
+def production() -> list[str]:
     """One line per promise, with the command that checks it."""
-    memory, workers, latency, service = (results[name] for name in ("memory", "workers", "latency", "service"))
-    robust = results["robustness"]
+    memory, workers, latency, service = map(evidence.load, ("memory", "workers", "latency", "service"))
+    robust = evidence.load("robustness")
     peak, ratios = memory["peak_mib"], latency["ratios"]
     fork, spawn = workers["workers"]["fork"], workers["workers"]["spawn"]
     rows = [
@@ -42,12 +51,15 @@ def production_table(results: dict[str, dict]) -> list[str]:
          f"{ratios['first']:.1f} x in a fresh process, {ratios['again']:.1f} x again, of which an empty spaCy pipeline takes {ratios['empty_pipeline_again']:.1f} x", latency),
         (f"Resident memory after loading, against the same ({latency['load']['bare']['resident_mib']:.0f} MiB)", f"{ratios['resident_mib']:.2f} x", latency),
         (f"Latency of single texts, {latency['labels']} labels, against the bare encoder", f"p50 {ratios['p50_ms']:.2f} x, p99 {ratios['p99_ms']:.2f} x", latency),
-        (f"The cookbook's service, {service['clients']} clients for {service['seconds']:.0f} s",
+        (f"The [service](howto/service.md), {service['clients']} clients for {service['seconds']:.0f} s",
          f"{service['requests_per_s']:.0f} requests/s, p50 {service['p50_ms']:.0f} ms, p99 {service['p99_ms']:.0f} ms, {service['errors']} errors", service),
     ]  # fmt: skip
     lines = ["| what | measured | command |", "|---|---|---|"]
-    lines += [f"| {what} | {found} | `{command_of(result)}` |" for what, found, result in rows]
-    return [*lines, "", *formats_table(results["precision"])]
+    return lines + [f"| {what} | {found} | `{command_of(result)}` |" for what, found, result in rows]
+
+
+def number_formats() -> list[str]:
+    return formats_table(evidence.load("precision"))
 
 
 def formats_table(formats: dict) -> list[str]:
@@ -69,8 +81,10 @@ def formats_table(formats: dict) -> list[str]:
     return lines
 
 
-def project_table(results: dict[str, dict]) -> list[str]:
+def project() -> list[str]:
     """What the distillation project promises."""
+    names = ("annotate", "alignment", "calibration", "project")
+    results = {name: evidence.load(name) for name in names}
     soak, speed, project = results["annotate"]["soak"], results["annotate"]["throughput"], results["project"]
     forms, calibration = results["alignment"]["forms"], project["calibration"]
     rows = [
@@ -89,8 +103,9 @@ def project_table(results: dict[str, dict]) -> list[str]:
     return lines + [f"| {what} | {found} | `{command_of(result)}` |" for what, found, result in rows]
 
 
-def filters_table(result: dict) -> list[str]:
+def filters() -> list[str]:
     """Dev F with and without curation."""
+    result = evidence.load("filters")
     s = result["settings"]
     lines = [
         f"Curating, {s['steps']} steps on {s['rows']:,} rows each, scored on the same uncurated dev rows (`{command_of(result)}`):",
@@ -104,38 +119,54 @@ def filters_table(result: dict) -> list[str]:
     return lines
 
 
-def block() -> str:
-    names = (
-        "speed", "memory", "workers", "latency", "service", "robustness", "precision", "annotate", "alignment", "project",
-        "calibration", "filters",
-    )  # fmt: skip
-    results = {name: evidence.load(name) for name in names}
-    speed, cell = results["speed"], evidence.cells(0)["en_metaie_sm", "conll2003"][0]
-    return "\n".join(
-        [
-            BEGIN, "",
-            "Zero-shot span F1 of `en_metaie_sm`, exact match, all labels of a dataset asked at once by their plain names, flat, at the model's own threshold",
-            f"(`{command_of(cell)}`; `docs/benchmark.md` has the rest: labels, few-shot, starting points, corpus sizes):", "",
-            *evidence.zero_shot(), "",
-            f"Speed against one pass per label (`CrossEncoder.v1`), same encoder, {speed['dtype']}, batching and decoder, {speed['texts']} sentences,",
-            f"{speed['threads']} CPU threads, one interleaved run (`{command_of(speed)}`). The bound is the ratio of pieces that pass through the encoder:",
-            "", *speed_table(speed), "",
-            f"In production, measured on {speed['threads']} CPU cores:", "", *production_table(results), "",
-            "The distillation project, on the same machine:", "", *project_table(results), "", *filters_table(results["filters"]), "", END,
-        ]
-    )  # fmt: skip
+def figures() -> list[str]:
+    """The README's table: what was measured, and the section of docs/benchmark.md that says how."""
+    zero, five = evidence.cells(0), evidence.compared()
+    ner, crossner = (np.mean([zero["en_metaie_sm", name][0]["f"] for name in names]) for names in (NER6, CROSSNER))
+    shot = np.mean([np.mean([cell["f"] for cell in five["en_metaie_sm", name]]) for name in EIGHT])
+    plain = np.mean([np.mean([cell["f"] for cell in five["vanilla", name]]) for name in EIGHT])
+    speed, memory, robust = map(evidence.load, ("speed", "memory", "robustness"))
+    latency, calibration, project = map(evidence.load, ("latency", "calibration", "project"))
+    rows = [
+        ("Zero-shot F1, exact match: six NER datasets; CrossNER", f"{ner:.1%}; {crossner:.1%}", ("zero-shot", "zero-shot")),
+        ("F1 after five examples a label, eight datasets; the encoder without distillation", f"{shot:.1%}; {plain:.1%}", ("five examples", "five-examples-a-label-what-the-start-is-worth")),
+        ("16 labels at once, against one pass for each", f"{speed['labels']['16']['speedup']:.1f} x as fast", ("speed", "speed")),
+        (f"Texts a second with {memory['labels']} labels on {speed['threads']} CPU cores", f"{memory['texts_per_s']:.0f}", ("production", "in-production")),
+        (f"Peak resident memory over {memory['texts']:,} texts", f"{memory['peak_mib']['all']:,.0f} MiB", ("production", "in-production")),
+        (f"One text with {latency['labels']} labels, against the bare encoder (median)", f"{latency['ratios']['p50_ms']:.2f} x the time", ("production", "in-production")),
+        (f"Crashes on {robust['texts']:,} texts of random Unicode", f"{len(robust['crashes'])}", ("production", "in-production")),
+        ("Expected calibration error of the scores", f"{calibration['after']['ece']:.3f}", ("the project", "the-project")),
+        ("A model of your own by `weasel run all` on 2 cores", f"{project['training']['seconds'] / 60:.0f} minutes of training", ("the project", "the-project")),
+    ]  # fmt: skip
+    lines = ["| what | measured | how |", "|---|---|---|"]
+    return lines + [f"| {what} | {found} | [{title}](docs/benchmark.md#{at}) |" for what, found, (title, at) in rows]
+
+
+# The blocks of each file.
+PAGES: dict[str, dict[str, Callable[[], list[str]]]] = {
+    "README.md": {"figures": figures},
+    "docs/benchmark.md": {
+        **{name: partial(evidence.block, name) for name in evidence.BLOCKS},
+        "speed": speed,
+        "production": production,
+        "number_formats": number_formats,
+        "project": project,
+        "filters": filters,
+    },
+}
 
 
 def documents() -> dict[Path, str]:
-    """What the two files should hold."""
-    readme, docs = ROOT / "README.md", ROOT / "docs" / "benchmark.md"
-    before, rest = readme.read_text(encoding="utf8").split(BEGIN)
-    text = docs.read_text(encoding="utf8")
-    for name in evidence.BLOCKS:
-        opening, closing = f"<!-- {name}: made by benchmarks/report.py -->", f"<!-- end of {name} -->"
-        head, tail = text.split(opening)
-        text = "\n".join([head + opening, "", *evidence.block(name), "", closing + tail.split(closing)[1]])
-    return {readme: before + block() + rest.split(END)[1], docs: text}
+    """What the files should hold."""
+    found = {}
+    for page, blocks in PAGES.items():
+        text = (ROOT / page).read_text(encoding="utf8")
+        for name, block in blocks.items():
+            opening, closing = f"<!-- {name}: made by benchmarks/report.py -->", f"<!-- end of {name} -->"
+            head, tail = text.split(opening)
+            text = "\n".join([head + opening, "", *block(), "", closing + tail.split(closing)[1]])
+        found[ROOT / page] = text
+    return found
 
 
 def main() -> None:

@@ -1,8 +1,18 @@
-"""Tables of docs/benchmark.md on attacks, fuzz runs and growth."""
+"""Tables of docs/benchmark.md on attacks, fuzz runs, damaged files and growth."""
 
 import json
+from pathlib import Path
 
 from benchmarks.lib.paths import RESULTS, command_of
+
+# The columns of corruption.json's table, and the ways in which reading a damaged file may end well.
+HARM = {
+    "cut": "cut inside a record",
+    "bytes": "bytes of no such encoding",
+    "grammar": "a field outside its grammar",
+    "key": "a renamed key",
+}
+ENDS = ("counted", "refused", "right")
 
 
 def load(name: str) -> dict:
@@ -22,20 +32,50 @@ def attacks() -> list[str]:
 
 
 def fuzz() -> list[str]:
-    """The longer runs by seed."""
-    weights, teacher = load("weights_fuzz"), load("teacher_attacks")
-    how = weights["outcomes"]
-    outcomes = ", ".join(f"{number:,} {name}" for name, number in sorted(how.items(), key=lambda pair: -pair[1]))
-    held = sum(row["held"] for row in teacher["attacks"])
-    seconds, megabytes = (max(row[name] for row in teacher["attacks"]) for name in ("seconds", "memory_mb"))
-    return [
-        "| run | result | command |",
-        "|---|---|---|",
-        f"| {weights['cases']:,} saved weights changed by chance, each in a process of its own | {outcomes}; none failed; "
-        f"at most {weights['largest_growth_mib']} MiB more memory | `{command_of(weights)}` |",
-        f"| {len(teacher['attacks'])} attacks of an endpoint, a second process or a broken store on the teacher's client | "
-        f"{held} held; at most {seconds:.0f} s and {megabytes:.0f} MB more memory | `{command_of(teacher)}` |",
-    ]
+    """The longer runs by seed; a run without a result file is named."""
+    rows, missing = [], []
+    for name, line in (("weights_fuzz", fuzzed_weights), ("teacher_attacks", attacked_teacher)):
+        try:
+            rows.append(line(load(name)))
+        except FileNotFoundError as error:
+            missing.append(f"Not measured yet: {Path(error.filename).name} is missing.")
+    table = ["| run | result | command |", "|---|---|---|", *rows]
+    return [*(table if rows else []), *([""] if rows and missing else []), *missing]
+
+
+def fuzzed_weights(result: dict) -> str:
+    ordered = sorted(result["outcomes"].items(), key=lambda pair: -pair[1])
+    outcomes = ", ".join(f"{number:,} {name}" for name, number in ordered)
+    return (
+        f"| {result['cases']:,} saved weights changed by chance, each in a process of its own | {outcomes}; none failed; "
+        f"at most {result['largest_growth_mib']} MiB more memory | `{command_of(result)}` |"
+    )
+
+
+def attacked_teacher(result: dict) -> str:
+    attacks = result["attacks"]
+    seconds, megabytes = (max(row[name] for row in attacks) for name in ("seconds", "memory_mb"))
+    return (
+        f"| {len(attacks)} attacks of an endpoint, a second process or a broken store on the teacher's client | "
+        f"{sum(row['held'] for row in attacks)} held; at most {seconds:.0f} s and {megabytes:.0f} MB more memory | "
+        f"`{command_of(result)}` |"
+    )
+
+
+def corruption() -> list[str]:
+    """Damaged files by format: what became of them."""
+    result = load("corruption")
+    kinds = list(next(iter(result["table"].values())))
+    lines = [f"| format | {' | '.join(HARM[kind] for kind in kinds)} |", "|---" * (len(kinds) + 1) + "|"]
+    for form, row in result["table"].items():
+        lines.append(f"| `{form}` | {' | '.join(_ended(row[kind]) for kind in kinds)} |")
+    faults = len(result["faults"])
+    note = f"{result['variants']:,} files, of which {faults or 'none'} ended wrongly (`{command_of(result)}`)."
+    return [*lines, "", note]
+
+
+def _ended(found: dict[str, int]) -> str:
+    return ", ".join(f"{found[end]} {end}" for end in ENDS if end in found) or "-"
 
 
 def growth() -> list[str]:
