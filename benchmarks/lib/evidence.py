@@ -350,6 +350,17 @@ def starts() -> list[str]:
     return lines
 
 
+def joined() -> list[str]:
+    """F of texts that stand in one document."""
+    result = load("joined")
+    lines = ["| eight texts, joined by | precision | recall | F1 | of the F1 alone |", "|---|---|---|---|---|"]
+    alone = result["f"]["single"]["f"]
+    for name, row in result["f"].items():
+        title = "(each alone)" if name == "single" else name
+        lines.append(f"| {title} | {row['p']:.1%} | {row['r']:.1%} | {row['f']:.1%} | {row['f'] / alone:.1%} |")
+    return [*lines, "", f"{result['texts']} texts in {result['documents']} documents (`{command_of(result)}`)."]
+
+
 def block(name: str) -> list[str]:
     """The lines of a block of docs/benchmark.md."""
     try:
@@ -361,6 +372,6 @@ def block(name: str) -> list[str]:
 BLOCKS: dict[str, Callable[[], list[str]]] = {
     "zero_shot": zero_shot, "per_label": per_label, "starts": starts, "few_shot": few_shot, "chosen": chosen,
     "generality": generality, "sizes": sizes, "architectures": architectures,
-    "distractors": distractors, "forgetting": forgetting, "tries": tries, "errors": errors,
+    "distractors": distractors, "forgetting": forgetting, "tries": tries, "errors": errors, "joined": joined,
     "attacks": robust.attacks, "fuzz": robust.fuzz, "corruption": robust.corruption, "growth": robust.growth,
 }  # fmt: skip
