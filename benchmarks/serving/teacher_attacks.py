@@ -176,6 +176,7 @@ def serve(behave: Behaviour, url: Any, came: Any) -> None:
 
 def act(run: Callable[[str, Path], Any], url: str, folder: Path) -> None:
     """The client's part; what came of it is written down."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what runs in its background ignore it
     os.chdir(ROOT)
     try:
         value = run(url, folder)

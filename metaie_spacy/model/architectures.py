@@ -52,7 +52,7 @@ def build_label_to_span(
     text_sees_labels (bool | None): whether a text's states depend on the labels asked. None: as the weights
         that are loaded; a training from the encoder's own weights takes `defaults.TEXT_SEES_LABELS`.
     dropout (float): of the hidden states and heads, while training.
-    window (int): most pieces of one pass over a text; longer texts are read in overlapping windows.
+    window (int): most pieces of one pass over a text; longer texts are read in windows, see `split_windows`.
         Best near the length of the training passages: what lies beyond was not learned.
     overlap (int): pieces that two windows share.
     token_budget (int): most pieces, padding included, of the texts of one batch; on a CPU a batch

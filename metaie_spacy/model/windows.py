@@ -126,7 +126,7 @@ def _sliding(sums: np.ndarray, limit: int, overlap: int) -> list[tuple[int, int,
 def cut_items(
     items: Sequence[Item], pieces: Callable[[Sequence[str]], list], limit: int, overlap: int = 32
 ) -> list[Item]:
-    """Training texts that fit: longer ones in overlapping windows, each with the spans that lie inside.
+    """Training texts that fit: longer ones in windows (see `split_windows`), each with the spans that lie inside.
 
     A window ends before a span that it would cut; the next one shows that span whole, unless the
     span is longer than a window or meets another window's edge. What no window shows is counted.
