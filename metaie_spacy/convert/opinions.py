@@ -1,5 +1,7 @@
 """Several answers on one text, made one: what they agree on is known, what they dispute is open."""
 
+from collections import Counter
+from functools import cached_property
 from typing import Iterable, Iterator, NamedTuple
 
 from ..data.known import Stretches
@@ -52,7 +54,7 @@ def united(rows: Iterable[dict], rule: str, tally: Tally) -> Iterator[dict]:
 def _united(rows: list[dict], rule: str, tally: Tally) -> dict:
     """One row of those on one text. The first gives its other fields."""
     tally.united += len(rows) - 1
-    opinions = [_settled(row, rows) for row in rows]
+    opinions = _settled(rows)
     is_known = any(opinion.complete for opinion in opinions)  # beyond the places that were asked about
     asked = dict.fromkeys(label for row in rows for label in (asked_of(row) if is_known else sorted(labels_of(row))))
     asked |= dict.fromkeys(label for opinion in opinions for _, _, label in sorted(opinion.rejected))
@@ -61,8 +63,9 @@ def _united(rows: list[dict], rule: str, tally: Tally) -> dict:
         return {name: value for name, value in rows[0].items() if name != OPINION}
     spans, unsure, decided = [], [], []
     found = {place(span): span for row in reversed(rows) for span in row["spans"]}
-    for spot in sorted({*found, *(spot for opinion in opinions for spot in opinion.rejected)}):
-        verdict = _verdict(spot, [set(places(row)) for row in rows], opinions, rule)
+    votes = Votes(rows, opinions)
+    for spot in sorted(votes.said):
+        verdict = votes.verdict(spot, rule)
         if verdict is None:
             unsure.append(spot)
         else:
@@ -87,17 +90,17 @@ def _united(rows: list[dict], rule: str, tally: Tally) -> dict:
 
 def _united_links(rows: list[dict], rule: str, tally: Tally) -> list[dict]:
     """Heads and labels on which the answers agree, or which the rule decides; nothing is said of the others."""
-    found: dict[tuple, list[list]] = {}
+    found: dict[tuple, dict[int, list]] = {}
     for n, row in enumerate(rows):
         for link in row.get("links", []):
-            empty: list[list] = [[] for _ in rows]
-            found.setdefault(((*link["head"],), link["label"]), empty)[n] += [(*tail,) for tail in link["tails"]]
+            own = found.setdefault(((*link["head"],), link["label"]), {}).setdefault(n, [])
+            own += [(*tail,) for tail in link["tails"]]
     pairs, asked = [], []
     for (head, label), answers in found.items():
-        tails = list(dict.fromkeys(tail for own in answers for tail in own))
-        votes = {tail: sum(tail in own for own in answers) for tail in tails}
+        votes = Counter(tail for own in answers.values() for tail in dict.fromkeys(own))
+        tails = list(votes)
         if rule == "first":
-            kept = answers[0]
+            kept = answers.get(0, [])
         elif rule == "all":
             kept = tails
         else:
@@ -110,26 +113,48 @@ def _united_links(rows: list[dict], rule: str, tally: Tally) -> list[dict]:
     return linked(pairs, asked)
 
 
-def _settled(row: dict, rows: list[dict]) -> Opinion:
-    opinion = row[OPINION]
-    if opinion.complete is not None:
-        return opinion
-    own = [other for other in rows if other[OPINION].annotator == opinion.annotator]
-    sizes = [len(other["spans"]) + len(other[OPINION].rejected) for other in own]
-    return opinion._replace(complete=len(own) == 1 or max(sizes) > 1)
-
-
-def _verdict(spot: Place, found: list[set[Place]], opinions: list[Opinion], rule: str) -> bool | None:
-    """Whether a span is there; None: that stays open."""
-    votes = [
-        spot in own
-        for own, opinion in zip(found, opinions)
-        if spot in own or opinion.complete or spot in opinion.rejected
+def _settled(rows: list[dict]) -> list[Opinion]:
+    """The opinions of rows on one text, each of which now says whether it is complete."""
+    sizes: dict[str, list[int]] = {}
+    for row in rows:
+        own = row[OPINION]
+        sizes.setdefault(own.annotator, []).append(len(row["spans"]) + len(own.rejected))
+    suggested = {annotator for annotator, found in sizes.items() if len(found) > 1 and max(found) <= 1}
+    opinions = [row[OPINION] for row in rows]
+    return [
+        own if own.complete is not None else own._replace(complete=own.annotator not in suggested) for own in opinions
     ]
-    if rule == "first":
-        return votes[0]
-    if rule == "all":
-        return any(votes)
-    if rule == "vote":
-        return None if 2 * sum(votes) == len(votes) else 2 * sum(votes) > len(votes)
-    return votes[0] if len(set(votes)) == 1 else None
+
+
+class Votes:
+    """What the answers on one text say of each place that one of them names.
+
+    said (dict): place -> number of the answer -> whether the span is there. complete (list[int]): answers that say
+        of every place that they do not name that it is none.
+    """
+
+    def __init__(self, rows: list[dict], opinions: list[Opinion]):
+        self.said: dict[Place, dict[int, bool]] = {}
+        self.complete = [n for n, opinion in enumerate(opinions) if opinion.complete]
+        for n, (row, opinion) in enumerate(zip(rows, opinions)):
+            for spot in opinion.rejected:
+                self.said.setdefault(spot, {})[n] = False
+            for spot in places(row):
+                self.said.setdefault(spot, {})[n] = True
+
+    def verdict(self, spot: Place, rule: str) -> bool | None:
+        """Whether a span is there; None: that stays open."""
+        said = self.said[spot]
+        if rule == "first":
+            return said.get(min([*said, *self.complete[:1]]), False)  # the first complete one answers for itself
+        yes = sum(said.values())
+        no = len(said) - yes + len(self.complete) - sum(n in self._is_complete for n in said)
+        if rule == "all":
+            return yes > 0
+        if rule == "vote":
+            return None if yes == no else yes > no
+        return None if yes and no else yes > 0
+
+    @cached_property
+    def _is_complete(self) -> set[int]:
+        return set(self.complete)

@@ -6,6 +6,7 @@ from typing import Any, Callable, Iterable, Iterator, NamedTuple
 
 from ..data.documents import text_id
 from ..data.jsonl import BadLine, parse_json
+from ..data.known import Stretches
 from ..data.ledger import Ledger
 from ..data.rows import (
     Place,
@@ -142,14 +143,13 @@ class Tally:
             else:
                 lost.add(place(span))
         self.lose("overlap", len(before) - len(spans))
-        open_ = [spot for spot in sorted(lost) if not any(covers(span, spot) for span in spans)]
+        kept_of: dict[str, list[tuple[int, int]]] = {}
+        for start, end, label in map(place, spans if lost else []):
+            kept_of.setdefault(label, []).append((start, end))
+        covered = {label: Stretches(found) for label, found in kept_of.items()}
+        open_ = [spot for spot in sorted(lost) if not covered[spot[2]].cover(spot[0], spot[1])]
         unsure = {"unsure": [*row.get("unsure", []), *spans_at(open_)]} if open_ else {}
         return row | {"spans": spans} | unsure
-
-
-def covers(span: dict, spot: Place) -> bool:
-    """Whether a place lies within a span of its label."""
-    return span["label"] == spot[2] and span["start"] <= spot[0] and spot[1] <= span["end"]
 
 
 def places_in(text: str, spans: list) -> list[Place]:

@@ -18,7 +18,10 @@ class Known:
     def __init__(self, spans: Iterable[Place], asked: Collection[str] | None = None, unsure: Sequence[Spot] = ()):
         self.asked = None if asked is None else frozenset(asked)
         self.spans = {spot for spot in spans if self.asked is None or spot[2] in self.asked}
-        self._open = {label: Stretches((s, e) for s, e, of in unsure if of == label) for _, _, label in unsure}
+        by_label: dict[str | None, list[tuple[int, int]]] = {}
+        for start, end, label in unsure:
+            by_label.setdefault(label, []).append((start, end))
+        self._open = {label: Stretches(found) for label, found in by_label.items()}
 
     def decides(self, spot: Place) -> bool:
         """Whether a span can be called right or wrong."""
@@ -49,6 +52,11 @@ class Stretches:
     def meet(self, start: int, end: int) -> bool:
         """Whether one of them overlaps this place."""
         return bisect_right(self.ends, start) < bisect_left(self.starts, end)
+
+    def cover(self, start: int, end: int) -> bool:
+        """Whether one of them holds this place as a whole."""
+        at = bisect_right(self.starts, start) - 1
+        return at >= 0 and end <= self.ends[at]
 
     def gaps(self, size: int) -> list[tuple[int, int]]:
         """What lies between them in a text of this size."""

@@ -164,6 +164,7 @@ def _parts_of(item: Item, windows: Sequence[Window]) -> tuple[list[Item], set[Pl
     for spot in item.unsure:
         for number in range(bisect_right(lasts, spot[0]), bisect_left(firsts, spot[1])):
             unsure[number].append(spot)
+    unknown = [(0, 0, label) for label in sorted(item.unknown)]  # also where no place of theirs is
     found, shown = [], set()
     for number, window in enumerate(windows):
         start = max(window.start, reached[bisect_left(starts, window.start)])
@@ -177,7 +178,6 @@ def _parts_of(item: Item, windows: Sequence[Window]) -> tuple[list[Item], set[Pl
             spans = [(s - start, e - start, label) for s, e, label in inside]
             spots = [(max(s, start) - start, min(e, end) - start, label) for s, e, label in unsure[number]]
             spots = [spot for spot in spots if spot[0] < spot[1]]
-            unknown = [(0, 0, label) for label in item.unknown]  # also where no place of theirs is
             found.append(
                 item._replace(words=item.words[start:end], spans=spans, absent=absent, unsure=(*spots, *unknown))
             )

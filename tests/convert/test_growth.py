@@ -1,5 +1,7 @@
 """Conversion takes steps that grow with the rows."""
 
+from pathlib import Path
+
 import pytest
 from counting import assert_grows_evenly, peak
 from hypothesis import given, settings
@@ -8,7 +10,8 @@ from spacy.training import iob_to_biluo
 from spacy.training.iob_utils import tags_to_entities
 
 from metaie_spacy.convert.label_studio_places import offsets
-from metaie_spacy.convert.records import Skipped, restore
+from metaie_spacy.convert.opinions import Opinion, united
+from metaie_spacy.convert.records import OPINION, Skipped, Tally, restore
 from metaie_spacy.convert.words import tagged, tokens_around
 
 TAGS = st.lists(st.sampled_from(["O", *(f"{tag}-{label}" for tag in "BILU" for label in "xy")]), max_size=12)
@@ -77,3 +80,29 @@ def test_labels_that_were_asked_are_looked_for_in_steps_that_grow_with_them():
     assert row["absent"] == [f"label {i}" for i in range(200, 300)] and len(compared) < 1000
     odd = restore("text", [{"label": ["a"]}, "b"], {"id": "1", "asked": [["a"], "b"]}, reviewed=True, teacher=None)
     assert odd["absent"] == [["a"], "b"], "left to the check of rows"
+
+
+def answers_on_one_text(n):
+    """Rows of n people who accepted or rejected each a span of its own."""
+    rows = []
+    for i in range(n):
+        opinion = Opinion(str(i), False, frozenset([(2 * i, 2 * i + 1, "x")] if i % 2 else []))
+        spans = [] if i % 2 else [{"start": 2 * i, "end": 2 * i + 1, "label": "x"}]
+        rows.append({"id": "1", "text": "a " * n, "spans": spans, "absent": [], OPINION: opinion})
+    return rows
+
+
+def test_answers_on_one_text_are_united_in_steps_that_grow_with_them():
+    def unite(n):
+        (row,) = united(answers_on_one_text(n), "unsure", Tally(Path("file")))
+        assert len(row["spans"]) == (n + 1) // 2
+
+    assert_grows_evenly(unite, 300)
+
+
+def test_spans_that_overlap_longer_ones_are_left_open_in_steps_that_grow_with_them():
+    def check(n):
+        spans = [{"start": 5 * i + 1, "end": 5 * i + 7, "label": "x"} for i in range(n - 2)]
+        Tally(Path("file")).take("line 1", b"", lambda: {"id": "1", "text": "word " * n, "spans": spans})
+
+    assert_grows_evenly(check, 300)

@@ -355,3 +355,13 @@ def test_examples_with_spans_are_held_out_or_none():
         assert any(r["spans"] for r in held) and any(r["spans"] for r in kept) and len(held) == 3
         assert hold_out(few[:1] + empty, 0.2, seed) == (few[:1] + empty, [])
     assert "the only one of a label" in nothing_held(few[:1] + empty, 0.2)
+
+
+def test_windows_of_texts_with_many_labels_take_steps_that_grow_with_them():
+    from counting import assert_grows_evenly
+
+    def cut(n):
+        item = Item("1", ["w"] * n, [(i, i + 1, f"label {i}") for i in range(0, n, 2)], [], None, [(1, 2, "open")])
+        cut_items([item], lambda words: [(1,)] * len(words), 20, 4)
+
+    assert_grows_evenly(cut, 200, most=3)
