@@ -115,38 +115,16 @@ def on_python(command: str, repository: Path, wheel: Path, work: Path) -> dict:
         run([*python, *PIP, "install", "--upgrade", "pip"], work)
         versions = resolved(python, repository, wheel, work, repository / "constraints.txt")
         row |= {"resolved": {name: versions.get(name, "none") for name in SHOWN}, "result": "resolved"}
-        if own:
-            pins = work / "pins.txt"
-            pins.write_text("\n".join(f"{name}=={version}" for name, version in versions.items() if name not in ("torch", "numpy")
-                                      and not name.startswith(("nvidia-", "cuda-"))), encoding="utf8")  # fmt: skip
-            models = sorted((repository / "packages").glob("*.whl"))
-            run([*python, *PIP, "install", "-c", pins, f"{wheel}[test]", *models], work)
-            row |= {"torch_that_ran": own.split("+")[0], "result": "ran"}
-        else:
-            has_cpu = versions["torch"].endswith("+cpu")
-            left_out = (
-                ()
-                if has_cpu
-                else (
-                    "torch",
-                    "triton",
-                    "transformers",
-                    "spacy-transformers",
-                    "nvidia-",
-                    "cuda-",
-                    "metaie-spacy",
-                    "en-metaie-sm",
-                )
-            )
-            names = [f"{name}=={version}" for name, version in versions.items() if not name.startswith(left_out or "metaie-")
-                     and not name.startswith(("metaie-", "en-metaie"))]  # fmt: skip
-            models = sorted((repository / "packages").glob("*.whl"))
-            run([*python, *PIP, "install", "--no-deps", *names, wheel, *models], work)
-            row |= {
-                "torch_that_ran": versions["torch"] if has_cpu else "none",
-                "result": "ran" if has_cpu else "ran without torch",
-            }
-        row |= used(python, repository, folder, with_torch=row["torch_that_ran"] != "none")
+        torch = own or (versions["torch"] if versions["torch"].endswith("+cpu") else None)
+        # Never by pip's choice: a torch that it replaces would be a CUDA build of gigabytes.
+        left_out = ["metaie-spacy", "en-metaie-sm", "triton", "nvidia-", "cuda-"]
+        left_out += [] if torch and not own else ["torch"]
+        left_out += [] if torch else ["transformers", "spacy-transformers"]
+        names = [f"{name}=={versions[name]}" for name in versions if not name.startswith(tuple(left_out))]
+        models = sorted((repository / "packages").glob("*.whl"))
+        run([*python, *PIP, "install", "--no-deps", "--only-binary=:all:", *names, wheel, *models], work)
+        row |= {"torch_that_ran": torch or "none", "result": "ran" if torch else "ran without torch"}
+        row |= used(python, repository, folder, with_torch=torch is not None)
     except Failed as error:
         row |= {"result": f"failed: {error}"}
     return row
