@@ -18,6 +18,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -87,14 +88,42 @@ def wheel_of(repository: Path, work: Path) -> Path:
     return next((work / "dist").glob("*.whl"))
 
 
-def resolved(python: list, repository: Path, wheel: Path, work: Path, constraints: Path) -> dict[str, str]:
-    """Name -> version of all that pip would install for `make test`, without installing any of it."""
-    report = work / "report.json"
+def stub_of_torch(version: str, work: Path) -> Path:
+    """A folder with a wheel that pip takes for torch: resolving downloads what it finds, and torch has gigabytes of CUDA."""
+    name = f"torch-{version}+zstub"  # above any other build of this version
+    (work / "stub").mkdir(exist_ok=True)
+    with zipfile.ZipFile(work / "stub" / f"{name}-py3-none-any.whl", "w") as wheel:
+        info = f"{name}.dist-info"
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: torch\nVersion: {version}+zstub\n")
+        wheel.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: stub\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{info}/RECORD", "")
+    return work / "stub"
+
+
+def builds_of_torch(python: list, version: str, work: Path) -> list[str]:
+    """The builds of a version of torch that there are for a Python. RAISES (Failed): there is none."""
+    found = run([*python, *PIP, "index", "versions", "torch"], work).partition("Available versions:")[2]
+    builds = [one for one in found.replace(",", " ").split() if one.partition("+")[0] == version]
+    if not builds:
+        raise Failed(f"there is no torch {version} for this Python")
+    return builds
+
+
+def resolved(python: list, repository: Path, wheel: Path, work: Path) -> dict[str, str]:
+    """Name -> version of all that pip would install for `make test`, but what torch itself needs."""
+    constraints, report = repository / "constraints.txt", work / "report.json"
+    (version,) = re.findall(r"^torch==(\S+)", constraints.read_text(encoding="utf8"), re.MULTILINE)
+    builds = builds_of_torch(python, version, work)
     what = ["torch", f"{wheel}[test]", *sorted((repository / "packages").glob("*.whl"))]
     options = ["--dry-run", "--ignore-installed", "--only-binary=:all:", "--report", report, "-c", constraints]
-    run([*python, *PIP, "install", *options, *what], work)
+    run([*python, *PIP, "install", *options, "--find-links", stub_of_torch(version, work), *what], work)
     parts = [part["metadata"] for part in json.loads(report.read_text(encoding="utf8"))["install"]]
-    return {part["name"].lower().replace("_", "-"): part["version"] for part in parts}
+    versions = {part["name"].lower().replace("_", "-"): part["version"] for part in parts}
+    if not versions["torch"].endswith("+zstub"):
+        raise Failed(f"pip takes torch {versions['torch']}")
+    return versions | {"torch": max(builds, key=lambda one: one.endswith("+cpu"))}
 
 
 def on_python(command: str, repository: Path, wheel: Path, work: Path) -> dict:
@@ -113,11 +142,10 @@ def on_python(command: str, repository: Path, wheel: Path, work: Path) -> dict:
         run([*base, "-m", "venv", *(["--system-site-packages"] if own else []), folder], work)
         python = [*inside, folder / "bin" / "python"]
         run([*python, *PIP, "install", "--upgrade", "pip"], work)
-        versions = resolved(python, repository, wheel, work, repository / "constraints.txt")
+        versions = resolved(python, repository, wheel, work)
         row |= {"resolved": {name: versions.get(name, "none") for name in SHOWN}, "result": "resolved"}
         torch = own or (versions["torch"] if versions["torch"].endswith("+cpu") else None)
-        # Never by pip's choice: a torch that it replaces would be a CUDA build of gigabytes.
-        left_out = ["metaie-spacy", "en-metaie-sm", "triton", "nvidia-", "cuda-"]
+        left_out = ["metaie-spacy", "en-metaie-sm"]
         left_out += [] if torch and not own else ["torch"]
         left_out += [] if torch else ["transformers", "spacy-transformers"]
         names = [f"{name}=={versions[name]}" for name in versions if not name.startswith(tuple(left_out))]
