@@ -104,7 +104,7 @@ def stub_of_torch(version: str, work: Path) -> Path:
 
 def builds_of_torch(python: list, version: str, work: Path) -> list[str]:
     """The builds of a version of torch that there are for a Python. RAISES (Failed): there is none."""
-    found = run([*python, *PIP, "index", "versions", "torch"], work).partition("Available versions:")[2]
+    found = run([*python, "-m", "pip", "index", "versions", "torch"], work).partition("Available versions:")[2]
     builds = [one for one in found.replace(",", " ").split() if one.partition("+")[0] == version]
     if not builds:
         raise Failed(f"there is no torch {version} for this Python")
