@@ -34,3 +34,20 @@ def test_imports_go_downward_only_and_never_in_a_circle():
     while ends := {a for a, _ in arrows} ^ {b for _, b in arrows}:  # files at the end of all their arrows
         arrows = {(a, b) for a, b in arrows if not {a, b} & ends}
     assert not arrows, f"imports in a circle: {sorted(arrows)}"
+
+
+def test_nothing_imports_spacy_transformers_which_transformers_5_breaks():
+    outside = {"spacy_transformers"}
+    names = {
+        name.partition(".")[0]
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf8")))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom) and not node.level
+            else []
+        )
+    }
+    assert "spacy" in names and not outside & names

@@ -1,7 +1,6 @@
 """What an installation brings: the project's files from anywhere, and one line for what is missing."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 from teacher_server import teacher_server
 
+from metaie_spacy.cli.app import main
 from metaie_spacy.data.shipped import shipped
 
 PARTS = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "NOTICE", "metaie_spacy", "assets", "configs")
@@ -48,16 +48,18 @@ def built(tmp_path_factory):
 
 
 @pytest.fixture
-def installed(built, tmp_path):
-    """Runs a command of the built package in an empty folder, without the packages that are `missing`."""
+def in_empty_folder(built, tmp_path, monkeypatch, capsys):
+    """Runs a command in an empty folder, with no files of the project but those of the built wheel."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "texts.txt").write_text(TEXT + "\n", encoding="utf8")
-    block = "import sys; sys.modules.update(dict.fromkeys(sys.argv.pop(1).split())); from metaie_spacy.cli.app import main; main()"
+    monkeypatch.setattr("metaie_spacy.data.shipped.PACKAGE", built / "site" / "metaie_spacy")
 
-    def run(*args, missing=(), **env):
-        env = os.environ | {"PYTHONPATH": str(built / "site")} | env
-        command = [sys.executable, "-c", block, " ".join(missing), *map(str, args)]
-        return subprocess.run(command, cwd=tmp_path / "empty", env=env, capture_output=True, text=True)
+    def run(*args):
+        monkeypatch.chdir(tmp_path / "empty")
+        monkeypatch.setattr(sys, "argv", ["metaie_spacy", *map(str, args)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code == 0, capsys.readouterr().err
 
     return run
 
@@ -75,23 +77,21 @@ def test_the_sdist_holds_all_that_a_build_needs(built):
     assert {*SHIPPED, "setup.py", "pyproject.toml", "README.md", "LICENSE", "NOTICE", "metaie_spacy/py.typed"} <= names
 
 
-def test_rules_annotate_in_an_empty_folder(installed, tmp_path):
+def test_rules_annotate_in_an_empty_folder(in_empty_folder, tmp_path):
     (tmp_path / "rules.jsonl").write_text('{"label": "person", "pattern": "Ada Lovelace"}\n', encoding="utf8")
     out = tmp_path / "empty" / "out.jsonl"
-    done = installed("annotate", tmp_path / "texts.txt", out, "--rules", tmp_path / "rules.jsonl")
-    assert done.returncode == 0, done.stderr
+    in_empty_folder("annotate", tmp_path / "texts.txt", out, "--rules", tmp_path / "rules.jsonl")
     assert json.loads(out.read_text(encoding="utf8"))["spans"] == [{"start": 0, "end": 12, "label": "person"}]
 
 
-def test_a_teacher_annotates_in_an_empty_folder_with_the_packages_config_and_prompt(installed, tmp_path):
+def test_a_teacher_annotates_in_an_empty_folder_with_the_packages_config_and_prompt(in_empty_folder, tmp_path):
     corpus = tmp_path / "corpus.jsonl"
     row = {"id": "1", "text": TEXT, "spans": [{"start": 0, "end": 12, "label": "person"}], "absent": ["drug"]}
     corpus.write_text(json.dumps(row) + "\n", encoding="utf8")
     out = tmp_path / "empty" / "out.jsonl"
     with teacher_server(corpus=corpus) as server:
         options = ["--teacher.base_url", server.url, "--teacher.api_key_env", "null"]
-        done = installed("annotate", tmp_path / "texts.txt", out, *options)
-    assert done.returncode == 0, done.stderr
+        in_empty_folder("annotate", tmp_path / "texts.txt", out, *options)
     assert json.loads(out.read_text(encoding="utf8"))["spans"] == row["spans"]
 
 

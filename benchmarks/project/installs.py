@@ -18,6 +18,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -87,14 +88,42 @@ def wheel_of(repository: Path, work: Path) -> Path:
     return next((work / "dist").glob("*.whl"))
 
 
-def resolved(python: list, repository: Path, wheel: Path, work: Path, constraints: Path) -> dict[str, str]:
-    """Name -> version of all that pip would install for `make test`, without installing any of it."""
-    report = work / "report.json"
+def stub_of_torch(version: str, work: Path) -> Path:
+    """A folder with a wheel that pip takes for torch: resolving downloads what it finds, and torch has gigabytes of CUDA."""
+    name = f"torch-{version}+zstub"  # above any other build of this version
+    (work / "stub").mkdir(exist_ok=True)
+    with zipfile.ZipFile(work / "stub" / f"{name}-py3-none-any.whl", "w") as wheel:
+        info = f"{name}.dist-info"
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: torch\nVersion: {version}+zstub\n")
+        wheel.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: stub\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{info}/RECORD", "")
+    return work / "stub"
+
+
+def builds_of_torch(python: list, version: str, work: Path) -> list[str]:
+    """The builds of a version of torch that there are for a Python. RAISES (Failed): there is none."""
+    found = run([*python, "-m", "pip", "index", "versions", "torch"], work).partition("Available versions:")[2]
+    builds = [one for one in found.replace(",", " ").split() if one.partition("+")[0] == version]
+    if not builds:
+        raise Failed(f"there is no torch {version} for this Python")
+    return builds
+
+
+def resolved(python: list, repository: Path, wheel: Path, work: Path) -> dict[str, str]:
+    """Name -> version of all that pip would install for `make test`, but what torch itself needs."""
+    constraints, report = repository / "constraints.txt", work / "report.json"
+    (version,) = re.findall(r"^torch==(\S+)", constraints.read_text(encoding="utf8"), re.MULTILINE)
+    builds = builds_of_torch(python, version, work)
     what = ["torch", f"{wheel}[test]", *sorted((repository / "packages").glob("*.whl"))]
     options = ["--dry-run", "--ignore-installed", "--only-binary=:all:", "--report", report, "-c", constraints]
-    run([*python, *PIP, "install", *options, *what], work)
+    run([*python, *PIP, "install", *options, "--find-links", stub_of_torch(version, work), *what], work)
     parts = [part["metadata"] for part in json.loads(report.read_text(encoding="utf8"))["install"]]
-    return {part["name"].lower().replace("_", "-"): part["version"] for part in parts}
+    versions = {part["name"].lower().replace("_", "-"): part["version"] for part in parts}
+    if not versions["torch"].endswith("+zstub"):
+        raise Failed(f"pip takes torch {versions['torch']}")
+    return versions | {"torch": max(builds, key=lambda one: one.endswith("+cpu"))}
 
 
 def on_python(command: str, repository: Path, wheel: Path, work: Path) -> dict:
@@ -113,40 +142,18 @@ def on_python(command: str, repository: Path, wheel: Path, work: Path) -> dict:
         run([*base, "-m", "venv", *(["--system-site-packages"] if own else []), folder], work)
         python = [*inside, folder / "bin" / "python"]
         run([*python, *PIP, "install", "--upgrade", "pip"], work)
-        versions = resolved(python, repository, wheel, work, repository / "constraints.txt")
+        versions = resolved(python, repository, wheel, work)
         row |= {"resolved": {name: versions.get(name, "none") for name in SHOWN}, "result": "resolved"}
-        if own:
-            pins = work / "pins.txt"
-            pins.write_text("\n".join(f"{name}=={version}" for name, version in versions.items() if name not in ("torch", "numpy")
-                                      and not name.startswith(("nvidia-", "cuda-"))), encoding="utf8")  # fmt: skip
-            models = sorted((repository / "packages").glob("*.whl"))
-            run([*python, *PIP, "install", "-c", pins, f"{wheel}[test]", *models], work)
-            row |= {"torch_that_ran": own.split("+")[0], "result": "ran"}
-        else:
-            has_cpu = versions["torch"].endswith("+cpu")
-            left_out = (
-                ()
-                if has_cpu
-                else (
-                    "torch",
-                    "triton",
-                    "transformers",
-                    "spacy-transformers",
-                    "nvidia-",
-                    "cuda-",
-                    "metaie-spacy",
-                    "en-metaie-sm",
-                )
-            )
-            names = [f"{name}=={version}" for name, version in versions.items() if not name.startswith(left_out or "metaie-")
-                     and not name.startswith(("metaie-", "en-metaie"))]  # fmt: skip
-            models = sorted((repository / "packages").glob("*.whl"))
-            run([*python, *PIP, "install", "--no-deps", *names, wheel, *models], work)
-            row |= {
-                "torch_that_ran": versions["torch"] if has_cpu else "none",
-                "result": "ran" if has_cpu else "ran without torch",
-            }
-        row |= used(python, repository, folder, with_torch=row["torch_that_ran"] != "none")
+        torch = own or (versions["torch"] if versions["torch"].endswith("+cpu") else None)
+        left_out = ["metaie-spacy", "en-metaie-sm", "torch"]
+        left_out += [] if torch else ["transformers", "spacy-transformers"]
+        names = [f"{name}=={versions[name]}" for name in versions if not name.startswith(tuple(left_out))]
+        models = sorted((repository / "packages").glob("*.whl"))
+        run([*python, *PIP, "install", "--no-deps", "--only-binary=:all:", *names, wheel, *models], work)
+        if torch and not own:
+            run([*python, *PIP, "install", f"torch=={torch}"], work)  # a CPU build, with what it needs
+        row |= {"torch_that_ran": torch or "none", "result": "ran" if torch else "ran without torch"}
+        row |= used(python, repository, folder, with_torch=torch is not None)
     except Failed as error:
         row |= {"result": f"failed: {error}"}
     return row
