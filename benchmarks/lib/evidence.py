@@ -373,5 +373,5 @@ BLOCKS: dict[str, Callable[[], list[str]]] = {
     "zero_shot": zero_shot, "per_label": per_label, "starts": starts, "few_shot": few_shot, "chosen": chosen,
     "generality": generality, "sizes": sizes, "architectures": architectures,
     "distractors": distractors, "forgetting": forgetting, "tries": tries, "errors": errors, "joined": joined,
-    "attacks": robust.attacks, "fuzz": robust.fuzz, "corruption": robust.corruption, "growth": robust.growth,
+    "attacks": robust.attacks, "fuzz": robust.fuzz, "corruption": robust.corruption, "growth": robust.growth, "installs": robust.installs,
 }  # fmt: skip

@@ -91,3 +91,26 @@ def growth() -> list[str]:
     n_open = len(result["open"])
     note = f"From 2n to 4n; up to {result['passes']} passes, {n_open or 'none'} does not (`{command_of(result)}`)."
     return [*lines, "", note]
+
+
+def installs() -> list[str]:
+    """Pythons, and versions of transformers."""
+    result = load("installs")
+    lines = ["| Python | spaCy | torch | what was tried | tests |", "|---|---|---|---|---|"]
+    for row in result["pythons"]:
+        tests = row.get("tests")
+        passed = f"{tests['passed']} passed, {tests['failed']} failed" if tests else "-"
+        found = row["resolved"]
+        lines.append(
+            f"| {row['python']} | {found['spacy']} | {found['torch']} | {row['result']}: {', '.join(row['commands'])} | {passed} |"
+        )
+    lines += [
+        "",
+        "| transformers | spans as in the pinned version | largest change of a score | tests |",
+        "|---|---|---|---|",
+    ]
+    for row in result["transformers"]:
+        same, tests = "all" if row["same_spans"] else "NO", row["tests"]
+        counts = f"{tests['passed']} passed, {tests['failed']} failed, {tests['skipped']} skipped"
+        lines.append(f"| {row['transformers']} | {same} of {row['spans']} | {row['largest_change']:.0e} | {counts} |")
+    return [*lines, "", f"(`{command_of(result)}`)"]
