@@ -60,7 +60,7 @@ class PromptAnnotator:
     teacher (Teacher): who is asked. prompt (Path): a Jinja template with `text` and `form`.
     samples (int): answers asked for each text; only what most of them agree on is kept.
     name (str | None): what rows call the teacher; None: the model's name.
-    RAISES (ValueError): no such prompt, or samples that would all be the same.
+    RAISES (ValueError): no such prompt, or samples that would all be the same. (ImportError): rapidfuzz is missing.
     """
 
     kind = "open"
@@ -72,6 +72,8 @@ class PromptAnnotator:
             raise ValueError(
                 "Samples differ only at a temperature above 0: set the teacher's temperature, such as 0.7."
             )
+        import rapidfuzz  # noqa: F401  near matches need it, which is told before an answer is paid for
+
         self.teacher, self.samples, self.name = teacher, samples, name or teacher.model
         self.template, self.prompt_sha = read_prompt(prompt, text="", form="json")
         self.in_flight = teacher.in_flight

@@ -307,3 +307,9 @@ def test_an_output_that_holds_something_else_is_not_touched(tmp_path):
 def _patterns(folder):
     (folder / "patterns.jsonl").write_text('{"label": "person", "pattern": "Ada"}\n', encoding="utf8")
     return folder / "patterns.jsonl"
+
+
+def test_a_package_that_placing_needs_is_missed_before_anything_is_asked(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rapidfuzz", None)
+    with pytest.raises(ImportError, match="rapidfuzz"):
+        PromptAnnotator(Teacher("test", base_url="http://127.0.0.1:9/v1", api_key_env=None), PROMPT)
