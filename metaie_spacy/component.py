@@ -358,15 +358,16 @@ class MetaIE(Trains, TrainablePipe):
         threshold = self.effective_threshold  # loads the weights
         limits = [_first_of(asked.threshold, default.threshold, threshold) for asked in asks]
         flats = [_first_of(asked.flat, default.flat, self.flat) for asked in asks]
-        answers = [list(rule_answers(doc, asked.labels)) for doc, asked in zip(docs, asks)]
+        answers: list[list[Answer]] = [[] for _ in docs]
         for i, asked, tokens, values in self.score_labels(docs, [asked.labels for asked in asks]):
             thresholds = np.array([limits[i] if label.threshold is None else label.threshold for label in asked])
             tags = np.minimum(thresholds, self.model.shims[0].tag_threshold)
             names = [label.name for label in asked]
             gives_way = self.generality(asked, len(asks[i].labels)) if flats[i] or self.set_ents else None
-            found = decode(values, names, tags, tokens, least=thresholds, generality=gives_way)
-            answers[i] += tidied([token.text for token in docs[i]], found) if found else []
-        answers = [kept_answers(doc, found, asked.labels) for doc, found, asked in zip(docs, answers, asks)]
+            answers[i] += decode(values, names, tags, tokens, least=thresholds, generality=gives_way)
+        for i, (doc, asked) in enumerate(zip(docs, asks)):
+            found = tidied([token.text for token in doc], answers[i]) if answers[i] else []
+            answers[i] = kept_answers(doc, [*rule_answers(doc, asked.labels), *found], asked.labels)
         return [
             (flatten(found) if flat else found, [label.name for label in asked.labels])
             for found, asked, flat in zip(answers, asks, flats)
@@ -382,7 +383,7 @@ class MetaIE(Trains, TrainablePipe):
     def score_labels(self, docs: list[Doc], wanted: Sequence[tuple[Label, ...]]) -> Iterator[Logits]:
         """Logits of every doc for the labels wanted of it; of several wordings of a label, each token's best ones.
 
-        YIELDS (Logits): a doc comes once per chunk of its labels.
+        YIELDS (Logits): a doc comes once per chunk of its labels, and once for each label of several wordings.
         """
         self.load()
         by_query = {asked: _by_query(asked) for asked in dict.fromkeys(wanted)}
@@ -392,19 +393,17 @@ class MetaIE(Trains, TrainablePipe):
         for i, chunk, tokens, values in scored:
             # One query may serve several names, each with a threshold of its own.
             pairs = [(u, label) for u, query in enumerate(chunk) for label in by_query[wanted[i]][query]]
-            labels = [label for _, label in pairs if len(label.queries) == 1]
-            columns = [values[:, u] for u, label in pairs if len(label.queries) == 1]
-            for u, label in pairs:
-                if len(label.queries) > 1:
+            alone = [(u, label) for u, label in pairs if not label.others]
+            if alone:
+                yield Logits(i, [label for _, label in alone], tokens, values[:, [u for u, _ in alone]])
+            for u, label in pairs if len(alone) < len(pairs) else ():
+                if label.others:
                     seen, best = waiting.pop((i, label.name), (0, values[:, u]))
                     best = better_logits(best, values[:, u])
                     if seen + 1 == len(label.queries):
-                        labels.append(label)
-                        columns.append(best)
+                        yield Logits(i, [label], tokens, best[:, None])
                     else:
                         waiting[i, label.name] = seen + 1, best
-            if labels:
-                yield Logits(i, labels, tokens, np.stack(columns, axis=1))
 
     def set_annotations(self, docs: Iterable[Doc], scores: list[tuple[list[Answer], list[str]]]) -> None:
         for doc, (answers, asked) in zip(docs, scores):

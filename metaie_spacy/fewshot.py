@@ -15,6 +15,7 @@ from .component import MetaIE
 from .convert.annotations import read_annotations
 from .data.documents import document_of
 from .data.items import Item, group_asked, group_unsure, rows_to_items, survey
+from .data.known import as_unsure
 from .data.rows import asked_of, check_row, labels_of, read_rows, row_id, spans_at, trimmed
 from .data.tokens import offsets
 from .measure.evaluate import evaluate_rows
@@ -249,7 +250,7 @@ def _example_row(eg: Example, spans_key: str) -> dict:
         "spans": spans,
         "absent": [label for label in own or [] if label not in found],
     }
-    spots = [{"start": s, "end": e} | ({"label": label} if label else {}) for s, e, label in group_unsure(group)]
+    spots = as_unsure(group_unsure(group))
     return row | ({} if given is None else {"asked": given}) | ({"unsure": spots} if spots else {})
 
 

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Callable, Iterable, Iterator
 
 from .schema import REGISTERED, Label
-from .spans import Answer
+from .spans import Answer, flatten
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -34,8 +34,6 @@ def kept_answers(doc: "Doc", answers: list[Answer], labels: Iterable[Label]) -> 
 
 
 def _without_ruled(answers: list[Answer], labels: set[str]) -> list[Answer]:
-    from .spans import flatten
-
     own = {label: flatten(answer for answer in answers if answer.label == label) for label in sorted(labels)}
     return [answer for answer in answers if answer.label not in labels] + [a for found in own.values() for a in found]
 

@@ -156,7 +156,7 @@ def tried(attack: Attack, args: argparse.Namespace) -> dict:
         "kind": attack.kind,
         "attack": attack.name,
         "held": outcome["expected"] and attack.judge(outcome, requests),
-        "result": outcome["result"][:300],
+        "result": outcome["result"].replace(name, "FOLDER")[:300],
         "seconds": round(seconds, 2),
         "memory_mb": round(growth, 1),
         "requests": requests,

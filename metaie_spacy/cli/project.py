@@ -111,7 +111,7 @@ def convert(
     annotators: str = typer.Option(
         "unsure", help="Where people's answers on one text differ: unsure (learn nothing there), vote, first or all"
     ),
-    encoding: str | None = typer.Option(None, help="Of a source that is not UTF-8, such as cp1252"),
+    encoding: str | None = ENCODING,
     columns: str | None = typer.Option(
         None, help="Of a CoNLL file, counted from 1: token=1,tag=2, or with nested tags token=2,tag=3,nested=4"
     ),

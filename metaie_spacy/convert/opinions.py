@@ -4,7 +4,7 @@ from collections import Counter
 from functools import cached_property
 from typing import Iterable, Iterator, NamedTuple
 
-from ..data.known import Stretches
+from ..data.known import Stretches, stretches_by_label
 from ..data.rows import Place, asked_of, labels_of, place, places, spans_at
 from .links import linked, pairs_of
 from .records import OPINION, Tally
@@ -76,10 +76,8 @@ def _united(rows: list[dict], rule: str, tally: Tally) -> dict:
     tally.lose("disputed", overruled)
     tally.seen -= sum(len(row["spans"]) for row in rows) - overruled - len(spans)  # that several gave
     if not is_known:
-        by_label: dict[str, list[tuple[int, int]]] = {label: [] for label in asked}
-        for start, end, label in decided:
-            by_label[label].append((start, end))
-        unsure += [(*gap, label) for label, own in by_label.items() for gap in Stretches(own).gaps(len(result["text"]))]
+        by_label, size = stretches_by_label(decided), len(result["text"])
+        unsure += [(*gap, label) for label in asked for gap in by_label.get(label, Stretches(())).gaps(size)]
     open_ = {label for _, _, label in unsure}
     known = {span["label"] for span in spans} | open_
     result |= {"spans": spans, "absent": [label for label in asked if label not in known]}

@@ -6,7 +6,7 @@ from typing import Any, Callable, Iterable, Iterator, NamedTuple
 
 from ..data.documents import text_id
 from ..data.jsonl import BadLine, parse_json
-from ..data.known import Stretches
+from ..data.known import stretches_by_label
 from ..data.ledger import Ledger
 from ..data.rows import (
     Place,
@@ -21,7 +21,6 @@ from ..data.rows import (
     trim,
     trimmed,
 )
-from .trimming import with_trimmed_links
 
 OPINION = "_opinion"  # where a row carries its `opinions.Opinion` until it is united with others on its text
 KEPT = "metaie"  # where other tools' files carry what only rows know, and the default span group
@@ -131,7 +130,7 @@ class Tally:
             raise Skipped("bad row", "it holds half of a surrogate pair, which is no character.") from None
         except (ValueError, TypeError) as error:
             raise Skipped("bad row", str(error)) from None
-        before, row = row["spans"], with_trimmed_links(trimmed(row))
+        before, row = row["spans"], trimmed(row)
         self.seen += len(before)
         self.trimmed += sum(trim(row["text"], s["start"], s["end"]) != (s["start"], s["end"]) for s in before)
         kept = set(longest_first(places(row)))
@@ -143,10 +142,7 @@ class Tally:
             else:
                 lost.add(place(span))
         self.lose("overlap", len(before) - len(spans))
-        kept_of: dict[str, list[tuple[int, int]]] = {}
-        for start, end, label in map(place, spans if lost else []):
-            kept_of.setdefault(label, []).append((start, end))
-        covered = {label: Stretches(found) for label, found in kept_of.items()}
+        covered = stretches_by_label(map(place, spans if lost else []))
         open_ = [spot for spot in sorted(lost) if not covered[spot[2]].cover(spot[0], spot[1])]
         unsure = {"unsure": [*row.get("unsure", []), *spans_at(open_)]} if open_ else {}
         return row | {"spans": spans} | unsure

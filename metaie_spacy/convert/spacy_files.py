@@ -15,7 +15,7 @@ from spacy.vocab import Vocab
 
 from ..data.corpus import gold_group, open_tokens
 from ..data.files import writing
-from ..data.known import unsure_of
+from ..data.known import as_attr, as_unsure, unsure_of
 from ..data.rows import asked_of, places
 from ..data.tokens import make_doc
 from .records import KEPT, Options, Skipped, Tally, foreign_row, keep, kept_in, restore
@@ -62,7 +62,7 @@ def _doc_row(doc: Doc, key: str, options: Options) -> dict:
     scores = attrs.get("scores")
     if scores is not None and len(scores) == len(spans):
         spans = [span | {"score": round(float(score), 4)} for span, score in zip(spans, scores)]
-    unsure = [{"start": s, "end": e} | ({"label": label} if label else {}) for s, e, label in gold[1].get("unsure", [])]
+    unsure = as_unsure(gold[1].get("unsure", []))
     if kept := kept_in(json.loads(attrs.get(KEPT, "null"))):
         row = restore(doc.text, spans, kept, reviewed=False, teacher=options.teacher)
         return row | ({"unsure": unsure} if unsure else {})
@@ -99,7 +99,7 @@ def write_docbin(rows: Iterable[dict], output: Path, options: Options, tally: Ta
             # On the group, not on the doc, so that new predictions replace it. As text: msgpack gives tuples for lists.
             attrs: dict[str, Any] = {KEPT: json.dumps(keep(row), ensure_ascii=False)}
             attrs |= {"asked": asked_of(row)} if "asked" in row or row.get("absent") else {}
-            attrs |= {"unsure": [[start, end, label or ""] for start, end, label in open_]} if open_ else {}
+            attrs |= {"unsure": as_attr(open_)} if open_ else {}
             if placed and all(isinstance(score, (int, float)) for _, score in placed):
                 attrs["scores"] = np.array([score for _, score in placed], dtype="float32")
             doc.spans[key] = SpanGroup(doc, name=key, spans=[span for span, _ in placed], attrs=attrs)

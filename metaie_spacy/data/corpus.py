@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Iterable, Iterator
 
 from .items import Losses, group_unsure, on_tokens
-from .known import Spot, Stretches, unsure_of
+from .known import Spot, Stretches, as_attr, unsure_of
 from .rows import asked_of, places, read_rows
 from .tokens import make_doc
 
@@ -93,7 +93,7 @@ def _row_examples(nlp: "Language", path: str | Path, spans_key: str) -> Iterator
                 open_.append((start, end, label))
             else:
                 kept.append(span)
-        attrs: dict = {"unsure": [[start, end, label or ""] for start, end, label in open_]} if open_ else {}
+        attrs: dict = {"unsure": as_attr(open_)} if open_ else {}
         attrs |= {"asked": asked} if "asked" in row else {}
         reference.spans[spans_key] = SpanGroup(reference, name=spans_key, spans=kept, attrs=attrs)
         yield Example(predicted, reference), asked

@@ -3,7 +3,7 @@
 from bisect import bisect_left, bisect_right
 from typing import Collection, Iterable, Sequence
 
-from .rows import Place, Row, asked_of, places
+from .rows import Place, Row, Unsure, asked_of, places
 
 Spot = tuple[int, int, str | None]  # start, end (exclusive), label; None: all labels
 
@@ -18,10 +18,7 @@ class Known:
     def __init__(self, spans: Iterable[Place], asked: Collection[str] | None = None, unsure: Sequence[Spot] = ()):
         self.asked = None if asked is None else frozenset(asked)
         self.spans = {spot for spot in spans if self.asked is None or spot[2] in self.asked}
-        by_label: dict[str | None, list[tuple[int, int]]] = {}
-        for start, end, label in unsure:
-            by_label.setdefault(label, []).append((start, end))
-        self._open = {label: Stretches(found) for label, found in by_label.items()}
+        self._open = stretches_by_label(unsure)
 
     def decides(self, spot: Place) -> bool:
         """Whether a span can be called right or wrong."""
@@ -62,6 +59,24 @@ class Stretches:
         """What lies between them in a text of this size."""
         bounds = zip([0, *self.ends], [*self.starts, size])
         return [(start, end) for start, end in bounds if start < end]
+
+
+def stretches_by_label(spots: Iterable[Spot]) -> dict[str | None, Stretches]:
+    """Label -> the places that are given for it."""
+    by_label: dict[str | None, list[tuple[int, int]]] = {}
+    for start, end, label in spots:
+        by_label.setdefault(label, []).append((start, end))
+    return {label: Stretches(found) for label, found in by_label.items()}
+
+
+def as_unsure(spots: Iterable[Spot]) -> list[Unsure]:
+    """Places as a row's "unsure" has them."""
+    return [{"start": s, "end": e} | ({"label": label} if label else {}) for s, e, label in spots]
+
+
+def as_attr(spots: Iterable[Spot]) -> list[list]:
+    """Places as a span group's `attrs["unsure"]` has them."""
+    return [[start, end, label or ""] for start, end, label in spots]
 
 
 def unsure_of(row: Row) -> list[Spot]:

@@ -225,9 +225,12 @@ def trimmed(row: Row) -> Row:
     """The row with spans that neither begin nor end with white space or a sign without width.
 
     Annotators select a blank too many; no token begins or ends with it. Of a span of nothing else the place is unsure.
-    Spans that become equal are one. A row without such spans is given back as it is.
+    Spans that become equal are one; links go along, and those of nothing else are gone. A row without links and such
+    spans is given back as it is.
     """
     text = row["text"]
+    if row.get("links"):
+        row = {**row, "links": _trimmed_links(text, row["links"])}
     spots = [trim(text, span["start"], span["end"]) for span in row["spans"]]
     if all(spot == (span["start"], span["end"]) for spot, span in zip(spots, row["spans"])):
         return row
@@ -239,6 +242,15 @@ def trimmed(row: Row) -> Row:
         else:
             unsure.append({"start": span["start"], "end": span["end"], "label": span["label"]})
     return {**row, "spans": list(spans.values()), **({"unsure": unsure} if unsure else {})}
+
+
+def _trimmed_links(text: str, links: list[Link]) -> list[Link]:
+    found: list[Link] = []
+    for link in links:
+        head, *tails = [list(trim(text, *spot)) for spot in (link["head"], *link["tails"])]
+        if head[0] < head[1]:
+            found.append({**link, "head": head, "tails": [tail for tail in tails if tail[0] < tail[1]]})
+    return found
 
 
 def trim(text: str, start: int, end: int) -> tuple[int, int]:
