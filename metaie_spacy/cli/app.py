@@ -244,6 +244,15 @@ def distill(
     dev: Path | None = typer.Option(
         None, help="Annotation file to choose by; without it, a share of the corpus is held out"
     ),
+    link_share: float = typer.Option(
+        DistillSettings.link_share, help="Share of the steps that train links (rows with links); 0: no head pass"
+    ),
+    link_layer: int = typer.Option(
+        DistillSettings.link_layer, help="Layer that the head pass reads on from; -1: two thirds of them"
+    ),
+    only_links: bool = typer.Option(
+        False, "--only-links", help="Add a head pass to --init-from, and leave its other weights as they are"
+    ),
     dev_share: float = typer.Option(DistillSettings.dev_share, help="Share of the texts that is held out"),
     seed: int = typer.Option(0),
     mixed_precision: str = typer.Option("no", help="no, bf16 or fp16"),
@@ -265,6 +274,9 @@ def distill(
         batch_size=batch_size,
         lr=lr,
         recase=recase,
+        link_share=link_share,
+        link_layer=link_layer,
+        only_links=only_links,
         dev_share=dev_share,
         seed=seed,
         mixed_precision=mixed_precision,

@@ -8,6 +8,7 @@ ENCODER = "sentence-transformers/all-MiniLM-L6-v2"  # that a training starts fro
 TEXT_SEES_LABELS = False
 HEAD_INNER = 512  # width of the heads' hidden layer
 HEAD_WIDTH = 256  # of a token's and a label's vector, for B and for I
+ENCODER_NAMES = ("encoder.", "links.layers.")  # begin the names of weights that come from the encoder
 HEAD_SCALE = 8.0  # the head's learning rate, in multiples of the encoder's
 DROPOUT = 0.1
 O_WEIGHT = 0.25  # of O against B and I in the loss of open labels
