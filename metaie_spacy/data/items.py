@@ -5,13 +5,14 @@ import sys
 from bisect import bisect_left, bisect_right
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Iterable, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 from ..schema import ask_names
 from .anchored import anchored_links
 from .documents import document_of, is_dev
 from .known import Spot, unsure_of
-from .rows import Place, Row, asked_of, longest_first, places, read_rows
+from .questions import group_links
+from .rows import Link, Place, Row, asked_of, longest_first, places, read_rows
 from .tokens import offsets
 
 if TYPE_CHECKING:
@@ -29,6 +30,15 @@ class Question(NamedTuple):
     end: int
     label: str
     tails: tuple[tuple[int, int], ...]
+
+
+def asked_in_words(questions: Iterable[Question], queries: Mapping[str, Sequence[str]]) -> list[Question]:
+    """Questions in all wordings of their relations. queries (Mapping): relation -> wordings; others are their own."""
+    return [
+        question._replace(label=query)
+        for question in questions
+        for query in queries.get(question.label, (question.label,))
+    ]
 
 
 class Item(NamedTuple):
@@ -213,7 +223,21 @@ def example_item(eg: "Example", spans_key: str) -> Item:
     for start, end, label in open_:
         indices = sorted({int(i) for i in eg.alignment.y2x[start:end]})
         unsure += [(indices[0], indices[-1] + 1, label)] if indices else []
-    return settled(Item("", words, spans, list(known or ()), None, unsure, known))
+    item = Item("", words, spans, list(known or ()), None, unsure, known)
+    return settled(item._replace(links=_aligned_questions(eg, group_links(group))))
+
+
+def _aligned_questions(eg: "Example", links: Iterable[Link]) -> list[Question]:
+    """The links of a reference on the tokens of its predicted doc; one with an end within a token is left out."""
+    found = []
+    for link in links:
+        spans = [eg.reference.char_span(start, end) for start, end in (link["head"], *link["tails"])]
+        aligned = [eg.get_aligned_spans_y2x([span], allow_overlap=True) if span is not None else [] for span in spans]
+        if all(aligned):
+            head, *tails = ((own[0].start, own[0].end) for own in aligned)
+            kept = longest_first((start, end, "") for start, end in tails)
+            found.append(Question(*head, link["label"], tuple((start, end) for start, end, _ in kept)))
+    return found
 
 
 def group_asked(group: "SpanGroup") -> list[str] | None:

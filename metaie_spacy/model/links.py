@@ -80,6 +80,7 @@ class HeadPass(nn.Module):
         nn.init.zeros_(self.relation.weight)
         nn.init.zeros_(self.relation.bias)
         self.bias = nn.Parameter(bias.detach().clone())
+        self.requires_grad_(True)  # copies of frozen weights are frozen
 
     def place(self, headed: Headed) -> tuple[Tensor, Unfolded, Tensor]:
         """The sequence of every head: its states, how they lie, and the places of its scored tokens.

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
+from .defaults import LINK_LAYER
 from .encoder import PackedEncoder, Prefix, run_layers
 from .links import Headed, HeadPass
 from .packed import Labels, LabelStates, Texts, TokenVectors, Unfolded
@@ -37,12 +38,13 @@ class LabelToSpan(PackedEncoder):
         """Whether it can be asked about a span of the text."""
         return self.links is not None
 
-    def add_links(self, layer: int) -> None:
+    def add_links(self, layer: int | None = None) -> None:
         """Give it a head pass that starts from its own layers.
 
-        layer (int): the layer whose states are taken; those above are copied.
+        layer (int | None): the layer whose states are taken; those above are copied. None: two thirds of the layers.
         RAISES (ValueError): the encoder has no layers above it.
         """
+        layer = round(self.config.num_hidden_layers * LINK_LAYER) if layer is None else layer
         if not 0 <= layer < self.config.num_hidden_layers:
             raise ValueError(
                 f"link_layer must be from 0 to {self.config.num_hidden_layers - 1}, not {layer}: the layers above it "

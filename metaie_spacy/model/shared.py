@@ -11,6 +11,7 @@ from thinc.types import Floats2d
 from ..data.items import Item
 from ..spans import Logits
 from .defaults import DROPOUT, HEAD_INNER, HEAD_WIDTH, LABEL_CACHE, WINDOW, check_limits
+from .links import Headed
 from .modules import SharedTransformer
 from .packed import TokenVectors
 from .predict import Kept, as_numpy, label_chunks
@@ -69,7 +70,7 @@ def init(model: Model, X: list[Doc] | None = None, Y=None) -> None:
 def training_input(model: Model, docs: Sequence[Doc], items: Sequence[Item], make_batch: Callable) -> tuple[Any, tuple]:
     """The batch of items, and the docs with the places of its scored tokens."""
     batch = make_batch(items).to(model.shims[0].device)
-    return batch, (docs, batch.rows)
+    return batch, (docs, batch.texts if isinstance(batch.texts, Headed) else batch.rows)
 
 
 def set_width(model: Model, docs: Sequence[Doc] | None) -> None:
@@ -82,14 +83,19 @@ def set_width(model: Model, docs: Sequence[Doc] | None) -> None:
 
 
 def forward(model: Model, inputs: tuple, is_train: bool) -> tuple[np.ndarray, Callable]:
-    """((docs, rows), labels, asked) -> logits; `rows` are the scored ones among the tokens of all docs."""
+    """((docs, rows), labels, asked) -> logits.
+
+    `rows` are the scored ones among the tokens of all docs, or a `Headed` without its states, which are their vectors.
+    """
     (docs, rows), labels, asked = inputs
     vectors, backprop_vectors = model.get_ref("tok2vec")(docs, is_train)
     shim = model.shims[0]
     flat = xp2torch(model.ops.flatten(vectors), requires_grad=is_train, device=shim.device)
-    output, torch_backprop = shim(
-        ArgsKwargs(args=(TokenVectors(flat, rows.to(shim.device)), labels, asked), kwargs={}), is_train
-    )
+    if isinstance(rows, Headed):
+        texts: TokenVectors | Headed = rows.to(shim.device)._replace(states=flat)
+    else:
+        texts = TokenVectors(flat, rows.to(shim.device))
+    output, torch_backprop = shim(ArgsKwargs(args=(texts, labels, asked), kwargs={}), is_train)
 
     def backprop(d_logits) -> list[Doc]:
         grads = xp2torch(d_logits, device=output.device)

@@ -149,6 +149,14 @@ class MetaIEShim(PyTorchShim):
         """Whether the weights have a head pass, so that they can be asked about a span of a text."""
         return self.module.binds
 
+    def add_links(self, layer: int | None = None) -> None:
+        """Give the weights a fresh head pass, unless they have one. layer (int | None): see `LabelToSpan.add_links`."""
+        if not self.binds:
+            with self.lock:
+                self.module.add_links(layer)
+                self.module.to(self.device)
+                self.forget()
+
     @property
     def keeps_states(self) -> bool:
         """Whether what was read of a text for its labels serves the head pass too: where texts see no labels."""

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from itertools import accumulate
 from typing import NamedTuple, Sequence
 
 import torch
@@ -172,11 +173,17 @@ def own_batch(items: Sequence[Item], pieces: WordPieces) -> Batch:
 
 
 def link_batch(
-    items: Sequence[Item], pieces: WordPieces, rng: random.Random | None = None, *, most: int = MAX_HEADS
+    items: Sequence[Item],
+    pieces: WordPieces,
+    rng: random.Random | None = None,
+    *,
+    most: int = MAX_HEADS,
+    by_token: bool = False,
 ) -> Batch:
     """A batch that asks about spans of texts what was asked of them, and nothing else.
 
     most (int): heads of one text, drawn by `rng`; without it the first ones.
+    by_token (bool): each token has one state, which another model makes; else the texts are read by pieces.
     RETURNS (Batch): each head's text is scored; its rows are those of all heads one after the other.
     RAISES (ValueError): no item has a question.
     """
@@ -191,9 +198,8 @@ def link_batch(
     cells: list[tuple[int, int, int]] = []  # row, column, tag
     rows_of_tokens, offset = [], 0
     for b, (item, kept) in enumerate(zip(items, scored)):
-        before = [1]  # pieces before each token, behind [CLS]
-        for ids in pieces(item.words):
-            before.append(before[-1] + len(ids))
+        sizes = [1] * len(item.words) if by_token else [len(ids) for ids in pieces(item.words)]
+        before = list(accumulate(sizes, initial=0 if by_token else 1))  # states before each token
         row = {i: place for place, i in enumerate(kept)}
         for (start, end), own in asked_of_heads[b].items():
             asked[len(places), [column[label] for label in own]] = True
@@ -210,11 +216,26 @@ def link_batch(
         tags[at, u] = tag
     heads = Heads(*torch.tensor(places, dtype=torch.int64).T)
     weights = asked[torch.arange(len(places)).repeat_interleave(texts.words[heads.text])].float()
-    starts = texts.lengths.cumsum(0) - texts.lengths
-    first = texts.first - starts.repeat_interleave(texts.words)
-    headed = Headed(None, texts, texts.lengths, first, texts.words, heads)
+    if by_token:
+        lengths = torch.tensor([len(item.words) for item in items], dtype=torch.int64)
+        first = torch.tensor([i for kept in scored for i in kept], dtype=torch.int64)
+        headed = Headed(None, None, lengths, first, texts.words, heads)
+    else:
+        starts = texts.lengths.cumsum(0) - texts.lengths
+        first = texts.first - starts.repeat_interleave(texts.words)
+        headed = Headed(None, texts, texts.lengths, first, texts.words, heads)
     rows = torch.tensor(rows_of_tokens, dtype=torch.int64)
     return Batch(headed, pieces.labels(labels), asked, tags, weights, rows)
+
+
+def balanced(item: Item, rng: random.Random) -> Item:
+    """The item with at most as many questions without an answer as there are with one, drawn anew each time.
+
+    In a few examples of many heads almost everything is unanswered, and the model would learn to say nothing.
+    """
+    answered = [question for question in item.links if question.tails]
+    others = [question for question in item.links if not question.tails]
+    return item._replace(links=answered + rng.sample(others, min(len(others), max(1, len(answered)))))
 
 
 def by_head(

@@ -255,8 +255,7 @@ class Run:
                 "Give rows with links, or set it to 0."
             )
         if self.link_share and not model.binds:
-            layers = model.config.num_hidden_layers
-            model.add_links(settings.link_layer if settings.link_layer >= 0 else round(layers * 2 / 3))
+            model.add_links(settings.link_layer if settings.link_layer >= 0 else None)
         if settings.only_links:
             for name, parameter in model.named_parameters():
                 parameter.requires_grad_(name.startswith("links."))
