@@ -7,7 +7,7 @@ from typing import Any, Iterable, Iterator, Sequence
 from .linked import Found
 
 LONGEST = 32  # characters of a mention, and of the words between two, that are shown
-WIDE, HIGH = 8.4, 26  # of a letter and of a step of arcs, in pixels
+WIDE, HIGH = 8.4, 26  # pixels: of a letter, and of a step from arc to arc
 LETTERS = 'font-family="monospace" font-size="14"'
 TABLE = '<table style="border-collapse: collapse; margin: 1rem 0; font-size: 14px">{}</table>'
 CELL = '<{tag} style="border: 1px solid #ddd; padding: 4px 8px; text-align: left">{text}</{tag}>'

@@ -122,7 +122,9 @@ class Graph:
         place = span["start"], span["end"]
         node = self._node(span["text"], int(place not in told))
         told.add(place)
-        self._labels.setdefault(node, {})[span["label"]] = None
+        labels = self._labels.setdefault(node, {})
+        if not span.get("answer"):  # its label is the link's
+            labels[span["label"]] = None
         return node
 
     def _node(self, text: str, count: int) -> str:
@@ -146,8 +148,9 @@ class Graph:
     def jsonld(self) -> str:
         """A document of JSON-LD: a node for each mention, with its labels as types and its facts as properties."""
         ids = {node: f"_:n{number}" for number, node in enumerate(self._labels)}
-        nodes = {
-            node: {"@id": ids[node], "name": self._name(node), "@type": [_term("label", label) for label in labels]}
+        nodes: dict[str, dict[str, Any]] = {
+            node: {"@id": ids[node], "name": self._name(node)}
+            | ({"@type": [_term("label", label) for label in labels]} if labels else {})
             for node, labels in self._labels.items()
         }
         for head, name, tail, is_mention in self._edges:

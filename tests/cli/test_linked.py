@@ -175,6 +175,7 @@ def test_jsonld_is_a_graph_of_mentions_with_their_labels_and_links(extract):
     assert ada["@type"] == ["label:PERSON"] and ada["link:works_for"] == [{"@id": acme["@id"]}]
     assert ada["link:mood"] == ["happy"] and acme["link:based_in"] == [{"@id": nodes["London"]["@id"]}]
     assert {"name", "link", "label"} == set(document["@context"])
+    assert "@type" not in nodes["London"]  # an answer has no label
 
 
 @pytest.mark.parametrize("form", ["triples", "jsonld"])
