@@ -192,7 +192,7 @@ class MetaIE(AsksLinks, Trains, TrainablePipe):
         self.link_threshold = link_threshold
         self.spans_key = spans_key
         if self._labels:
-            self._asked_links(None, {})
+            self._check_links([Ask(self._labels, links=self._links)])
         self._initial = self._settings()
         self._space = None  # of `training`: labels of an open corpus, set by initialize
         self._seen_examples = self._steps_done = 0
@@ -400,9 +400,10 @@ class MetaIE(AsksLinks, Trains, TrainablePipe):
             any were asked.
         """
         docs = list(docs)
-        default = Ask(self._labels, links=self._asked_links(None, {})) if ask is None else ask
+        default = Ask(self._labels, links=self._links) if ask is None else ask
         own = [doc_labels(doc, self.name) for doc in docs]
         asks = [default if given is None else parse_ask(given) for given in own]
+        self._check_links(asks)
         if any(not asked.labels for asked in asks):
             warnings.warn(
                 f"'{self.name}' was given no labels for some texts: nothing is extracted from them. Set its 'labels'.",

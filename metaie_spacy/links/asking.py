@@ -77,17 +77,18 @@ class AsksLinks:
     def _asked_links(self, labels: Sequence[Label] | None, given: Mapping[str, Any]) -> LinkSchema:
         """The links of one call: those that it gives, else the component's, but none of labels that it brings alone.
 
-        RAISES (ValueError): a link names a label that is not asked.
+        RAISES (ValueError): those that it gives are malformed, or name a label that is not asked.
         """
         given = {key: value for key, value in given.items() if value is not None}
         if given:
             return parse_links(given, self._labels if labels is None else labels)
-        if labels is not None:
-            return LinkSchema()
-        if self._fits != (self._labels, self._links):
+        return self._links if labels is None else LinkSchema()
+
+    def _check_links(self, asks: Sequence[Ask]) -> None:
+        """RAISES (ValueError): the component's own links are asked, and name a label that it does not ask any more."""
+        if self._fits != (self._labels, self._links) and any(ask.links is self._links for ask in asks):
             parse_links(self._plain_links(), self._labels)
             self._fits = self._labels, self._links
-        return self._links
 
     def _follow(
         self,

@@ -170,8 +170,8 @@ class _Text:
         self.candidates: dict[tuple[str, ...], _Candidates] = {}
         self._words: list[str] | None = None
         self._edges: tuple[np.ndarray, np.ndarray] | None = None
-        used = {name for one in (*schema.relations, *schema.attributes) for name in one.heads}
-        used.update(name for relation in schema.relations for name in relation.tails)
+        self.starts = {name for one in (*schema.relations, *schema.attributes) for name in one.heads}
+        used = self.starts.union(name for relation in schema.relations for name in relation.tails)
         for answer in answers:
             mention = Mention(answer.start, answer.end, answer.label, answer.score)
             _put(self.entities, mention)
@@ -345,7 +345,8 @@ class _Links:
         for i in kept.tolist():
             tail = self.tails[pairs.tails[i]]
             text.links.append(FoundLink(self.heads[pairs.heads[i]], name, tail, float(scores[i])))
-            _put(own, tail._replace(score=float(scores[i])))
+            if name in text.starts:
+                _put(own, tail._replace(score=float(scores[i])))
 
 
 class _Backwards:
