@@ -442,7 +442,8 @@ class MetaIE(AsksLinks, Trains, TrainablePipe):
         """
         self.load()
         queries = {asked: tuple(_queries(asked)) for asked in dict.fromkeys(wanted)}
-        scored = self.model.attrs["score"](self.model, docs, [queries[asked] for asked in wanted], kept)
+        more = () if kept is None else (kept,)
+        scored = self.model.attrs["score"](self.model, docs, [queries[asked] for asked in wanted], *more)
         return by_label(scored, wanted)
 
     def set_annotations(
