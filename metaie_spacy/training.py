@@ -107,13 +107,16 @@ class Trains:
     def _step(self, examples: list[Example], *, is_open: bool) -> float:
         docs, items = [eg.predicted for eg in examples], [example_item(eg, self.spans_key) for eg in examples]
         make_batch = self._open_batch if is_open else self._closed_batch
-        batch, texts = self.model.attrs["training_input"](self.model, docs, items, make_batch)
-        loss = self._descend(batch, texts)
+        makers = [make_batch]
         if self.model.shims[0].binds and any(item.links for item in items):
-            # In a batch of their own: the losses of labels and links would share its weights.
-            batch, texts = self.model.attrs["training_input"](self.model, docs, items, self._link_batch)
-            loss += self._descend(batch, texts)
-        return loss
+            # In a batch of their own: the losses of labels and links would share its weights. Vectors that other
+            # components share can be asked for once a step only.
+            makers = (
+                [[make_batch, self._link_batch][self._steps_done % 2]]
+                if self.model.attrs["one_step"]
+                else [make_batch, self._link_batch]
+            )
+        return sum(self._descend(*self.model.attrs["training_input"](self.model, docs, items, make)) for make in makers)
 
     def _descend(self, batch: Any, texts: Any) -> float:
         """Backpropagate the loss of a batch. RETURNS (float): it."""

@@ -102,11 +102,11 @@ def test_update_learns_links_beside_labels(make_nlp, encoders, architecture, tmp
     pipe.model.shims[0].add_links()
     pipe.links = {"employer": {"head": "person", "tail": "firm"}}
     distance = pipe.model.shims[0].module.links.distance.weight.detach().clone()
-    optimizer.learn_rate = 2e-3
+    optimizer.learn_rate = 2e-3 if architecture == "LabelToSpan" else 5e-4
     losses = []
     for _ in range(60):
         losses.append(nlp.update(corpus, sgd=optimizer)["metaie"])
-    assert losses[-1] < losses[0] / 2
+    assert sum(losses[-2:]) < sum(losses[:2]) / 2  # two, since a shared transformer learns them by turns
     assert not torch.equal(pipe.model.shims[0].module.links.distance.weight, distance)
 
 
@@ -151,7 +151,10 @@ def test_a_window_keeps_the_questions_that_lie_in_it(tmp_path):
     [item] = read_items(path, blank_tokenizer())
     parts = cut_items([item], lambda words: [[0]] * len(words), 4, overlap=0)
     kept = [(part.words[q.start], [part.words[s] for s, _ in q.tails]) for part in parts for q in part.links]
-    assert len(parts) > 1 and kept == [("Ada0", ["Acme0"])]  # Bob's firm lies in the next window
+    assert len(parts) == 2 and kept == [("Ada0", ["Acme0"]), ("Bob0", ["Bolt0"])]
+    parts = cut_items([item], lambda words: [[0]] * len(words), 6, overlap=0)
+    kept = [(part.words[q.start], [part.words[s] for s, _ in q.tails]) for part in parts for q in part.links]
+    assert kept == [("Ada0", ["Acme0"])]  # of the other question the answer lies in the next window
 
 
 @pytest.mark.parametrize("label, text, expected", [
