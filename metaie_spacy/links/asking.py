@@ -9,7 +9,7 @@ from ..schema import LINK_KEYS, Ask, Label, LinkSchema, check_config_labels, che
 from ..spans import Answer
 from .follow import Followed, Scorer, Wanted, follow
 from .results import all_links, attributes_of
-from .words import score_in_words
+from .words import IN_WORDS, score_in_words
 
 if not Doc.has_extension("metaie_links"):
     Doc.set_extension("metaie_links", getter=all_links)
@@ -112,13 +112,15 @@ class AsksLinks:
                 wanted[i] = Wanted(doc, answers, asked, schema, threshold)
         if not wanted:
             return [None] * len(docs)
-        calibration = getattr(self.model.shims[0], "link_calibration", None)
-        followed = dict(zip(wanted, follow(list(wanted.values()), self._head_scorer(), calibration)))
+        shim = self.model.shims[0]
+        binds = getattr(shim, "binds", False)
+        calibration = getattr(shim, "link_calibration", None) or (None if binds else IN_WORDS)
+        followed = dict(zip(wanted, follow(list(wanted.values()), self._head_scorer(binds), calibration)))
         return [followed.get(i) for i in range(len(docs))]
 
-    def _head_scorer(self) -> Scorer:
+    def _head_scorer(self, binds: bool) -> Scorer:
         """What asks heads: the weights' own way if they have one, else questions in words."""
-        if getattr(self.model.shims[0], "binds", False):
+        if binds:
             return lambda docs, heads, queries: self.model.attrs["score_links"](self.model, docs, heads, queries)
         if not self._told:
             self._told = True
