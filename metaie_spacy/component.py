@@ -153,7 +153,7 @@ class MetaIE(AsksLinks, Trains, TrainablePipe):
     links, attributes, records: what is asked of the spans that were found, as in a schema; the answers are read by
         `metaie_spacy.links`, `span._.metaie_attributes` and `metaie_spacy.records`.
     link_threshold (float | None): the least probability of a link, in [0, 1]. None: the one that the weights were
-        calibrated to, or 0.5.
+        calibrated to, or 0.5; 0.15 for weights that are asked in words.
     spans_key (str): where in `doc.spans` the spans go; answers to links that are no such spans go beside them, under
         the key with "_answers" behind it.
     weights (str | None): package or directory that a fresh component takes its weights from, on

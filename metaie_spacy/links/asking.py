@@ -9,7 +9,7 @@ from ..schema import LINK_KEYS, Ask, Label, LinkSchema, check_config_labels, che
 from ..spans import Answer
 from .follow import Followed, Scorer, Wanted, follow
 from .results import all_links, attributes_of
-from .words import score_in_words
+from .words import IN_WORDS, score_in_words
 
 if not Doc.has_extension("metaie_links"):
     Doc.set_extension("metaie_links", getter=all_links)
@@ -122,10 +122,10 @@ class AsksLinks:
                 wanted[i] = Wanted(doc, answers, asked, schema, threshold)
         if not wanted:
             return [None] * len(docs)
-        calibration = self.model.shims[0].link_calibration
-        followed = dict(
-            zip(wanted, follow(list(wanted.values()), self._head_scorer(kept and kept.of(list(wanted))), calibration))
-        )
+        shim = self.model.shims[0]
+        calibration = shim.link_calibration or (None if shim.binds else IN_WORDS)
+        scorer = self._head_scorer(kept and kept.of(list(wanted)))
+        followed = dict(zip(wanted, follow(list(wanted.values()), scorer, calibration)))
         return [followed.get(i) for i in range(len(docs))]
 
     def _head_scorer(self, kept: Any) -> Scorer:

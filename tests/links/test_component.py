@@ -12,7 +12,7 @@ from spacy.tokens import Doc, DocBin
 
 import metaie_spacy
 from metaie_spacy import pipe_with_labels
-from metaie_spacy.links.words import MOST_BYTES
+from metaie_spacy.links.words import BLOCK, MOST_BYTES
 
 TEXT = "Ada Lovelace works for the Royal Society in London, and Bob Smith for KLM in Paris."
 LABELS = {
@@ -386,6 +386,25 @@ def test_texts_with_next_to_nothing_in_them_get_links_or_none(make_nlp, text):
     doc = nlp(text)
     assert doc.spans["metaie"].attrs["asked_links"] and isinstance(metaie_spacy.records(doc), list)
     assert all(not link.head.text.isspace() for link in metaie_spacy.links(doc))
+
+
+@pytest.mark.filterwarnings("ignore:The weights of")
+def test_in_a_long_text_heads_are_asked_in_words_of_what_is_near_them(make_nlp):
+    nlp = make_nlp(LABELS, links=WORDS, link_threshold=0.0, model={"text_sees_labels": False})
+    asked, score = [], nlp.get_pipe("metaie").model.attrs["score"]
+
+    def noted(model, docs, queries):
+        asked.append([(len(doc), len(own)) for doc, own in zip(docs, queries)])
+        return score(model, docs, queries)
+
+    nlp.get_pipe("metaie").model.attrs["score"] = noted
+    filler = "It rained for days on end, and nobody said a word. " * 40
+    doc = nlp(filler + TEXT + " " + filler + "KLM.")
+    (parts,) = asked[1:]
+    assert sum(size for size, _ in parts) <= 2 * 5 * BLOCK < len(doc) and all(own in (2, 4) for _, own in parts)
+    found = {(link.head.text, link.tail.start) for link in metaie_spacy.links(doc) if link.label == "works_for"}
+    near = [span.start for span in doc.spans["metaie"] if span.label_ == "ORG"][:2]
+    assert found == {(name, start) for name in ("Ada Lovelace", "Bob Smith") for start in near}
 
 
 @pytest.mark.filterwarnings("ignore:The weights of")
