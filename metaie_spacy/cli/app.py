@@ -261,6 +261,8 @@ def distill(
     dev: Path | None = typer.Option(
         None, help="Annotation file to choose by; without it, a share of the corpus is held out"
     ),
+    wordings: Path | None = typer.Option(None, help='Other wordings of labels: JSONL, {"label", "wordings"}'),
+    reword: float = typer.Option(0.0, help="Share of the labels that are asked in another wording"),
     link_share: float = typer.Option(
         DistillSettings.link_share, help="Share of the steps that train links (rows with links); 0: no head pass"
     ),
@@ -291,6 +293,8 @@ def distill(
         batch_size=batch_size,
         lr=lr,
         recase=recase,
+        wordings=str(wordings or ""),
+        reword=reword,
         link_share=link_share,
         link_layer=link_layer,
         only_links=only_links,

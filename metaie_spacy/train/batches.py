@@ -3,20 +3,23 @@
 import random
 from collections import Counter
 from itertools import accumulate
-from typing import NamedTuple, Sequence
+from typing import Mapping, NamedTuple, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from ..data.items import Item
+from ..data.wordings import synonyms
 from ..model.encoder import PackedEncoder, label_means
 from ..model.links import Headed, Heads
 from ..model.packed import Labels, Texts
 from ..model.pieces import WordPieces
 from ..schema import Label, same_label
 
-MAX_OWN = 10  # labels of a text that one example asks
+MAX_OWN = 16  # labels of a text that one example asks: all of a row that was asked a whole set
+MAX_ABSENT = 12  # labels that it asks in vain and that the text is known not to have
+OTHER_WORDS = 0.8  # of rewordings take other words; the rest are other capitals and the like
 N_NEGATIVES = (2, 6, 12, 24)  # sampled labels per example: asked sets of all sizes occur at run time
 EXTRA_SHARE = 1.0  # frequent labels drawn per text of a batch, beside the labels of its neighbours
 NEAR_QUANTILE = 0.97  # of random label pairs; a pair that is more alike is no safe negative
@@ -53,9 +56,12 @@ class LabelSpace:
     """The labels of a corpus: frequencies for sampling, vectors that tell which are too alike.
 
     items (Sequence[Item]): the training corpus. `counts`: in how many items each frequent label has spans.
+    wordings (Mapping): label -> other wordings. reword (float): how often one of them is asked in its place.
     """
 
-    def __init__(self, items: Sequence[Item]):
+    def __init__(self, items: Sequence[Item], wordings: Mapping[str, Sequence[str]] | None = None, reword: float = 0.0):
+        self.wordings, self.reword = wordings or {}, reword
+        self.group = synonyms(self.wordings)
         counts = Counter(same_label(label) for item in items for label in {s[2] for s in item.spans})
         self.counts = {label: n for label, n in sorted(counts.items()) if n >= FREQUENT}
         self.frequent = list(self.counts)
@@ -81,11 +87,23 @@ class LabelSpace:
     def near(self, labels: Sequence[str]) -> Tensor:
         """Which labels are too alike for one to be a safe negative where the other has spans, bool (U, U)."""
         same = torch.eye(len(labels), dtype=torch.bool)
+        if self.group:
+            groups = torch.tensor([self.group.get(same_label(label), -1 - i) for i, label in enumerate(labels)])
+            same |= groups[:, None] == groups[None]
         if self.vectors is None:
             return same
         known = torch.tensor([self.index.get(same_label(label), -1) for label in labels])
         vectors = self.vectors[known.clamp(min=0)] * (known >= 0)[:, None]
         return same | (vectors @ vectors.T > self.limit)
+
+    def worded(self, label: str, rng: random.Random) -> str:
+        """The label as it is asked this time: at times in another wording, or in other capitals."""
+        if not self.reword or rng.random() >= self.reword:
+            return label
+        others = self.wordings.get(same_label(label), ())
+        if others and rng.random() < OTHER_WORDS:
+            return rng.choice(others)
+        return rng.choice([label.upper(), label.title(), label.lower(), label.replace(" ", "_")])
 
     def draw(self, n: int, rng: random.Random) -> list[str]:
         """Frequent labels in proportion to the square root of their frequency."""
@@ -99,7 +117,7 @@ def open_batch(items: Sequence[Item], pieces: WordPieces, space: LabelSpace, rng
     count on tokens that the text annotates with a label too like it.
     """
     own = [sample_own(item, rng) for item in items]
-    absent = [rng.sample(item.absent, min(len(item.absent), 4)) for item in items]
+    absent = [rng.sample(item.absent, min(len(item.absent), MAX_ABSENT)) for item in items]
     names: dict[str, str] = {}  # normal form -> wording used in this batch
     for label in [label for labels in own + absent for label in labels] + space.draw(
         int(len(items) * EXTRA_SHARE), rng
@@ -115,7 +133,8 @@ def open_batch(items: Sequence[Item], pieces: WordPieces, space: LabelSpace, rng
         asked[b, given] = sure[b, given] = True
         pool = [u for key, u in column.items() if key not in annotated and not sure[b, u]]
         asked[b, rng.sample(pool, min(len(pool), rng.choice(N_NEGATIVES)))] = True
-    return _batch(items, list(names.values()), pieces, asked, sure, near)
+    shown = [space.worded(name, rng) for name in names.values()]
+    return _batch(items, list(names.values()), pieces, asked, sure, near, shown)
 
 
 def sample_own(item: Item, rng: random.Random) -> list[str]:
@@ -252,8 +271,15 @@ def by_head(
 
 
 def _batch(
-    items: Sequence[Item], labels: list[str], pieces: WordPieces, asked: Tensor, sure: Tensor, near: Tensor
+    items: Sequence[Item],
+    labels: list[str],
+    pieces: WordPieces,
+    asked: Tensor,
+    sure: Tensor,
+    near: Tensor,
+    shown: Sequence[str] | None = None,
 ) -> Batch:
+    """The batch of these questions. shown (Sequence | None): the labels as they are asked; None: as they are."""
     texts, scored = pieces.texts([item.words for item in items])
     column = {label: u for u, label in enumerate(labels)}
     by_key = {same_label(label): u for u, label in reversed(list(enumerate(labels)))}
@@ -289,4 +315,6 @@ def _batch(
                 block = weights[rows]
                 block[masked.expand_as(block) & (tags[rows] == 0)] = 0.0
                 weights[rows] = block
-    return Batch(texts, pieces.labels(labels), asked, tags, weights, torch.tensor(rows_of_tokens, dtype=torch.int64))
+    return Batch(
+        texts, pieces.labels(shown or labels), asked, tags, weights, torch.tensor(rows_of_tokens, dtype=torch.int64)
+    )

@@ -19,6 +19,7 @@ from ..data.files import check_apart, replacing, restored, write_text
 from ..data.items import Item, read_items, split_dev
 from ..data.jsonl import write_jsonl
 from ..data.known import Known
+from ..data.wordings import read_wordings
 from ..measure.scores import PRF, exact_matches
 from ..model.defaults import DROPOUT, HEAD_INNER, HEAD_WIDTH
 from ..model.encoder import PackedEncoder
@@ -262,7 +263,8 @@ class Run:
             self.link_share = 1.0
         self.steps = settings.steps or self._steps()
         self.model = model.to(self.accelerator.device)
-        self.space = LabelSpace([item for items, _ in parts for item in items])
+        wordings = read_wordings(settings.wordings) if settings.wordings else None
+        self.space = LabelSpace([item for items, _ in parts for item in items], wordings, settings.reword)
         self.space.embed(model, pieces, seed=settings.seed)
         model.config.metaie["label_counts"] = self.space.counts
         groups = parameter_groups(model, settings.lr, settings.head_scale, settings.weight_decay)

@@ -24,6 +24,8 @@ class DistillSettings:
     warmup (float): share of the steps in which the rate rises; then it falls linearly to 0.
     o_weight (float): weight of the O tag in the loss. ema (float): decay of the averaged weights,
         which are what is saved; 0 turns averaging off.
+    wordings (str): file of other wordings of labels (JSONL, see `data.wordings`). reword (float): share of the labels
+        that are asked in another wording; answers stay, and synonyms are never negatives.
     link_share (float): share of the steps that ask about spans of the texts (rows with "links", and labels that name a
         span, see `data.anchored`), where the corpus has such questions; 0: the head pass is not trained.
     link_layer (int): the layer whose states the head pass reads on from; -1: two thirds of the encoder's, or as the
@@ -49,6 +51,8 @@ class DistillSettings:
     o_weight: float = O_WEIGHT
     dropout: float = DROPOUT
     recase: float = 0.0
+    wordings: str = ""
+    reword: float = 0.0
     link_share: float = 0.0
     link_layer: int = -1
     only_links: bool = False
@@ -67,7 +71,7 @@ class DistillSettings:
         _check(self, "steps", least=0)
         _check(self, "link_layer", least=-1)
         _check(self, "anchored", least=0)
-        for name in ("recase", "warmup", "link_share"):
+        for name in ("recase", "reword", "warmup", "link_share"):
             _check(self, name, least=0, most=1)
         for name in ("dev_share", "dropout"):
             _check(self, name, least=0, below=1)
