@@ -18,9 +18,9 @@ def read_wordings(path: str | Path) -> dict[str, tuple[str, ...]]:
         raise ValueError(f"There is no file of wordings '{path}'.")
     found: dict[str, tuple[str, ...]] = {}
     for line in read_jsonl(path):
+        entry, place = line.value, f"{path}, line {line.number}"
         if line.error:
             raise ValueError(f"{place}: {line.error}")
-        entry, place = line.value, f"{path}, line {line.number}"
         given = entry.get("wordings") if isinstance(entry, dict) else None
         more = entry.get("definition", "") if isinstance(entry, dict) else ""
         if not isinstance(given, list) or not all(isinstance(one, str) and one.strip() for one in given):

@@ -65,3 +65,26 @@ def test_recased_texts_keep_their_spans():
     kinds = Counter(item.words[0] for item in changed)
     assert 90 < kinds["ada"] < 150 and 20 < kinds["ADA"] < 60 and kinds["Ada"] > 200
     assert all(item.spans == [(0, 1, "person")] and len(item.words) == 2 for item in changed)
+
+
+def test_labels_are_asked_in_other_wordings_and_keep_their_spans(encoders):
+    pieces = WordPieces(load_tokenizer(encoders["bert"]))
+    items = [Item("1", ["Ada", "sleeps"], [(0, 1, "person")], ["place"])]
+    space = LabelSpace(items, {"person": ["name of a person"]}, reword=1.0)
+    plain = open_batch(items, pieces, LabelSpace(items), random.Random(0))
+    found = {tuple(open_batch(items, pieces, space, random.Random(seed)).labels.ids.tolist()) for seed in range(20)}
+    words = tuple(i for i in pieces.label("name of a person"))
+    assert any(str(list(words))[1:-1] in str(list(ids)) for ids in found)
+    assert tuple(plain.labels.ids.tolist()) not in found or len(found) > 1
+    assert all(torch.equal(open_batch(items, pieces, space, random.Random(s)).tags, plain.tags) for s in range(5))
+
+
+def test_synonyms_are_never_negatives_of_each_other(encoders):
+    pieces = WordPieces(load_tokenizer(encoders["bert"]))
+    items = [Item("1", ["Ada", "sleeps"], [(0, 1, "person")], []), Item("2", ["Bob", "rests"], [(0, 1, "human")], [])]
+    batch = open_batch(items, pieces, LabelSpace(items, {"person": ["human"]}), random.Random(0))
+    ones = batch.asked.all()
+    assert ones  # each text is asked the other's label too
+    assert (
+        batch.weights[[0, 2]].sum() == 2 and batch.weights[[1, 3]].sum() == 4
+    )  # but nothing is learned where it may be
