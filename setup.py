@@ -22,7 +22,7 @@ setup(
     author="The metaie-spacy authors",
     license="MIT",
     license_files=["LICENSE", "NOTICE"],
-    # Of the project's folders goes along what the commands read by default: the corpus, prompts and configs.
+    # Of the project's folders goes along what the commands read by default: the corpus, prompts, schemas and configs.
     packages=[
         *find_packages(include=["metaie_spacy", "metaie_spacy.*"]),
         "metaie_spacy.assets",
@@ -31,7 +31,7 @@ setup(
     package_dir={"metaie_spacy.assets": "assets", "metaie_spacy.configs": "configs"},
     package_data={
         "metaie_spacy": ["py.typed"],
-        "metaie_spacy.assets": ["corpus.jsonl", "*.jinja"],
+        "metaie_spacy.assets": ["corpus.jsonl", "*.jinja", "schemas/*.json"],
         "metaie_spacy.configs": ["*.cfg", "sources.json"],
     },
     python_requires=">=3.10",

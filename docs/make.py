@@ -32,8 +32,8 @@ SETTINGS = ("train.settings.DistillSettings", "train.settings.FewShotSettings", 
 # What measured a number, by its full name or the beginning of it; the first that fits counts.
 MEASURED = {
     "model.defaults.TEXT_SEES_LABELS": "[measured](benchmark.md#one-pass-for-all-labels-or-one-for-each)",
-    "schema.GIVES_WAY": FLAT,
-    "schema.AMONG": FLAT,
+    "schema.labels.GIVES_WAY": FLAT,
+    "schema.labels.AMONG": FLAT,
     "train.settings.FewShotSettings.lr": CHOSEN,
     "train.settings.FewShotSettings.steps": CHOSEN,
     "train.settings.FewShotSettings.rehearsal": "[0 against 0.25](benchmark.md#what-few-shot-training-forgets)",
@@ -56,8 +56,8 @@ MEASURED = {
 # What no comment in the code says.
 SAYS = {
     "model.defaults.TEXT_SEES_LABELS": "whether a text is read in the light of the labels, in new trainings",
-    "schema.GIVES_WAY": "share of its log frequency by which a label gives way to rarer ones",
-    "schema.AMONG": "labels up to which that share holds",
+    "schema.labels.GIVES_WAY": "share of its log frequency by which a label gives way to rarer ones",
+    "schema.labels.AMONG": "labels up to which that share holds",
     "teacher.reply.folding.LONGEST_CLITIC": "characters of what may hang on a word",
     "train.settings.DistillSettings.dropout": "dropout in training",
     "train.settings.DistillSettings.seed": "of the run",

@@ -5,18 +5,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .component import MetaIE
+    from .links.records import records
+    from .links.results import Link, links
     from .results import rows, to_dataframe
     from .schema import read_schema
     from .streams import pipe_with_labels
 
 __version__ = "0.1.0"
 
-__all__ = ["MetaIE", "__version__", "pipe_with_labels", "read_schema", "rows", "to_dataframe"]
+__all__ = [
+    "Link",
+    "MetaIE",
+    "__version__",
+    "links",
+    "pipe_with_labels",
+    "read_schema",
+    "records",
+    "rows",
+    "to_dataframe",
+]
 
 HOMES = {
+    "Link": "links.results",
     "MetaIE": "component",
     "pipe_with_labels": "streams",
     "read_schema": "schema",
+    "records": "links.records",
     "rows": "results",
     "to_dataframe": "results",
 }
@@ -24,10 +38,12 @@ HOMES = {
 
 def __getattr__(name: str) -> Any:
     # Lazy: distillation runs on machines without spaCy, and spaCy starts without torch.
+    if name == "links":  # a package that can be called, see there
+        return import_module(f"{__name__}.links")
     if name in HOMES:
         return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *HOMES})
+    return sorted({*globals(), *HOMES, "links"})

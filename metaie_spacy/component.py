@@ -17,6 +17,9 @@ from thinc.api import Config, Model
 
 from .data.jsonl import parse_json
 from .doc_labels import doc_labels, forget_labels
+from .links.asking import AsksLinks, check_config_links
+from .links.follow import Followed
+from .links.results import write_links
 from .model.damage import map_file, read_file, reading
 from .model.defaults import DROPOUT, ENCODER, LABEL_BUDGET, LABEL_CACHE, OVERLAP, TOKEN_BUDGET, WINDOW
 from .model.message import read_message
@@ -24,6 +27,7 @@ from .pipelines import span_keys
 from .rules import kept_answers, rule_answers
 from .schema import (
     KEEP,
+    LINK_KEYS,
     Ask,
     Label,
     check_config_labels,
@@ -37,7 +41,7 @@ from .schema import (
     plain,
     read_schema,
 )
-from .spans import Answer, Logits, better_logits, decode, flatten, tidied, write_ents, write_group
+from .spans import Answer, Logits, by_label, decode, flatten, tidied, write_ents, write_group
 from .training import Trains
 
 DEFAULT_CONFIG_TEXT = f"""
@@ -46,6 +50,10 @@ labels = []
 threshold = null
 flat = false
 set_ents = false
+links = {{}}
+attributes = {{}}
+records = {{}}
+link_threshold = null
 spans_key = "metaie"
 weights = "en_metaie_sm"
 scorer = {{"@scorers":"metaie-spacy.scorer.v1"}}
@@ -81,12 +89,17 @@ def make_metaie(
     threshold: float | None,
     flat: bool,
     set_ents: bool | str,
+    links: dict[str, Any],
+    attributes: dict[str, Any],
+    records: dict[str, Any],
+    link_threshold: float | None,
     spans_key: str,
     weights: str | None,
     scorer: Callable | None,
 ) -> "MetaIE":
     if labels:
         check_config_labels(labels)
+    check_config_links({"links": links, "attributes": attributes, "records": records})
     if spans_key in span_keys(nlp):
         warnings.warn(
             f"'{name}' writes doc.spans['{spans_key}'], as another component of this pipeline does: the later one "
@@ -103,6 +116,10 @@ def make_metaie(
         threshold=threshold,
         flat=flat,
         set_ents=set_ents,
+        links=links,
+        attributes=attributes,
+        records=records,
+        link_threshold=link_threshold,
         spans_key=spans_key,
         weights=weights,
         scorer=scorer,
@@ -118,7 +135,7 @@ def _note_sources(nlp: Language, weights: str) -> None:
         add_sources(nlp.meta, find_source(weights))
 
 
-class MetaIE(Trains, TrainablePipe):
+class MetaIE(AsksLinks, Trains, TrainablePipe):
     """Finds the spans of a text that answer labels chosen at run time (MetaIE, arXiv 2404.00457).
 
     vocab (Vocab): the shared vocabulary.
@@ -133,7 +150,12 @@ class MetaIE(Trains, TrainablePipe):
     set_ents (bool | str): write such flat spans to `doc.ents` too; entities that none of
         them overlaps are kept. "keep": where they overlap, the doc's earlier entities win. Tokens
         that are blocked for entities stay so.
-    spans_key (str): where in `doc.spans` the spans go.
+    links, attributes, records: what is asked of the spans that were found, as in a schema; the answers are read by
+        `metaie_spacy.links`, `span._.metaie_attributes` and `metaie_spacy.records`.
+    link_threshold (float | None): the least probability of a link, in [0, 1]. None: the one that the weights were
+        calibrated to, or 0.5.
+    spans_key (str): where in `doc.spans` the spans go; answers to links that are no such spans go beside them, under
+        the key with "_answers" behind it.
     weights (str | None): package or directory that a fresh component takes its weights from, on
         first use; None: `nlp.initialize()` starts from the encoder's published weights.
     """
@@ -148,6 +170,10 @@ class MetaIE(Trains, TrainablePipe):
         threshold: float | None = None,
         flat: bool = False,
         set_ents: bool | str = False,
+        links: Mapping[str, Any] | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        records: Mapping[str, Any] | None = None,
+        link_threshold: float | None = None,
         spans_key: str = "metaie",
         weights: str | None = None,
         scorer: Callable | None = None,
@@ -162,7 +188,11 @@ class MetaIE(Trains, TrainablePipe):
         self.threshold = threshold
         self.flat = flat
         self.set_ents = set_ents
+        self.set_links({"links": links, "attributes": attributes, "records": records})
+        self.link_threshold = link_threshold
         self.spans_key = spans_key
+        if self._labels:
+            self._check_links([Ask(self._labels, links=self._links)])
         self._initial = self._settings()
         self._space = None  # of `training`: labels of an open corpus, set by initialize
         self._seen_examples = self._steps_done = 0
@@ -219,12 +249,17 @@ class MetaIE(Trains, TrainablePipe):
     @property
     def schema(self) -> dict[str, Any]:
         """What is asked and how answers are kept, as JSON has it. Takes a mapping or a JSON file's path."""
-        return {key: value for key, value in self._settings().items() if key != "spans_key"}
+        unset = {"spans_key", *(key for key in LINK_KEYS if not self._plain_links()[key])}
+        if not self._links.relations and self.link_threshold is None:
+            unset.add("link_threshold")
+        return {key: value for key, value in self._settings().items() if key not in unset}
 
     @schema.setter
     def schema(self, source: str | Path | Mapping[str, Any]) -> None:
-        for key, value in read_schema(source).items():
-            setattr(self, key, value)
+        settings = read_schema(source)
+        self.set_links(settings)
+        for key in settings.keys() - LINK_KEYS:
+            setattr(self, key, settings[key])
 
     def _settings(self) -> dict[str, Any]:
         return {
@@ -232,6 +267,8 @@ class MetaIE(Trains, TrainablePipe):
             "threshold": self.threshold,
             "flat": self.flat,
             "set_ents": self.set_ents,
+            **self._plain_links(),
+            "link_threshold": self.link_threshold,
             "spans_key": self.spans_key,
         }
 
@@ -295,13 +332,19 @@ class MetaIE(Trains, TrainablePipe):
         labels: Any = None,
         threshold: float | None = None,
         flat: bool | None = None,
+        links: Mapping[str, Any] | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        records: Mapping[str, Any] | None = None,
+        link_threshold: float | None = None,
         batch_size: int | None = None,
     ) -> Doc:
         """Annotate one doc; the settings hold for this call only (through nlp's `component_cfg`).
 
         batch_size: no use; `nlp.pipe` leaves it in the caller's `component_cfg`.
         """
-        return next(self.pipe([doc], batch_size=1, labels=labels, threshold=threshold, flat=flat), doc)
+        asked = {"labels": labels, "threshold": threshold, "flat": flat, "link_threshold": link_threshold}
+        asked |= {"links": links, "attributes": attributes, "records": records}
+        return next(self.pipe([doc], batch_size=1, **asked), doc)
 
     def pipe(
         self,
@@ -311,16 +354,23 @@ class MetaIE(Trains, TrainablePipe):
         labels: Any = None,
         threshold: float | None = None,
         flat: bool | None = None,
+        links: Mapping[str, Any] | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        records: Mapping[str, Any] | None = None,
+        link_threshold: float | None = None,
     ) -> Iterator[Doc]:
         """Annotate a stream of docs in order; the settings hold for this call only.
 
-        Batches of `batch_size` docs are re-batched inside by length. A doc that fails goes to the
-        error handler alone; the others of its batch are kept.
+        Labels that come without links have none. Batches of `batch_size` docs are re-batched inside by
+        length. A doc that fails goes to the error handler alone; the others of its batch are kept.
         """
+        given = None if labels is None else parse_labels(labels)
         ask = Ask(
-            self._labels if labels is None else parse_labels(labels),
+            self._labels if given is None else given,
             None if threshold is None else check_threshold(threshold),
             None if flat is None else check_switch(flat, "flat"),
+            self._asked_links(given, {"links": links, "attributes": attributes, "records": records}),
+            None if link_threshold is None else check_threshold(link_threshold, "link_threshold"),
         )
         handler = self.get_error_handler()
         self.model.shims[0].enter_process()
@@ -339,17 +389,21 @@ class MetaIE(Trains, TrainablePipe):
         middle = len(docs) // 2
         return [*self._annotate(docs[:middle], ask, handler), *self._annotate(docs[middle:], ask, handler)]
 
-    def predict(self, docs: Iterable[Doc], *, ask: Ask | None = None) -> list[tuple[list[Answer], list[str]]]:
+    def predict(
+        self, docs: Iterable[Doc], *, ask: Ask | None = None
+    ) -> list[tuple[list[Answer], list[str], Followed | None]]:
         """Answers of every doc, without changing it.
 
         ask (Ask | None): of docs that bring no `doc._.metaie_labels`, and how answers are kept where
             a doc does not say; None: as the component says.
-        RETURNS (list): per doc its answers and the names of the labels that were asked.
+        RETURNS (list): per doc its answers, the names of the labels that were asked, and what came of its links, if
+            any were asked.
         """
         docs = list(docs)
-        default = Ask(self._labels) if ask is None else ask
+        default = Ask(self._labels, links=self._links) if ask is None else ask
         own = [doc_labels(doc, self.name) for doc in docs]
         asks = [default if given is None else parse_ask(given) for given in own]
+        self._check_links(asks)
         if any(not asked.labels for asked in asks):
             warnings.warn(
                 f"'{self.name}' was given no labels for some texts: nothing is extracted from them. Set its 'labels'.",
@@ -368,10 +422,9 @@ class MetaIE(Trains, TrainablePipe):
         for i, (doc, asked) in enumerate(zip(docs, asks)):
             found = tidied([token.text for token in doc], answers[i]) if answers[i] else []
             answers[i] = kept_answers(doc, [*rule_answers(doc, asked.labels), *found], asked.labels)
-        return [
-            (flatten(found) if flat else found, [label.name for label in asked.labels])
-            for found, asked, flat in zip(answers, asks, flats)
-        ]
+        kept = [flatten(found) if flat else found for found, flat in zip(answers, flats)]
+        names = [[label.name for label in asked.labels] for asked in asks]
+        return list(zip(kept, names, self._follow(docs, kept, names, asks, default)))
 
     def generality(self, labels: Sequence[Label], n_asked: int) -> np.ndarray:
         """By how much each label gives way where `flat` or `set_ents` keeps one of overlapping spans, in log-odds.
@@ -386,28 +439,16 @@ class MetaIE(Trains, TrainablePipe):
         YIELDS (Logits): a doc comes once per chunk of its labels, and once for each label of several wordings.
         """
         self.load()
-        by_query = {asked: _by_query(asked) for asked in dict.fromkeys(wanted)}
-        queries = {asked: tuple(names) for asked, names in by_query.items()}
-        waiting: dict[tuple[int, str], tuple[int, np.ndarray]] = {}  # labels with wordings that are yet to come
+        queries = {asked: tuple(_queries(asked)) for asked in dict.fromkeys(wanted)}
         scored = self.model.attrs["score"](self.model, docs, [queries[asked] for asked in wanted])
-        for i, chunk, tokens, values in scored:
-            # One query may serve several names, each with a threshold of its own.
-            pairs = [(u, label) for u, query in enumerate(chunk) for label in by_query[wanted[i]][query]]
-            alone = [(u, label) for u, label in pairs if not label.others]
-            if alone:
-                yield Logits(i, [label for _, label in alone], tokens, values[:, [u for u, _ in alone]])
-            for u, label in pairs if len(alone) < len(pairs) else ():
-                if label.others:
-                    seen, best = waiting.pop((i, label.name), (0, values[:, u]))
-                    best = better_logits(best, values[:, u])
-                    if seen + 1 == len(label.queries):
-                        yield Logits(i, [label], tokens, best[:, None])
-                    else:
-                        waiting[i, label.name] = seen + 1, best
+        return by_label(scored, wanted)
 
-    def set_annotations(self, docs: Iterable[Doc], scores: list[tuple[list[Answer], list[str]]]) -> None:
-        for doc, (answers, asked) in zip(docs, scores):
+    def set_annotations(
+        self, docs: Iterable[Doc], scores: list[tuple[list[Answer], list[str], Followed | None]]
+    ) -> None:
+        for doc, (answers, asked, followed) in zip(docs, scores):
             write_group(doc, self.spans_key, answers, asked)
+            write_links(doc, self.spans_key, followed)
             forget_labels(doc, self.name)
             if self.set_ents:
                 write_ents(doc, answers, keep=self.set_ents == KEEP)
@@ -486,20 +527,20 @@ class MetaIE(Trains, TrainablePipe):
             initial, current = saved["initial"], saved["current"]
             if "format" not in saved and self._initial["threshold"] is None and initial["threshold"] == 0.5:
                 initial["threshold"] = None  # the default was written as 0.5 then
+            if any(self._initial[key] != initial.get(key, {}) for key in LINK_KEYS):
+                current = {key: value for key, value in current.items() if key not in LINK_KEYS}
             settings = {key: value for key, value in current.items() if self._initial[key] == initial[key]}
             for key, kind in (("flat", bool), ("spans_key", str)):
                 if not isinstance(settings.get(key, kind()), kind):
                     raise ValueError(f"schema.json: {key} is {settings[key]!r}, not of the type {kind.__name__}")
-            for key, value in settings.items():
-                setattr(self, key, value)
+            if "links" in settings:
+                self.set_links(settings)
+            for key in settings.keys() - LINK_KEYS:
+                setattr(self, key, settings[key])
 
 
-def _by_query(labels: Iterable[Label]) -> dict[str, list[Label]]:
-    grouped: dict[str, list[Label]] = {}
-    for label in labels:
-        for query in label.queries:
-            grouped.setdefault(query, []).append(label)
-    return grouped
+def _queries(labels: Iterable[Label]) -> Iterable[str]:
+    return dict.fromkeys(query for label in labels for query in label.queries)
 
 
 def _first_of(*values: Any) -> Any:

@@ -14,16 +14,18 @@ from tqdm import tqdm
 from .component import MetaIE
 from .convert.annotations import read_annotations
 from .data.documents import document_of
-from .data.items import Item, group_asked, group_unsure, rows_to_items, survey
+from .data.items import Item, asked_in_words, group_asked, group_unsure, rows_to_items, survey
 from .data.known import as_unsure
+from .data.questions import group_links
 from .data.rows import asked_of, check_row, labels_of, read_rows, row_id, spans_at, trimmed
 from .data.tokens import offsets
+from .links.learned import links_of_rows
 from .measure.evaluate import evaluate_rows
 from .model.pieces import WordPieces, label_sizes
 from .model.windows import cut_items
 from .pipelines import active_pipe
 from .schema import Label, ask_names, parse_labels, plain, same_label
-from .train.batches import Batch, LabelSpace, closed_batch, open_batch, own_batch
+from .train.batches import Batch, LabelSpace, balanced, closed_batch, link_batch, open_batch, own_batch
 from .train.optim import Average, check_loss, check_weights, parameter_groups, tagging_loss, trained
 from .train.settings import FewShotSettings as Settings
 
@@ -90,7 +92,15 @@ def adapt(
         own = {label for row in rows for label in asked_of(row)}
         if closed is not None:
             own = {query for label in closed for query in label.queries}
+        relations = link_schema(rows, pipe)
+        queries = {name: relation["query"] for name, relation in relations.items()}
+        items = [item._replace(links=asked_in_words(item.links, queries)) for item in items]
+        asking = any(item.links for item in items)
+        own |= {question.label for item in items for question in item.links}
         label_sizes(sorted(own), shim.pieces, shim.module.label_room)
+        if asking:
+            shim.add_links()
+            pipe.links = pipe.links or relations
         if closed is not None:
             pipe.labels = plain(closed)
             close(shim.module.config.metaie, closed)
@@ -191,6 +201,20 @@ def nothing_held(rows: Sequence[dict], share: float) -> str:
     return "no example with spans can be held out without taking the only one of a label"
 
 
+def link_schema(rows: Sequence[dict], pipe: MetaIE) -> dict[str, dict]:
+    """What the examples ask about their spans, in the wordings of the component where it asks that too.
+
+    RETURNS (dict): relation -> "query", a list of wordings, and the rest as `links` of a schema takes it.
+    """
+    found = links_of_rows(rows)
+    known = pipe.link_queries
+    names = {link["label"] for row in rows for link in row.get("links", [])}
+    for name in names:
+        entry = found.get(name, {})
+        found[name] = entry | {"query": list(known.get(name, [entry.get("query", name)]))}
+    return found
+
+
 def close(options: dict, closed: Sequence[Label]) -> None:
     """Labels that were trained against each other need no rule about which gives way, see `schema.generality`."""
     learned = {same_label(query) for label in closed for query in label.queries}
@@ -251,6 +275,8 @@ def _example_row(eg: Example, spans_key: str) -> dict:
         "absent": [label for label in own or [] if label not in found],
     }
     spots = as_unsure(group_unsure(group))
+    links = group_links(group)
+    row |= {"links": links} if links else {}
     return row | ({} if given is None else {"asked": given}) | ({"unsure": spots} if spots else {})
 
 
@@ -300,8 +326,45 @@ def step_batches(
     pieces: WordPieces,
     settings: Settings,
 ) -> Iterator[list[Batch]]:
-    """For each step a batch of examples, and one of the corpus if there is one."""
+    """For each step a batch of examples, one of what is asked about their spans, and the same of the corpus.
+
+    Labels and links of a text never share a batch: their losses would share its weights.
+    """
+    labels = label_batches([item for item in items if item.spans or item.absent], closed, rehearsed, pieces, settings)
+    links = link_batches(items, rehearsed, pieces, settings)
+    while True:
+        yield [*next(labels), *next(links)]
+
+
+def link_batches(
+    items: Sequence[Item], rehearsed: Sequence[Item], pieces: WordPieces, settings: Settings
+) -> Iterator[list[Batch]]:
+    """For each step a batch of questions about spans of the examples, and one about the corpus; none without any."""
     rng = random.Random(settings.seed)
+    asking, others = ([item for item in part if item.links] for part in (items, rehearsed))
+    if not asking:
+        while True:
+            yield []
+    size = min(settings.batch_size, len(asking))
+    share = max(1, round(size * settings.rehearsal)) if others else 0
+    examples, corpus = cycle(asking, size, rng), cycle(others, share, rng) if share else None
+    while True:
+        batches = [link_batch([balanced(item, rng) for item in next(examples)], pieces, rng)]
+        yield batches if corpus is None else [*batches, link_batch(next(corpus), pieces, rng)]
+
+
+def label_batches(
+    items: Sequence[Item],
+    closed: tuple[Label, ...] | None,
+    rehearsed: Sequence[Item],
+    pieces: WordPieces,
+    settings: Settings,
+) -> Iterator[list[Batch]]:
+    """For each step a batch of examples, and one of the corpus if there is one; none without labels."""
+    rng = random.Random(settings.seed)
+    if not items:
+        while True:
+            yield []
     size = min(settings.batch_size, len(items))
     share = round(size * settings.rehearsal)
     share = max(1, share) if rehearsed else 0
@@ -397,9 +460,12 @@ class Snapshot:
         self.pipe, self.labels, self.threshold = pipe, pipe.label_data, pipe.threshold
         self.options = dict(module.config.metaie)
         self.state = {key: value.detach().clone() for key, value in module.state_dict().items()}
+        self.binds = module.binds
 
     def restore(self) -> None:
         shim = self.pipe.model.shims[0]
+        if shim.module.binds and not self.binds:
+            shim.module.links = None
         shim.module.load_state_dict(self.state)
         options = shim.module.config.metaie
         options.clear()

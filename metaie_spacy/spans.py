@@ -1,6 +1,6 @@
 """BIO tags and spans: decoding, overlap, scoring, and the functions that write to a doc."""
 
-from typing import TYPE_CHECKING, Any, Iterable, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, NamedTuple, Sequence
 
 import numpy as np
 
@@ -129,6 +129,39 @@ def _trimmed(words: Sequence[str], answer: Answer, start: int, end: int) -> list
 def better_logits(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Of two wordings' logits, (W, 2), for each token those of which one is the larger."""
     return np.where((one.max(-1) >= other.max(-1))[:, None], one, other)
+
+
+def by_label(scored: Iterable[Logits], wanted: Sequence[tuple]) -> Iterator[Logits]:
+    """The logits of queries as logits of what they are wordings of; of several wordings, each token's best ones.
+
+    scored (Iterable[Logits]): of queries. wanted (Sequence[tuple]): what was asked of each text, each with `queries`.
+    YIELDS (Logits): a text comes once per chunk of its queries, and once for each label of several wordings.
+    """
+    by_query = {asked: _by_query(asked) for asked in dict.fromkeys(wanted)}
+    waiting: dict[tuple[int, Any], tuple[int, np.ndarray]] = {}  # labels with wordings that are yet to come
+    for i, chunk, tokens, values in scored:
+        # One query may serve several labels, each with a threshold of its own.
+        own = by_query[wanted[i]]
+        pairs = [(u, label) for u, query in enumerate(chunk) for label in own[query]]
+        alone = [(u, label) for u, label in pairs if len(label.queries) == 1]
+        if alone:
+            yield Logits(i, [label for _, label in alone], tokens, values[:, [u for u, _ in alone]])
+        for u, label in pairs if len(alone) < len(pairs) else ():
+            if len(label.queries) > 1:
+                seen, best = waiting.pop((i, label), (0, values[:, u]))
+                best = better_logits(best, values[:, u])
+                if seen + 1 == len(label.queries):
+                    yield Logits(i, [label], tokens, best[:, None])
+                else:
+                    waiting[i, label] = seen + 1, best
+
+
+def _by_query(labels: Iterable[Any]) -> dict[str, list[Any]]:
+    grouped: dict[str, list[Any]] = {}
+    for label in labels:
+        for query in label.queries:
+            grouped.setdefault(query, []).append(label)
+    return grouped
 
 
 def flatten(answers: Iterable[Answer]) -> list[Answer]:

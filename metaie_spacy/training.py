@@ -8,7 +8,7 @@ from spacy.language import Language
 from spacy.training import Example, validate_examples, validate_get_examples
 from thinc.api import Optimizer
 
-from .data.items import Item, example_item, survey
+from .data.items import Item, asked_in_words, example_item, survey
 from .pipelines import span_keys, trains_from_files
 
 
@@ -49,6 +49,8 @@ class Trains:
         items, found, is_open = survey(get_examples(), self.spans_key)
         if found and not self._labels:
             self.labels = found
+        if any(item.links for item in items) and start is None:
+            self.model.shims[0].add_links()
         if is_open:
             from .train.batches import LabelSpace
 
@@ -103,17 +105,34 @@ class Trains:
                 yield part, group
 
     def _step(self, examples: list[Example], *, is_open: bool) -> float:
-        from .train.optim import check_loss, loss_gradient
-
         docs, items = [eg.predicted for eg in examples], [example_item(eg, self.spans_key) for eg in examples]
         make_batch = self._open_batch if is_open else self._closed_batch
         batch, texts = self.model.attrs["training_input"](self.model, docs, items, make_batch)
+        loss = self._descend(batch, texts)
+        if self.model.shims[0].binds and any(item.links for item in items):
+            # In a batch of their own: the losses of labels and links would share its weights.
+            batch, texts = self.model.attrs["training_input"](self.model, docs, items, self._link_batch)
+            loss += self._descend(batch, texts)
+        return loss
+
+    def _descend(self, batch: Any, texts: Any) -> float:
+        """Backpropagate the loss of a batch. RETURNS (float): it."""
+        from .train.optim import check_loss, loss_gradient
+
         logits, backprop = self.model.begin_update((texts, batch.labels, batch.asked))
         loss, d_logits = loss_gradient(logits, batch)
         self._steps_done += 1
         check_loss(loss, self._steps_done)
         backprop(d_logits)
         return loss
+
+    def _link_batch(self, items: Sequence[Item]) -> Any:
+        from .train.batches import link_batch
+
+        rng, by_token = random.Random(self._steps_done), self.model.has_ref("tok2vec")
+        queries = self.link_queries
+        items = [item._replace(links=asked_in_words(item.links, queries)) for item in items]
+        return link_batch(items, self.model.shims[0].pieces, rng, by_token=by_token)
 
     def _open_batch(self, items: Sequence[Item]) -> Any:
         from .train.batches import LabelSpace, open_batch

@@ -62,8 +62,8 @@ def test_schema_comes_from_a_dict_or_a_json_file(make_nlp, tmp_path):
         ),
         ('{"labels": {"A": "x", "A": "y"}}', "schema.json: the key 'A' occurs twice"),
         (
-            '{"labels": ["x"], "links": {}}',
-            r"schema.json: the schema has the unknown keys \['links'\]; known are labels, threshold",
+            '{"labels": ["x"], "link": {}}',
+            r"schema.json: the schema has the unknown keys \['link'\]; known are labels, threshold",
         ),
         ('{"labels": ["x"], "flat": "yes"}', "flat must be true or false"),
         ('["x"]', 'a schema is an object with "labels"'),

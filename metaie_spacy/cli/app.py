@@ -22,6 +22,7 @@ from .options import (
     ENCODING,
     asked,
     before_and_after,
+    check_has_links,
     check_output,
     corpus_weight,
     fail,
@@ -38,6 +39,8 @@ class Format(str, Enum):
     table = "table"
     jsonl = "jsonl"
     csv = "csv"
+    triples = "triples"
+    jsonld = "jsonld"
     html = "html"
 
 
@@ -52,14 +55,17 @@ def extract(
         None, help=f'What to look for: "person, date of birth"; without it and --schema: "{DEFAULT_LABELS}"'
     ),
     schema: Path | None = typer.Option(
-        None, help='JSON file: {"labels": {"DOB": {"query": "date of birth", "threshold": 0.6}}, "flat": true}'
+        None,
+        help='JSON file: {"labels": {"DOB": {"query": "date of birth", "threshold": 0.6}}, "flat": true}; '
+        "assets/schemas/ has ready ones with links",
     ),
     model: str = typer.Option("en_metaie_sm", help="A spaCy pipeline with a metaie component: package or path"),
     threshold: float | None = typer.Option(None, help="Between 0 and 1; higher gives fewer, surer spans"),
     gpu: int = typer.Option(-1, help="Number of the GPU to use; -1: the CPU"),
     format: Format = typer.Option(
         Format.table,
-        help="table, jsonl (other fields of a row are kept), csv (a line a span), or html (displaCy's span view)",
+        help="table, jsonl (other fields of a row are kept), csv (a line a span), triples (CSV, a line a fact of all "
+        "texts), jsonld (the same as a graph), or html (displaCy's span view, links as arcs)",
     ),
     output: Path | None = typer.Option(None, help="Write the result here instead of to stdout"),
     errors: Path | None = typer.Option(None, help="Keep bad input lines here, as they came"),
@@ -68,12 +74,14 @@ def extract(
 ) -> None:
     """Extract labelled spans from a text, a file or stdin."""
     settings = asked(labels, schema, DEFAULT_LABELS)
+    if format in (Format.triples, Format.jsonld):
+        check_has_links(settings, f"--format {format.value}")
     if encoding is not None:
         check_encoding(encoding)
     check_apart(output, source, schema, errors)
     check_apart(errors, source, schema)
     from ..data.texts import TextReader  # spaCy takes a second; a wrong argument is told at once
-    from ..results import rows as rows_of
+    from .linked import Graph, found_in
     from .output import csv_writer, pipe_texts, printer, render_html, table
 
     nlp = load_pipeline(model, gpu=gpu)
@@ -89,19 +97,28 @@ def extract(
         bar = stack.enter_context(
             tqdm(total=reader.total, unit="text", desc="extract", mininterval=1, disable=reader.total == 1)
         )
-        found = pipe_texts(nlp, reader, bar)
+        texts = pipe_texts(nlp, reader, bar)
         if format is Format.html:
-            write(render_html(found, pipe.spans_key))
-            found = ()
+            write(render_html(texts, pipe.spans_key))
+            texts = ()
         write_csv = csv_writer(write) if format is Format.csv else None
-        for id, doc, row in found:
-            rows = rows_of(doc, pipe.spans_key)
+        graph = Graph()
+        for id, doc, row in texts:
+            found = found_in(doc, pipe.spans_key)
             if format is Format.jsonl:
-                write(json_text({**row, "id": id, "spans": rows}))
+                links = {} if found.links is None else {"links": found.links}
+                write(json_text({**row, "id": id, "spans": found.spans, **links}))
             elif write_csv:
-                write_csv(id, rows)
+                write_csv(id, found.entities)
+            elif format is Format.table:
+                write(table(doc.text if reader.total == 1 else f"{id}: {doc.text}", found))
             else:
-                write(table(doc.text if reader.total == 1 else f"{id}: {doc.text}", rows))
+                graph.add(id, found)
+        if format is Format.triples:
+            for line in graph.csv():
+                write(line)
+        elif format is Format.jsonld:
+            write(graph.jsonld())
     if reader.bad:
         where = f"they are kept in {errors}" if errors else "--errors FILE keeps them"
         sys.stderr.write(f"{reader.bad} bad line(s) left out; {where}.\n")
@@ -244,6 +261,15 @@ def distill(
     dev: Path | None = typer.Option(
         None, help="Annotation file to choose by; without it, a share of the corpus is held out"
     ),
+    link_share: float = typer.Option(
+        DistillSettings.link_share, help="Share of the steps that train links (rows with links); 0: no head pass"
+    ),
+    link_layer: int = typer.Option(
+        DistillSettings.link_layer, help="Layer that the head pass reads on from; -1: two thirds of them"
+    ),
+    only_links: bool = typer.Option(
+        False, "--only-links", help="Add a head pass to --init-from, and leave its other weights as they are"
+    ),
     dev_share: float = typer.Option(DistillSettings.dev_share, help="Share of the texts that is held out"),
     seed: int = typer.Option(0),
     mixed_precision: str = typer.Option("no", help="no, bf16 or fp16"),
@@ -265,6 +291,9 @@ def distill(
         batch_size=batch_size,
         lr=lr,
         recase=recase,
+        link_share=link_share,
+        link_layer=link_layer,
+        only_links=only_links,
         dev_share=dev_share,
         seed=seed,
         mixed_precision=mixed_precision,

@@ -2,12 +2,13 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Mapping
 
 import typer
 
 from ..data.inert import for_terminal
 from ..data.jsonl import read_json_file, read_text
+from ..data.shipped import shipped
 from ..schema import read_labels, read_schema
 
 # Of `extract`, `annotate` and `convert`, which read what other programs wrote.
@@ -75,9 +76,19 @@ def asked(labels: str | None, schema: Path | None, default: str | None) -> dict[
     if labels is not None and schema:
         raise ValueError("Give either --labels or --schema, not both.")
     if schema:
-        return read_schema(schema)
+        return read_schema(shipped(schema))
     labels = default if labels is None else labels
     return None if labels is None else {"labels": read_labels(labels)}
+
+
+def check_has_links(schema: Mapping[str, Any], option: str) -> None:
+    """RAISES (ValueError): the schema asks for spans alone."""
+    if not schema.get("links") and not schema.get("attributes"):
+        raise ValueError(
+            f"{option} writes links, and nothing asks for any. Give a --schema with links, events or the like, such as "
+            'assets/schemas/relations.json, or {"labels": {"PERSON": "person"}, "links": {"works_for": {"head": '
+            '"PERSON", "query": "employer"}}}.'
+        )
 
 
 def frequent_labels(path: Path, top: int) -> list[str]:

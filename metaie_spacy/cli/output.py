@@ -1,15 +1,15 @@
-"""Texts -> labelled spans as tables, JSON or HTML."""
+"""Texts -> labelled spans and their links as tables, JSON or HTML."""
 
-import csv
 import html
-import io
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, Callable, Iterable, Iterator
+from typing import Callable, Iterator, Sequence
 
 import wasabi
 from spacy import displacy
+from spacy.displacy.render import DEFAULT_DIR, DEFAULT_LANG
+from spacy.displacy.templates import TPL_FIGURE, TPL_PAGE
 from spacy.language import Language
 from spacy.tokens import Doc
 from tqdm import tqdm
@@ -20,6 +20,8 @@ from ..data.jsonl import json_line
 from ..data.rows import row_id
 from ..data.texts import TextReader
 from ..data.tokens import make_doc
+from .arcs import drawings, tables
+from .linked import Found, csv_line, found_in
 
 BATCH = 256
 COLUMNS = ("start", "end", "label", "text", "score")
@@ -53,22 +55,28 @@ def printer(output: Path | None) -> Iterator[Callable[[str], None]]:
         yield lambda text: file.write(text.encode("utf8") + b"\n")
 
 
-def table(head: str, rows: list[dict]) -> str:
-    """One text and its spans in columns."""
-    head = for_terminal(head)
-    if not rows:
+def table(head: str, found: Found) -> str:
+    """One text, and its spans and links in columns."""
+    head, spans = for_terminal(head), found.entities
+    if not spans:
         return f"\n{head}\n(no spans)"
-    data = [
-        (
-            for_terminal(row["label"]),
-            for_terminal(" ".join(row["text"].split())),
-            _score(row),
-            f"{row['start']}-{row['end']}",
-        )
-        for row in rows
+    data = [(_cell(row["label"]), _cell(row["text"]), _score(row), f"{row['start']}-{row['end']}") for row in spans]
+    text = f"\n{head}\n" + _columns(("label", "text", "score", "characters"), data, "llrr")
+    if found.links is None:
+        return text
+    facts = [
+        (_cell(one["text"]), _cell(name), _cell(other if isinstance(other, str) else other["text"]), f"{score:.2f}")
+        for one, name, other, score in found.facts()
     ]
-    header = ("label", "text", "score", "characters")
-    return f"\n{head}\n" + wasabi.table(data, header=header, divider=True, aligns=("l", "l", "r", "r"), max_col=60)
+    return text + (_columns(("head", "link", "tail", "score"), facts, "lllr") if facts else "(no links)")
+
+
+def _columns(header: Sequence[str], data: Sequence[Sequence[str]], aligns: str) -> str:
+    return wasabi.table(data, header=header, divider=True, aligns=tuple(aligns), max_col=60)
+
+
+def _cell(text: str) -> str:
+    return for_terminal(" ".join(text.split()))
 
 
 def _score(row: dict) -> str:
@@ -77,28 +85,31 @@ def _score(row: dict) -> str:
 
 def csv_writer(write: Callable[[str], None]) -> Callable[[str, list[dict]], None]:
     """Writes the spans of a text, a line a span, below a head."""
-
-    def line(values: Iterable[Any]) -> None:
-        held = io.StringIO()
-        csv.writer(held, lineterminator="").writerow(values)
-        write(held.getvalue())
-
-    line(("id", *COLUMNS))
-    return lambda id, rows: [line((id, *(row[name] for name in COLUMNS))) for row in rows] and None
+    write(csv_line(("id", *COLUMNS)))
+    return lambda id, rows: [write(csv_line((id, *(row[name] for name in COLUMNS)))) for row in rows] and None
 
 
-def render_html(found: Iterator[tuple[str, Doc, dict]], key: str) -> str:
-    """A page with displaCy's span view of all texts."""
-    # displaCy escapes words, not labels.
-    pages = [
-        {
-            "text": doc.text,
-            "tokens": [token.text for token in doc],
-            "spans": [
-                {"start_token": span.start, "end_token": span.end, "label": html.escape(span.label_)}
-                for span in doc.spans[key]
-            ],
-        }
-        for _, doc, _ in found
-    ]
-    return displacy.render(pages, style="span", page=True, jupyter=False, manual=True)
+def render_html(texts: Iterator[tuple[str, Doc, dict]], key: str) -> str:
+    """A page with displaCy's span view of all texts, and below each its links as arcs and tables."""
+    pages, more = [], []
+    for _, doc, _ in texts:
+        found = found_in(doc, key)
+        spans = [(span.start, span.end, span.label_) for span in doc.spans[key]]
+        answers = [row for row in found.spans if row.get("answer")]
+        for row in answers:
+            span = doc.char_span(row["start"], row["end"], alignment_mode="expand")
+            spans.append((span.start, span.end, row["label"]))
+        pages.append(
+            {
+                "text": doc.text,
+                "tokens": [token.text for token in doc],
+                # displaCy escapes words, not labels.
+                "spans": [{"start_token": s, "end_token": e, "label": html.escape(label)} for s, e, label in spans],
+            }
+        )
+        more.append("".join([*drawings(doc.text, found), *tables(found)]))
+    if not any(more):
+        return displacy.render(pages, style="span", page=True, jupyter=False, manual=True)
+    views = (displacy.render([page], style="span", jupyter=False, manual=True) for page in pages)
+    figures = "".join(TPL_FIGURE.format(content=view + links) for view, links in zip(views, more))
+    return TPL_PAGE.format(content=figures, lang=DEFAULT_LANG, dir=DEFAULT_DIR).strip()

@@ -16,6 +16,7 @@ from spacy.vocab import Vocab
 from ..data.corpus import gold_group, open_tokens
 from ..data.files import writing
 from ..data.known import as_attr, as_unsure, unsure_of
+from ..data.questions import QUESTIONS, as_questions, group_links
 from ..data.rows import asked_of, places
 from ..data.tokens import make_doc
 from .records import KEPT, Options, Skipped, Tally, foreign_row, keep, kept_in, restore
@@ -63,16 +64,17 @@ def _doc_row(doc: Doc, key: str, options: Options) -> dict:
     if scores is not None and len(scores) == len(spans):
         spans = [span | {"score": round(float(score), 4)} for span, score in zip(spans, scores)]
     unsure = as_unsure(gold[1].get("unsure", []))
+    links = {"links": found} if group is not None and (found := group_links(group)) else {}
     if kept := kept_in(json.loads(attrs.get(KEPT, "null"))):
         row = restore(doc.text, spans, kept, reviewed=False, teacher=options.teacher)
-        return row | ({"unsure": unsure} if unsure else {})
+        return row | ({"unsure": unsure} if unsure else {}) | links
     teacher = options.teacher or ("model" if scores is not None else "unknown")
     row = foreign_row(doc.text, spans, source="spacy", teacher=teacher)
     if "asked" in gold[1]:
         known = {span["label"] for span in spans} | {spot.get("label") for spot in unsure}
         absent = [label for label in gold[1]["asked"] if label not in known and None not in known]
         row |= {"absent": absent} | ({"asked": list(gold[1]["asked"])} if unsure else {})
-    return row | ({"unsure": unsure} if unsure else {})
+    return row | ({"unsure": unsure} if unsure else {}) | links
 
 
 def write_docbin(rows: Iterable[dict], output: Path, options: Options, tally: Tally) -> None:
@@ -100,6 +102,7 @@ def write_docbin(rows: Iterable[dict], output: Path, options: Options, tally: Ta
             attrs: dict[str, Any] = {KEPT: json.dumps(keep(row), ensure_ascii=False)}
             attrs |= {"asked": asked_of(row)} if "asked" in row or row.get("absent") else {}
             attrs |= {"unsure": as_attr(open_)} if open_ else {}
+            attrs |= {QUESTIONS: as_questions(row["links"])} if row.get("links") else {}
             if placed and all(isinstance(score, (int, float)) for _, score in placed):
                 attrs["scores"] = np.array([score for _, score in placed], dtype="float32")
             doc.spans[key] = SpanGroup(doc, name=key, spans=[span for span, _ in placed], attrs=attrs)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Callable, Iterable, Iterator
 
 from .items import Losses, group_unsure, on_tokens
 from .known import Spot, Stretches, as_attr, unsure_of
+from .questions import ASKED, LINKS, QUESTIONS, as_questions
 from .rows import asked_of, places, read_rows
 from .tokens import make_doc
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from spacy.training import Example
 
 
+KNOWN = ("asked", "unsure", QUESTIONS, LINKS, ASKED)  # what the attrs of a gold group say
 logger = logging.getLogger("metaie_spacy")
 
 
@@ -95,6 +97,7 @@ def _row_examples(nlp: "Language", path: str | Path, spans_key: str) -> Iterator
                 kept.append(span)
         attrs: dict = {"unsure": as_attr(open_)} if open_ else {}
         attrs |= {"asked": asked} if "asked" in row else {}
+        attrs |= {QUESTIONS: as_questions(row["links"])} if row.get("links") else {}
         reference.spans[spans_key] = SpanGroup(reference, name=spans_key, spans=kept, attrs=attrs)
         yield Example(predicted, reference), asked
     losses.log()
@@ -146,7 +149,7 @@ def gold_group(doc: "Doc", key: str) -> tuple[list["Span"], dict] | None:
     """
     if key in doc.spans:
         group = doc.spans[key]
-        return list(group), {name: group.attrs[name] for name in ("asked", "unsure") if name in group.attrs}
+        return list(group), {name: group.attrs[name] for name in KNOWN if name in group.attrs}
     if key != "ents" or not doc.has_annotation("ENT_IOB"):
         return None
     missing = Stretches((token.i, token.i + 1) for token in doc if token.ent_iob == 0)

@@ -5,12 +5,14 @@ import sys
 from bisect import bisect_left, bisect_right
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Iterable, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 from ..schema import ask_names
+from .anchored import anchored_links
 from .documents import document_of, is_dev
 from .known import Spot, unsure_of
-from .rows import Place, Row, asked_of, longest_first, places, read_rows
+from .questions import group_links
+from .rows import Link, Place, Row, asked_of, longest_first, places, read_rows
 from .tokens import offsets
 
 if TYPE_CHECKING:
@@ -19,6 +21,24 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger("metaie_spacy")
+
+
+class Question(NamedTuple):
+    """What was asked about a span of a text: first and end token of the head, the relation, and its tails, if any."""
+
+    start: int
+    end: int
+    label: str
+    tails: tuple[tuple[int, int], ...]
+
+
+def asked_in_words(questions: Iterable[Question], queries: Mapping[str, Sequence[str]]) -> list[Question]:
+    """Questions in all wordings of their relations. queries (Mapping): relation -> wordings; others are their own."""
+    return [
+        question._replace(label=query)
+        for question in questions
+        for query in queries.get(question.label, (question.label,))
+    ]
 
 
 class Item(NamedTuple):
@@ -30,6 +50,7 @@ class Item(NamedTuple):
     document (str | None): what the text is a passage of; None: as its id says.
     unsure (Sequence[Spot]): tokens of which nothing is known, for a label or for all (None).
     asked (Sequence[str] | None): what is annotated completely, as the row says; None: it does not say.
+    links (Sequence[Question]): what was asked about its spans. anchored (bool): it was read off the labels.
     """
 
     id: str
@@ -39,6 +60,8 @@ class Item(NamedTuple):
     document: str | None = None
     unsure: Sequence[Spot] = ()
     asked: Sequence[str] | None = None
+    links: Sequence[Question] = ()
+    anchored: bool = False
 
     @property
     def unknown(self) -> set[str]:
@@ -58,7 +81,7 @@ class Losses:
     """
 
     def __init__(self, source: str):
-        self.source, self.total, self.misaligned, self.overlapping = source, 0, 0, 0
+        self.source, self.total, self.misaligned, self.overlapping, self.questions = source, 0, 0, 0, 0
         self.examples: list[str] = []
 
     def misalign(self, row_id: str, text: str, span: Place) -> None:
@@ -81,17 +104,33 @@ class Losses:
                 shown,
                 self.overlapping,
             )
+        if self.questions:
+            logger.warning(
+                "%s: %d questions about a span are left out, since the span or an answer does not begin and end with a "
+                "token.",
+                self.source,
+                self.questions,
+            )
 
 
-def read_items(path: str | Path, tokenize: Callable[[str], list[tuple[int, int]]]) -> list[Item]:
+def read_items(
+    path: str | Path, tokenize: Callable[[str], list[tuple[int, int]]], *, anchored: bool = False
+) -> list[Item]:
     """Rows as items; of spans that do not begin and end with a token, or overlap a longer span of their label, the
     tokens are unsure, and their number is logged.
 
     path (str | Path): an annotations file.
     tokenize (Callable): text -> character offsets of its tokens.
+    anchored (bool): labels that name a span of the text are questions about it too, see `anchored_links`.
     RAISES (ValueError): as `read_rows`.
     """
-    return rows_to_items(read_rows(path), tokenize, str(path))
+    if not anchored:
+        return rows_to_items(read_rows(path), tokenize, str(path))
+    rows = list(read_rows(path))
+    named = [not row.get("links") for row in rows]
+    rows = [{**row, "links": anchored_links(row)} if is_named else row for row, is_named in zip(rows, named)]
+    items = rows_to_items(rows, tokenize, str(path))
+    return [item._replace(anchored=is_named) for item, is_named in zip(items, named)]
 
 
 def rows_to_items(rows: Iterable[Row], tokenize: Callable[[str], list[tuple[int, int]]], source: str) -> list[Item]:
@@ -120,9 +159,21 @@ def row_item(row: Row, offsets: list[tuple[int, int]], losses: Losses) -> Item:
             unsure.append((start, end, label))
     words = [row["text"][start:end] for start, end in offsets]
     spots = on_tokens(unsure, offsets)
-    return settled(
-        Item(row["id"], words, spans, asked, document_of(row), spots, asked if "asked" in row else None), losses
-    )
+    item = Item(row["id"], words, spans, asked, document_of(row), spots, asked if "asked" in row else None)
+    return settled(item._replace(links=_questions(row, starts, ends, losses)), losses)
+
+
+def _questions(row: Row, starts: dict[int, int], ends: dict[int, int], losses: Losses) -> list[Question]:
+    """The links of a row on tokens; one of which an end is within a token is unknown as a whole."""
+    found = []
+    for link in row.get("links", []):
+        at = [(starts.get(start, -1), ends.get(end, -1)) for start, end in (link["head"], *link["tails"])]
+        if min(min(place) for place in at) < 0:
+            losses.questions += 1
+            continue
+        tails = longest_first((start, end, "") for start, end in at[1:])
+        found.append(Question(*at[0], link["label"], tuple((start, end) for start, end, _ in tails)))
+    return found
 
 
 def settled(item: Item, losses: Losses | None = None) -> Item:
@@ -172,7 +223,21 @@ def example_item(eg: "Example", spans_key: str) -> Item:
     for start, end, label in open_:
         indices = sorted({int(i) for i in eg.alignment.y2x[start:end]})
         unsure += [(indices[0], indices[-1] + 1, label)] if indices else []
-    return settled(Item("", words, spans, list(known or ()), None, unsure, known))
+    item = Item("", words, spans, list(known or ()), None, unsure, known)
+    return settled(item._replace(links=_aligned_questions(eg, group_links(group))))
+
+
+def _aligned_questions(eg: "Example", links: Iterable[Link]) -> list[Question]:
+    """The links of a reference on the tokens of its predicted doc; one with an end within a token is left out."""
+    found = []
+    for link in links:
+        spans = [eg.reference.char_span(start, end) for start, end in (link["head"], *link["tails"])]
+        aligned = [eg.get_aligned_spans_y2x([span], allow_overlap=True) if span is not None else [] for span in spans]
+        if all(aligned):
+            head, *tails = ((own[0].start, own[0].end) for own in aligned)
+            kept = longest_first((start, end, "") for start, end in tails)
+            found.append(Question(*head, link["label"], tuple((start, end) for start, end, _ in kept)))
+    return found
 
 
 def group_asked(group: "SpanGroup") -> list[str] | None:

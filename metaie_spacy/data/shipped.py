@@ -1,9 +1,9 @@
-"""Files of the project that the package carries: prompts and configs."""
+"""Files of the project that the package carries: prompts, configs and schemas."""
 
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
-FOLDERS = ("assets", "configs")
+FOLDERS = ("assets", "configs", "assets/schemas")
 
 
 def shipped(name: str | Path) -> Path:
@@ -12,7 +12,7 @@ def shipped(name: str | Path) -> Path:
     name (str | Path): such as "assets/prompt.jinja"; other paths are given back as they are.
     """
     path = Path(name)
-    if path.exists() or len(path.parts) != 2 or path.parts[0] not in FOLDERS:
+    if path.exists() or path.parent.as_posix() not in FOLDERS:
         return path
     places = (PACKAGE / path, PACKAGE.parent / path)  # an installed package, a checkout
     return next((place for place in places if place.is_file()), path)

@@ -1,7 +1,8 @@
 """Architectures: the torch modules as thinc models.
 
 Each has these attrs, by which the component asks and trains it, whatever it reads:
-score (Callable): model, docs, queries of each doc -> `spans.Logits`.
+score (Callable): model, docs, queries of each doc, `predict.Kept` or None -> `spans.Logits`.
+score_links (Callable): model, docs, heads, queries of each head, `predict.Kept` or None -> `spans.Logits` of each head.
 training_input (Callable): model, docs, their items, a function that makes a batch of items -> the batch, and its
     texts in the form that the model's forward pass takes.
 prepare (Callable): model, some docs -> None: learn what is learned from texts before weights are loaded.
@@ -30,6 +31,7 @@ from .dtypes import COMPUTE_DTYPES
 from .modules import CrossEncoder, LabelToSpan
 from .packed import Texts
 from .predict import score_docs
+from .predict_links import score_links
 from .shim import MetaIEShim
 from .windows import cut_items
 
@@ -120,7 +122,13 @@ def _build(module_cls: type, name: str, options: dict, limits: dict, save_dtype:
         "metaie",
         forward,
         init=init,
-        attrs={"score": score_docs, "training_input": training_input, "prepare": prepare, "one_step": False},
+        attrs={
+            "score": score_docs,
+            "score_links": score_links,
+            "training_input": training_input,
+            "prepare": prepare,
+            "one_step": False,
+        },
         shims=[MetaIEShim(module_cls, name, options, limits, save_dtype=save_dtype, compute_dtype=compute_dtype)],
     )
 

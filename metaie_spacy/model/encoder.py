@@ -119,33 +119,62 @@ class PackedEncoder(nn.Module):
         return x[0]
 
     def run(
-        self, x: Tensor, rows: Unfolded, prefix: "Prefix | None" = None, keep: list[Tensor] | None = None
+        self,
+        x: Tensor,
+        rows: Unfolded,
+        prefix: "Prefix | None" = None,
+        keep: list[Tensor] | None = None,
+        *,
+        stop: int | None = None,
+        tap: tuple[int, list[Tensor]] | None = None,
     ) -> Tensor:
-        """All layers over packed pieces, each sequence attending to itself and to its prefix.
+        """The layers over packed pieces, each sequence attending to itself and to its prefix.
 
         x (Tensor): (N, hidden). rows (Unfolded): the sequences of x.
         prefix (Prefix | None): keys and values in front of each sequence's own.
         keep (list | None): takes each layer's keys and values, (N, 2, hidden).
+        stop (int | None): run only so many of the first layers.
+        tap (tuple | None): a number of layers, and a list that takes the states behind them.
         RETURNS (Tensor): states (N, hidden).
         """
-        heads = self.config.num_attention_heads
-        mask = rows.mask if prefix is None else torch.cat([prefix.mask.expand(len(rows.mask), -1), rows.mask], 1)
-        mask = mask[:, None, None]
-        for number, layer in enumerate(self.encoder.encoder.layer):
-            attention = layer.attention.self
-            linears = (attention.query, attention.key, attention.value)
-            q, k, v = (linear(x) for linear in linears)
-            if keep is not None:
-                keep.append(torch.stack([k, v], 1))
-            q, k, v = rows.pad(q), rows.pad(k), rows.pad(v)
-            if prefix is not None:
-                k, v = prefix.before(number, k, v)
-            q, k, v = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k, v))
-            context = scaled_dot_product_attention(q, k, v, attn_mask=mask)
-            context = rows.pack(context.transpose(1, 2).flatten(2))
-            x = layer.attention.output(context, x)
-            x = layer.output(layer.intermediate(x), x)
-        return x
+        layers = self.encoder.encoder.layer[:stop]
+        if tap is None or tap[0] >= len(layers):
+            x = run_layers(layers, x, rows, self.config.num_attention_heads, prefix, keep)
+            if tap is not None:
+                tap[1].append(x)
+            return x
+        x = run_layers(layers[: tap[0]], x, rows, self.config.num_attention_heads, prefix, keep)
+        tap[1].append(x)
+        rest = None if prefix is None else prefix.behind(tap[0])
+        return run_layers(layers[tap[0] :], x, rows, self.config.num_attention_heads, rest, keep)
+
+
+def run_layers(
+    layers: nn.ModuleList,
+    x: Tensor,
+    rows: Unfolded,
+    heads: int,
+    prefix: "Prefix | None" = None,
+    keep: list[Tensor] | None = None,
+) -> Tensor:
+    """Layers of a BERT-like encoder over packed pieces; arguments as of `PackedEncoder.run`, heads: of attention."""
+    mask = rows.mask if prefix is None else torch.cat([prefix.mask.expand(len(rows.mask), -1), rows.mask], 1)
+    mask = mask[:, None, None]
+    for number, layer in enumerate(layers):
+        attention = layer.attention.self
+        linears = (attention.query, attention.key, attention.value)
+        q, k, v = (linear(x) for linear in linears)
+        if keep is not None:
+            keep.append(torch.stack([k, v], 1))
+        q, k, v = rows.pad(q), rows.pad(k), rows.pad(v)
+        if prefix is not None:
+            k, v = prefix.before(number, k, v)
+        q, k, v = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k, v))
+        context = scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        context = rows.pack(context.transpose(1, 2).flatten(2))
+        x = layer.attention.output(context, x)
+        x = layer.output(layer.intermediate(x), x)
+    return x
 
 
 class Prefix:
@@ -157,6 +186,10 @@ class Prefix:
 
     def __init__(self, kv: Tensor, index: Tensor, mask: Tensor):
         self.kv, self.index, self.mask = kv, index, mask
+
+    def behind(self, layers: int) -> "Prefix":
+        """What is left for the layers behind the first ones."""
+        return Prefix(self.kv[:, layers:], self.index, self.mask)
 
     def before(self, layer: int, keys: Tensor, values: Tensor) -> list[Tensor]:
         both = self.kv[:, layer][self.index]  # (1 or B, M, 2, hidden)

@@ -4,7 +4,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
-from .encoder import PackedEncoder, Prefix
+from .defaults import LINK_LAYER
+from .encoder import PackedEncoder, Prefix, run_layers
+from .links import Headed, HeadPass
 from .packed import Labels, LabelStates, Texts, TokenVectors, Unfolded
 
 
@@ -27,6 +29,32 @@ class LabelToSpan(PackedEncoder):
         self.label_head = mlp(hidden, inner, 2 * width, self.options["dropout"])
         # At the start nothing is a span: with a neutral bias the head first drowns in O.
         self.bias = nn.Parameter(torch.full((2,), -3.0))
+        self.links: HeadPass | None = None
+        if self.options.get("link_layer") is not None:
+            self.add_links(self.options["link_layer"])
+
+    @property
+    def binds(self) -> bool:
+        """Whether it can be asked about a span of the text."""
+        return self.links is not None
+
+    def add_links(self, layer: int | None = None) -> None:
+        """Give it a head pass that starts from its own layers.
+
+        layer (int | None): the layer whose states are taken; those above are copied. None: two thirds of the layers.
+        RAISES (ValueError): the encoder has no layers above it.
+        """
+        layer = round(self.config.num_hidden_layers * LINK_LAYER) if layer is None else layer
+        if not 0 <= layer < self.config.num_hidden_layers:
+            raise ValueError(
+                f"link_layer must be from 0 to {self.config.num_hidden_layers - 1}, not {layer}: the layers above it "
+                "read a text from the place of a head."
+            )
+        self.options["link_layer"] = layer
+        width = self.options.get("token_width")
+        # Of another model's vectors no token head is one for states of ours.
+        token_head = self.token_head if width is None else self.label_head
+        self.links = HeadPass(self.config, self.encoder.encoder.layer, token_head, self.bias, width)
 
     def encode_labels(self, labels: Labels) -> LabelStates:
         """The labels' half of the pass; its result may be cached per label."""
@@ -40,28 +68,53 @@ class LabelToSpan(PackedEncoder):
             return LabelStates(vectors, none, torch.zeros_like(labels.lengths))
         return LabelStates(vectors, torch.stack(kvs, 1), labels.lengths)
 
-    def forward(self, texts: Texts, labels: Labels | LabelStates, asked: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        texts: Texts | Headed,
+        labels: Labels | LabelStates,
+        asked: Tensor | None = None,
+        tap: list[Tensor] | None = None,
+    ) -> Tensor:
         """Score every scored token of every text against every label.
 
-        texts (Texts): B texts. labels (Labels | LabelStates): U labels, encoded here if they are
-            not yet.
+        texts (Texts | Headed): B texts; or texts with heads, of which each head's text is scored from its place.
+        labels (Labels | LabelStates): U labels, encoded here if they are not yet.
         asked (Tensor | None): which labels a text sees, bool (B, U); None: all.
         RETURNS (Tensor): logits of B and I against O = 0, (W, U, 2). Pairs that were not asked are
             meaningless.
         """
         states = self.encode_labels(labels) if isinstance(labels, Labels) else labels
-        rows = Unfolded(texts.lengths)
+        if isinstance(texts, Headed):
+            return self.about(texts, states)
         prefix = None
         if len(states.kv):
             prefix = Prefix(states.kv, *label_pieces(states.lengths, asked))
-        x = self.embed(texts.ids, rows.positions, self.segment[0] + self.shape(texts.shapes))
-        return self.match(self.run(x, rows, prefix)[texts.first], states)
+        x, rows = self.inputs(texts)
+        at = None if tap is None else (self.options["link_layer"], tap)
+        return self.match(self.run(x, rows, prefix, tap=at)[texts.first], states)
+
+    def inputs(self, texts: Texts) -> tuple[Tensor, Unfolded]:
+        """What the first layer reads of texts, (N, hidden), and how they lie."""
+        rows = Unfolded(texts.lengths)
+        return self.embed(texts.ids, rows.positions, self.segment[0] + self.shape(texts.shapes)), rows
+
+    def link_states(self, texts: Texts | TokenVectors) -> Tensor:
+        """The states that the head pass starts from, of texts that see no label, (N, width)."""
+        x, rows = self.inputs(texts)
+        return self.run(x, rows, stop=self.options["link_layer"])
+
+    def about(self, headed: Headed, states: LabelStates) -> Tensor:
+        """What is said of each head: logits of the scored tokens of its text against U relations, (W', U, 2)."""
+        if headed.states is None:
+            headed = headed._replace(states=self.link_states(headed.texts))
+        x, rows, scored = self.links.place(headed)
+        tokens = run_layers(self.links.layers, x, rows, self.config.num_attention_heads)[scored]
+        vectors = self.links.vectors(states.vectors)
+        return matched(self.links.token_head(tokens), vectors, self.links.bias)
 
     def match(self, tokens: Tensor, states: LabelStates) -> Tensor:
         """Logits of W token states, (W, width), against U labels: (W, U, 2)."""
-        tokens = self.token_head(tokens).unflatten(-1, (2, -1))
-        logits = torch.einsum("wkd,ukd->wuk", tokens, states.vectors.to(tokens.dtype))
-        return logits / self.options["head_width"] ** 0.5 + self.bias
+        return matched(self.token_head(tokens), states.vectors, self.bias)
 
 
 class SharedTransformer(LabelToSpan):
@@ -70,25 +123,38 @@ class SharedTransformer(LabelToSpan):
     `config.metaie["token_width"]` is the width of those vectors.
     """
 
-    def forward(self, texts: TokenVectors, labels: Labels | LabelStates, asked: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        texts: TokenVectors | Headed,
+        labels: Labels | LabelStates,
+        asked: Tensor | None = None,
+        tap: list[Tensor] | None = None,
+    ) -> Tensor:
         """As `LabelToSpan.forward`; no label changes how a text is read, so `asked` has no effect.
 
         RAISES (ValueError): the vectors are of another width than those of the training.
         """
+        states = self.encode_labels(labels) if isinstance(labels, Labels) else labels
+        if isinstance(texts, Headed):
+            return self.about(texts, states)
+        return self.match(self.link_states(texts)[texts.rows], states)
+
+    def link_states(self, texts: TokenVectors) -> Tensor:
+        """The vectors as they came. RAISES (ValueError): as `forward`."""
         if texts.vectors.shape[-1] != self.token_width:
             raise ValueError(
                 f"The token vectors are {texts.vectors.shape[-1]} wide, but this "
                 f"component was trained on {self.token_width}. "
                 "Use the tok2vec that it was trained with, or train it again."
             )
-        states = self.encode_labels(labels) if isinstance(labels, Labels) else labels
-        return self.match(texts.vectors[texts.rows], states)
+        return texts.vectors
 
 
 class CrossEncoder(PackedEncoder):
     """The paper's form (arXiv 2404.00457): one pass `[CLS] label [SEP] text [SEP]` per pair."""
 
     shares_labels = False
+    binds = False
 
     def __init__(self, config: PretrainedConfig):
         super().__init__(config)
@@ -167,6 +233,13 @@ def label_pieces(lengths: Tensor, asked: Tensor | None) -> tuple[Tensor, Tensor]
     width = max(1, int(seen.sum(1).max()))
     order = (~seen).to(torch.int8).argsort(dim=1, stable=True)[:, :width]
     return order, seen.gather(1, order)
+
+
+def matched(tokens: Tensor, labels: Tensor, bias: Tensor) -> Tensor:
+    """Logits of projected tokens, (W, 2 x width), against the vectors of labels, (U, 2, width): (W, U, 2)."""
+    tokens = tokens.unflatten(-1, (2, -1))
+    logits = torch.einsum("wkd,ukd->wuk", tokens, labels.to(tokens.dtype))
+    return logits / labels.shape[-1] ** 0.5 + bias
 
 
 def mlp(n_in: int, inner: int, n_out: int, dropout: float) -> nn.Sequential:

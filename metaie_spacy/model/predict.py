@@ -11,6 +11,7 @@ from ..spans import Logits
 from .pieces import WordPieces, label_sizes
 from .windows import split_windows
 
+KEPT = 2**18  # pieces whose states are kept between the pass over the texts and those of their heads
 MAX_SPREAD = 16  # different label sets that one batch mixes
 
 
@@ -30,16 +31,37 @@ def chunk_labels(labels: Collection[str], pieces: WordPieces, budget: int, windo
     return [tuple(chunk) for chunk in chunks if chunk]
 
 
-def score_docs(model: Model, docs: Sequence[Doc], queries: Sequence[tuple[str, ...]]) -> Iterator[Logits]:
+class Kept:
+    """States that the head pass starts from, of texts that were read already: by number of the text.
+
+    It takes those of texts of one window only, and only so many of them that memory stays small.
+    """
+
+    def __init__(self):
+        self.states: dict[int, torch.Tensor] = {}
+        self.size = 0
+
+    def add(self, text: int, states: torch.Tensor) -> None:
+        if self.size + len(states) <= KEPT and text not in self.states:
+            self.states[text] = states
+            self.size += len(states)
+
+
+def score_docs(
+    model: Model, docs: Sequence[Doc], queries: Sequence[tuple[str, ...]], kept: Kept | None = None
+) -> Iterator[Logits]:
     """`score_texts` on the words of docs."""
-    return score_texts(model, [[token.text for token in doc] for doc in docs], queries)
+    return score_texts(model, [[token.text for token in doc] for doc in docs], queries, kept)
 
 
-def score_texts(model: Model, texts: Sequence[Sequence[str]], queries: Sequence[tuple[str, ...]]) -> Iterator[Logits]:
+def score_texts(
+    model: Model, texts: Sequence[Sequence[str]], queries: Sequence[tuple[str, ...]], kept: Kept | None = None
+) -> Iterator[Logits]:
     """Logits of every text for its own labels, in length-bucketed batches under a token budget.
 
     model (Model): LabelToSpan or CrossEncoder. texts (Sequence[Sequence[str]]): words of each text.
     queries (Sequence[tuple[str, ...]]): what is asked of each text.
+    kept (Kept | None): takes states for `score_links`, where they do not depend on what is asked.
     YIELDS (Logits): for the queries, as strings; a text comes once per chunk of its queries.
     """
     shim, limits = model.shims[0], model.shims[0].limits
@@ -56,8 +78,8 @@ def score_texts(model: Model, texts: Sequence[Sequence[str]], queries: Sequence[
     for number in range(max(map(len, chunks), default=0)):
         jobs = [(part, by_chunks[i][number]) for i in by_text if number < len(by_chunks[i]) for part in by_text[i]]
         results: dict[int, dict[int, np.ndarray]] = {}
-        for part, chunk, logits, kept in _run_jobs(model, texts, jobs):
-            own = [k for k, j in enumerate(kept) if part.own_start <= part.start + j < part.own_end]
+        for part, chunk, logits, read in _run_jobs(model, texts, jobs, kept):
+            own = [k for k, j in enumerate(read) if part.own_start <= part.start + j < part.own_end]
             results.setdefault(part.text, {})[part.start] = logits[own]
             if len(results[part.text]) == len(by_text[part.text]):
                 parts = results.pop(part.text)
@@ -73,22 +95,42 @@ def label_chunks(
     return [chunked[tuple(asked)] for asked in queries]
 
 
-def _run_jobs(model: Model, texts: Sequence[Sequence[str]], jobs: list) -> Iterator[tuple]:
-    pieces, module = model.shims[0].pieces, model.shims[0].module
-    for batch in _batches(jobs, model.shims[0].limits["token_budget"], module.passes):
-        labels = sorted({label for _, chunk in batch for label in chunk})
-        packed, kept = pieces.texts([texts[part.text][part.start : part.end] for part, _ in batch])
-        asked = None
-        if any(len(chunk) != len(labels) for _, chunk in batch):
-            members = [set(chunk) for _, chunk in batch]
-            asked = torch.tensor([[label in chunk for label in labels] for chunk in members])
-        logits = model.predict((packed, labels, asked))
-        logits = logits if isinstance(logits, np.ndarray) else logits.get()  # CuPy's arrays live on the GPU
-        column, offset = {label: u for u, label in enumerate(labels)}, 0
-        for (part, chunk), words in zip(batch, kept):
-            rows = logits[offset : offset + len(words)]
-            offset += len(words)
-            yield part, chunk, rows if asked is None else rows[:, [column[label] for label in chunk]], words
+def _run_jobs(model: Model, texts: Sequence[Sequence[str]], jobs: list, kept: Kept | None = None) -> Iterator[tuple]:
+    shim = model.shims[0]
+    for batch in _batches(jobs, shim.limits["token_budget"], shim.module.passes):
+        packed, read = shim.pieces.texts([texts[part.text][part.start : part.end] for part, _ in batch])
+        tap: list[torch.Tensor] | None = None if kept is None or not shim.keeps_states else []
+        labels, asked = asked_of_batch([chunk for _, chunk in batch])
+        logits = as_numpy(model.predict((packed, labels, asked) if tap is None else (packed, labels, asked, tap)))
+        if kept is not None and tap:
+            for (part, _), states in zip(batch, tap[0].split(packed.lengths.tolist())):
+                if part.start == 0 and part.end == len(texts[part.text]):
+                    kept.add(part.text, states)
+        yield from by_job(batch, labels, asked, logits, read)
+
+
+def asked_of_batch(chunks: Sequence[tuple[str, ...]]) -> tuple[list[str], torch.Tensor | None]:
+    """All labels of a batch, and which each of its sequences asks; None: all."""
+    labels = sorted({label for chunk in chunks for label in chunk})
+    if all(len(chunk) == len(labels) for chunk in chunks):
+        return labels, None
+    members = {chunk: set(chunk) for chunk in chunks}
+    return labels, torch.tensor([[label in members[chunk] for label in labels] for chunk in chunks])
+
+
+def as_numpy(values) -> np.ndarray:
+    return values if isinstance(values, np.ndarray) else values.get()  # CuPy's arrays live on the GPU
+
+
+def by_job(
+    batch: list, labels: list[str], asked: torch.Tensor | None, logits: np.ndarray, read: list[list[int]]
+) -> Iterator[tuple]:
+    """The logits of a batch by job, each for its own labels."""
+    column, offset = {label: u for u, label in enumerate(labels)}, 0
+    for (part, chunk), words in zip(batch, read):
+        rows = logits[offset : offset + len(words)]
+        offset += len(words)
+        yield part, chunk, rows if asked is None else rows[:, [column[label] for label in chunk]], words
 
 
 def _batches(jobs: list, budget: int, passes_for: Callable[[int], int]) -> Iterator[list]:

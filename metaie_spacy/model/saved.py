@@ -105,10 +105,10 @@ def _entry(message: Any, key: str, kind: type) -> Any:
     return value
 
 
-def filled(cls: type[PackedEncoder], saved: Saved, *, without: str | None = None) -> PackedEncoder:
+def filled(cls: type[PackedEncoder], saved: Saved, *, without: tuple[str, ...] | None = None) -> PackedEncoder:
     """A module with saved weights.
 
-    without (str | None): begins the names of weights that are not taken, but start anew.
+    without (tuple | None): begin the names of weights that are not taken, but start anew.
     RAISES (DamagedWeights): the weights do not fit the module, or are no numbers.
     """
     with reading(saved.source):

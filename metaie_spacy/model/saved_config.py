@@ -9,6 +9,7 @@ from transformers import CONFIG_MAPPING, PretrainedConfig
 from ..data.jsonl import parse_json
 from .damage import shown
 from .encoder import FAMILIES, POSITION_OFFSET
+from .links import N_BUCKETS
 
 MOST_BYTES = 8 * 2**20  # of config.json; label_counts are most of it, 40 kB in the packaged model
 MOST_COUNTS = 200_000  # labels in label_counts
@@ -55,6 +56,10 @@ def _is_calibration(value: Any) -> bool:
     )
 
 
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, dict) and len(value) <= 20 and all(map(number(-1e6, 1e6).holds, value.values()))
+
+
 def _are_counts(value: Any) -> bool:
     return isinstance(value, dict) and len(value) <= MOST_COUNTS and all(map(whole(0, 2**53).holds, value.values()))
 
@@ -96,6 +101,8 @@ OPTIONS = {
     "threshold": number(0, 1),
     "tag_threshold": number(0, 1),
     "calibration": Rule(_is_calibration, "a temperature above 0 and a bias"),
+    "link_layer": whole(0, 255),
+    "link_calibration": Rule(_are_numbers, "up to 20 names with numbers"),
     "label_counts": Rule(_are_counts, f"up to {MOST_COUNTS:,} labels with whole numbers"),
 }
 ALWAYS = ("architecture", "head_inner", "dropout", "cls_id", "sep_id")
@@ -140,7 +147,9 @@ def parse_config(content: bytes) -> SavedConfig:
     clean, unknown = _allowed(values, CONFIG, "")
     options, strange = _allowed(values["metaie"], OPTIONS, "metaie.")
     lacking = [key for key in ALWAYS if key not in options]
-    if options.get("architecture") != "CrossEncoder":
+    if options.get("architecture") == "CrossEncoder":
+        options.pop("link_layer", None)
+    else:
         lacking += [key for key in ("head_width", "text_sees_labels") if key not in options]
     if lacking:
         raise ValueError(f"config.json lacks metaie.{lacking[0]}")
@@ -181,6 +190,10 @@ def _check_ids(config: PretrainedConfig) -> None:
         raise ValueError(
             f"config.json: max_position_embeddings is {config.max_position_embeddings}, too few for a text"
         )
+    if config.metaie.get("link_layer", 0) >= config.num_hidden_layers:
+        raise ValueError(
+            f"config.json: metaie.link_layer is {config.metaie['link_layer']}, of {config.num_hidden_layers} layers"
+        )
     if config.hidden_size % config.num_attention_heads:
         raise ValueError(
             f"config.json: hidden_size is {config.hidden_size}, which {config.num_attention_heads} heads cannot share"
@@ -219,12 +232,27 @@ def _head_sizes(config: PretrainedConfig) -> dict[str, tuple[int, ...]]:
     inner, width = options["head_inner"], options.get("head_width", 1)
     if options["architecture"] == "CrossEncoder":
         return {"token_head.0.weight": (inner, hidden), "token_head.3.weight": (2, inner)}
-    return {
+    return _link_sizes(config) | {
         "token_head.0.weight": (inner, options.get("token_width", hidden)),
         "token_head.3.weight": (2 * width, inner),
         "label_head.0.weight": (inner, hidden),
         "label_head.3.weight": (2 * width, inner),
     }
+
+
+def _link_sizes(config: PretrainedConfig) -> dict[str, tuple[int, ...]]:
+    options, hidden = config.metaie, config.hidden_size
+    if "link_layer" not in options:
+        return {}
+    vectors = 2 * options.get("head_width", 1)
+    expected: dict[str, tuple[int, ...]] = {
+        "links.distance.weight": (N_BUCKETS, hidden),
+        "links.relation.weight": (vectors, vectors),
+        "links.token_head.0.weight": (options["head_inner"], hidden),
+    }
+    for layer in range(config.num_hidden_layers - options["link_layer"]):
+        expected[f"links.layers.{layer}.intermediate.dense.weight"] = (config.intermediate_size, hidden)
+    return expected
 
 
 def _misfit(name: str, wanted: Any, found: Any) -> str:

@@ -10,10 +10,12 @@ from thinc.types import Floats2d
 
 from ..data.items import Item
 from ..spans import Logits
-from .defaults import DROPOUT, HEAD_INNER, HEAD_WIDTH, LABEL_CACHE, check_limits
+from .defaults import DROPOUT, HEAD_INNER, HEAD_WIDTH, LABEL_CACHE, WINDOW, check_limits
+from .links import Headed
 from .modules import SharedTransformer
 from .packed import TokenVectors
-from .predict import label_chunks
+from .predict import Kept, as_numpy, label_chunks
+from .predict_links import Reader, Stretch, score_heads
 from .shim import MetaIEShim
 
 
@@ -47,7 +49,13 @@ def build_shared_transformer(
         save_dtype=save_dtype,
         compute_dtype="float32",
     )
-    attrs = {"score": score_shared, "training_input": training_input, "prepare": set_width, "one_step": True}
+    attrs = {
+        "score": score_shared,
+        "score_links": score_links_shared,
+        "training_input": training_input,
+        "prepare": set_width,
+        "one_step": True,
+    }
     return Model("metaie", forward, init=init, layers=[tok2vec], refs={"tok2vec": tok2vec}, attrs=attrs, shims=[shim])
 
 
@@ -62,7 +70,7 @@ def init(model: Model, X: list[Doc] | None = None, Y=None) -> None:
 def training_input(model: Model, docs: Sequence[Doc], items: Sequence[Item], make_batch: Callable) -> tuple[Any, tuple]:
     """The batch of items, and the docs with the places of its scored tokens."""
     batch = make_batch(items).to(model.shims[0].device)
-    return batch, (docs, batch.rows)
+    return batch, (docs, batch.texts if isinstance(batch.texts, Headed) else batch.rows)
 
 
 def set_width(model: Model, docs: Sequence[Doc] | None) -> None:
@@ -75,14 +83,19 @@ def set_width(model: Model, docs: Sequence[Doc] | None) -> None:
 
 
 def forward(model: Model, inputs: tuple, is_train: bool) -> tuple[np.ndarray, Callable]:
-    """((docs, rows), labels, asked) -> logits; `rows` are the scored ones among the tokens of all docs."""
+    """((docs, rows), labels, asked) -> logits.
+
+    `rows` are the scored ones among the tokens of all docs, or a `Headed` without its states, which are their vectors.
+    """
     (docs, rows), labels, asked = inputs
     vectors, backprop_vectors = model.get_ref("tok2vec")(docs, is_train)
     shim = model.shims[0]
     flat = xp2torch(model.ops.flatten(vectors), requires_grad=is_train, device=shim.device)
-    output, torch_backprop = shim(
-        ArgsKwargs(args=(TokenVectors(flat, rows.to(shim.device)), labels, asked), kwargs={}), is_train
-    )
+    if isinstance(rows, Headed):
+        texts: TokenVectors | Headed = rows.to(shim.device)._replace(states=flat)
+    else:
+        texts = TokenVectors(flat, rows.to(shim.device))
+    output, torch_backprop = shim(ArgsKwargs(args=(texts, labels, asked), kwargs={}), is_train)
 
     def backprop(d_logits) -> list[Doc]:
         grads = xp2torch(d_logits, device=output.device)
@@ -92,17 +105,49 @@ def forward(model: Model, inputs: tuple, is_train: bool) -> tuple[np.ndarray, Ca
     return torch2xp(output), backprop
 
 
-def score_shared(model: Model, docs: Sequence[Doc], queries: Sequence[tuple[str, ...]]) -> Iterator[Logits]:
+def score_shared(
+    model: Model, docs: Sequence[Doc], queries: Sequence[tuple[str, ...]], kept: Kept | None = None
+) -> Iterator[Logits]:
     """As `predict.score_docs`, with one pass of the tok2vec for all labels."""
     shim = model.shims[0]
     chunks = label_chunks(queries, shim.pieces, shim.limits["label_budget"], shim.module.window)
     vectors = model.get_ref("tok2vec").predict(docs)
     for i, doc in enumerate(docs):
         pieces = shim.pieces([token.text for token in doc])
-        kept = [j for j, ids in enumerate(pieces) if ids]
-        if not kept:
+        read = [j for j, ids in enumerate(pieces) if ids]
+        if not read:
             continue
-        texts = TokenVectors(xp2torch(vectors[i], device=shim.device), torch.tensor(kept))
+        texts = TokenVectors(xp2torch(vectors[i], device=shim.device), torch.tensor(read))
+        if kept is not None and shim.binds:
+            kept.add(i, texts.vectors)
         for chunk in chunks[i]:
             logits = torch2xp(shim.predict(ArgsKwargs(args=(texts, list(chunk), None), kwargs={})))
-            yield Logits(i, chunk, kept, logits if isinstance(logits, np.ndarray) else logits.get())
+            yield Logits(i, chunk, read, as_numpy(logits))
+
+
+def score_links_shared(
+    model: Model,
+    docs: Sequence[Doc],
+    heads: Sequence[tuple[int, int, int]],
+    queries: Sequence[tuple[str, ...]],
+    kept: Kept | None = None,
+) -> Iterator[Logits]:
+    """As `predict_links.score_links`, from the token vectors; the layers of the head pass are this model's own."""
+    shim = model.shims[0]
+    own = sorted({head[0] for head in heads})
+    states = {} if kept is None else {i: kept.states[i] for i in own if i in kept.states}
+    missing = [i for i in own if i not in states]
+    vectors = model.get_ref("tok2vec").predict([docs[i] for i in missing]) if missing else []
+    states |= {i: xp2torch(found, device=shim.device) for i, found in zip(missing, vectors)}
+    words = {i: [token.text for token in docs[i]] for i in own}
+    scored = {i: [bool(ids) for ids in shim.pieces(text)] for i, text in words.items()}
+
+    def read(part: list[Stretch]):
+        marks = [scored[s.text][s.start : s.end] for s in part]
+        rows = [[j for j, is_scored in enumerate(own_marks) if is_scored] for own_marks in marks]
+        lengths = torch.tensor([s.end - s.start for s in part])
+        first = torch.tensor([j for row in rows for j in row], dtype=torch.int64)
+        return torch.cat([states[s.text][s.start : s.end] for s in part]), lengths, first, rows
+
+    sizes = {i: [1] * len(text) for i, text in words.items()}
+    return score_heads(model, Reader(words, sizes, 0, 3 * WINDOW, read), heads, queries)

@@ -24,16 +24,17 @@ from thinc.api import (
 
 from ..schema import check_threshold
 from .damage import damaged
-from .defaults import HEAD_SCALE
+from .defaults import ENCODER_NAMES, HEAD_SCALE
 from .dtypes import converted, resolve_dtype
 from .encoder import PackedEncoder
 from .label_cache import LabelCache
+from .links import Headed
 from .modules import rescale
-from .packed import Labels, LabelStates
+from .packed import Labels, LabelStates, Texts
 from .pieces import WordPieces, load_tokenizer
 from .saved import Saved, filled, read_bytes, read_directory
 
-TOKEN_HEAD = "token_head."  # begins the names of its tensors
+TOKEN_SIDE = ("token_head.", "links.")  # begin the names of tensors that know another encoder's states
 TRIM_EVERY = 2**13  # pieces read between two returns of freed memory: some 2 seconds of 2 CPU cores
 
 
@@ -144,6 +145,36 @@ class MetaIEShim(PyTorchShim):
         )
 
     @property
+    def binds(self) -> bool:
+        """Whether the weights have a head pass, so that they can be asked about a span of a text."""
+        return self.module.binds
+
+    def add_links(self, layer: int | None = None) -> None:
+        """Give the weights a fresh head pass, unless they have one. layer (int | None): see `LabelToSpan.add_links`."""
+        if not self.binds:
+            with self.lock:
+                self.module.add_links(layer)
+                self.module.to(self.device)
+                self.forget()
+
+    @property
+    def keeps_states(self) -> bool:
+        """Whether what was read of a text for its labels serves the head pass too: where texts see no labels."""
+        return self.binds and not self.module.options["text_sees_labels"]
+
+    @property
+    def link_calibration(self) -> dict[str, float] | None:
+        """How a link's score is made of what it rests on, as `calibrate` found it; None: it was not."""
+        return self.module.config.metaie.get("link_calibration")
+
+    @link_calibration.setter
+    def link_calibration(self, value: dict[str, float] | None) -> None:
+        if value is None:
+            self.module.config.metaie.pop("link_calibration", None)
+        else:
+            self.module.config.metaie["link_calibration"] = {key: float(number) for key, number in value.items()}
+
+    @property
     def label_counts(self) -> dict[str, int]:
         """How often the training corpus had each frequent label; empty for weights that do not say."""
         return self.module.config.metaie.get("label_counts", {})
@@ -158,6 +189,7 @@ class MetaIEShim(PyTorchShim):
         before = options.get("calibration", {"temperature": 1.0, "bias": 0.0})
         with self.lock:
             rescale(self.module, temperature, bias)
+            self.link_calibration = None  # it goes by the scores of spans
             options["threshold"], options["tag_threshold"] = threshold, tag_threshold
             options["calibration"] = {
                 "temperature": before["temperature"] * temperature,
@@ -172,6 +204,7 @@ class MetaIEShim(PyTorchShim):
             done = options["calibration"]
             self.calibrate(1 / done["temperature"], -done["bias"] * done["temperature"], 0.5, 0.5)
             del options["threshold"], options["tag_threshold"], options["calibration"]
+        self.link_calibration = None
 
     def load_encoder(self) -> None:
         """Start from the encoder's published weights and a fresh head.
@@ -213,7 +246,7 @@ class MetaIEShim(PyTorchShim):
             saved.config.metaie.update(self._wanted())
         self._check_fit(saved)
         saved.config.metaie["dropout"] = self.options["dropout"]
-        module = filled(self.model_cls, saved, without=TOKEN_HEAD if labels_of_other else None)
+        module = filled(self.model_cls, saved, without=TOKEN_SIDE if labels_of_other else None)
         if done:
             module.bias.data = (module.bias.data - done["bias"]) * done["temperature"]
         self.set_module(module, saved.tokenizer)
@@ -251,20 +284,33 @@ class MetaIEShim(PyTorchShim):
 
     def predict(self, inputs: ArgsKwargs) -> torch.Tensor:
         """Logits of texts for labels given as strings, which are encoded at most once."""
-        texts, labels, asked = inputs.args
+        texts, labels, asked, *tap = inputs.args
         with self.lock, torch.inference_mode():
             self.module.eval()
             module = self.predictor
             states = self.encode_labels(labels)
-            texts = type(texts)(*(t.to(self.device) for t in texts))
-            logits = module(texts, states, None if asked is None else asked.to(self.device))
+            logits = module(
+                on_device(texts, self.device), states, None if asked is None else asked.to(self.device), *tap
+            )
         if not bool(torch.isfinite(logits).all()):
             raise damaged("use", "its scores are no numbers, so that its weights cannot be right")
-        self._read += len(texts[0])
+        self._count(int(texts.lengths[texts.heads.text].sum()) if isinstance(texts, Headed) else len(texts[0]))
+        return logits
+
+    def link_states(self, texts: Texts) -> torch.Tensor:
+        """The states that the head pass starts from, (N, width)."""
+        with self.lock, torch.inference_mode():
+            self.module.eval()
+            states = self.predictor.link_states(on_device(texts, self.device))
+        self._count(len(texts[0]))
+        return states
+
+    def _count(self, pieces: int) -> None:
+        """Give memory back once in a while."""
+        self._read += pieces
         if self._read > TRIM_EVERY:
             self._read = 0
             return_freed_memory()
-        return logits
 
     def begin_update(self, inputs: ArgsKwargs) -> tuple[torch.Tensor, Callable]:
         self.forget()
@@ -289,7 +335,7 @@ class MetaIEShim(PyTorchShim):
                 (self.id, name),
                 torch2xp(parameter.data),
                 torch2xp(parameter.grad),
-                lr_scale=1.0 if name.startswith("encoder.") else HEAD_SCALE,
+                lr_scale=1.0 if name.startswith(ENCODER_NAMES) else HEAD_SCALE,
             )
             parameter.data = xp2torch(weights, requires_grad=True, device=parameter.device)
             parameter.grad = None
@@ -314,6 +360,11 @@ class MetaIEShim(PyTorchShim):
         if self.loaded:
             super().to_device(device_type, device_id)
             self.forget()
+
+
+def on_device(texts: Any, device: torch.device) -> Any:
+    """Packed texts, with or without heads, on a device."""
+    return texts.to(device) if isinstance(texts, Headed) else type(texts)(*(t.to(device) for t in texts))
 
 
 @functools.cache
@@ -343,6 +394,6 @@ def is_pipe_worker() -> bool:
 
 def _drop_calibration(options: dict) -> dict | None:
     """Drop the calibration of weights whose token head is not taken over. RETURNS (dict | None): what it was."""
-    for key in ("threshold", "tag_threshold"):
+    for key in ("threshold", "tag_threshold", "link_calibration", "link_layer"):
         options.pop(key, None)
     return options.pop("calibration", None)

@@ -7,7 +7,7 @@ from typing import Callable, NamedTuple, Sequence
 
 import numpy as np
 
-from ..data.items import Item
+from ..data.items import Item, Question
 from ..data.known import Spot
 from ..data.rows import Place
 from ..spans import is_blank_line
@@ -179,6 +179,23 @@ def _parts_of(item: Item, windows: Sequence[Window]) -> tuple[list[Item], set[Pl
             spots = [(max(s, start) - start, min(e, end) - start, label) for s, e, label in unsure[number]]
             spots = [spot for spot in spots if spot[0] < spot[1]]
             found.append(
-                item._replace(words=item.words[start:end], spans=spans, absent=absent, unsure=(*spots, *unknown))
+                item._replace(
+                    words=item.words[start:end],
+                    spans=spans,
+                    absent=absent,
+                    unsure=(*spots, *unknown),
+                    links=_questions_in(item.links, start, end),
+                )
             )
     return found, shown
+
+
+def _questions_in(questions: Sequence[Question], start: int, end: int) -> list[Question]:
+    """Questions of which the head and all tails lie in a window, on its tokens."""
+    found = []
+    for question in questions:
+        places = [(question.start, question.end), *question.tails]
+        if all(start <= first and last <= end for first, last in places):
+            head, *tails = ((first - start, last - start) for first, last in places)
+            found.append(Question(*head, question.label, tuple(tails)))
+    return found

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from itertools import accumulate
 from typing import NamedTuple, Sequence
 
 import torch
@@ -10,6 +11,7 @@ from torch.nn.functional import normalize
 
 from ..data.items import Item
 from ..model.encoder import PackedEncoder, label_means
+from ..model.links import Headed, Heads
 from ..model.packed import Labels, Texts
 from ..model.pieces import WordPieces
 from ..schema import Label, same_label
@@ -19,18 +21,19 @@ N_NEGATIVES = (2, 6, 12, 24)  # sampled labels per example: asked sets of all si
 EXTRA_SHARE = 1.0  # frequent labels drawn per text of a batch, beside the labels of its neighbours
 NEAR_QUANTILE = 0.97  # of random label pairs; a pair that is more alike is no safe negative
 FREQUENT = 10
+MAX_HEADS = 8  # of one text in one step
 
 
 class Batch(NamedTuple):
     """What one training step needs: B texts with W tokens, U labels.
 
-    texts (Texts), labels (Labels): the packed inputs.
+    texts (Texts | Headed), labels (Labels): the packed inputs; with heads, B and W are of the texts of all heads.
     asked (Tensor): bool (B, U). tags (Tensor): 0 = O, 1 = B, 2 = I, int64 (W, U).
     weights (Tensor): 1 where the tag counts in the loss, 0 elsewhere, float32 (W, U).
     rows (Tensor): where the scored tokens stand among all tokens of all texts, int64 (W,).
     """
 
-    texts: Texts
+    texts: Texts | Headed
     labels: Labels
     asked: Tensor
     tags: Tensor
@@ -38,7 +41,11 @@ class Batch(NamedTuple):
     rows: Tensor
 
     def to(self, device: torch.device) -> "Batch":
-        texts, labels = Texts(*(t.to(device) for t in self.texts)), Labels(*(t.to(device) for t in self.labels))
+        if isinstance(self.texts, Headed):
+            texts: Texts | Headed = self.texts.to(device)
+        else:
+            texts = Texts(*(t.to(device) for t in self.texts))
+        labels = Labels(*(t.to(device) for t in self.labels))
         return Batch(texts, labels, *(t.to(device) for t in self[2:]))
 
 
@@ -163,6 +170,85 @@ def own_batch(items: Sequence[Item], pieces: WordPieces) -> Batch:
     labels = sorted({label for labels in own for label in labels})
     asked = torch.tensor([[label in given for label in labels] for given in map(set, own)], dtype=torch.bool)
     return _batch(items, labels, pieces, asked, asked, torch.eye(len(labels), dtype=torch.bool))
+
+
+def link_batch(
+    items: Sequence[Item],
+    pieces: WordPieces,
+    rng: random.Random | None = None,
+    *,
+    most: int = MAX_HEADS,
+    by_token: bool = False,
+) -> Batch:
+    """A batch that asks about spans of texts what was asked of them, and nothing else.
+
+    most (int): heads of one text, drawn by `rng`; without it the first ones.
+    by_token (bool): each token has one state, which another model makes; else the texts are read by pieces.
+    RETURNS (Batch): each head's text is scored; its rows are those of all heads one after the other.
+    RAISES (ValueError): no item has a question.
+    """
+    asked_of_heads = [by_head(item, rng, most) for item in items]
+    labels = sorted({label for heads in asked_of_heads for own in heads.values() for label in own})
+    if not labels:
+        raise ValueError("No text has a question about one of its spans.")
+    column = {label: u for u, label in enumerate(labels)}
+    texts, scored = pieces.texts([item.words for item in items])
+    places: list[tuple[int, int, int]] = []  # text, first and end piece
+    asked = torch.zeros((sum(map(len, asked_of_heads)), len(labels)), dtype=torch.bool)
+    cells: list[tuple[int, int, int]] = []  # row, column, tag
+    rows_of_tokens, offset = [], 0
+    for b, (item, kept) in enumerate(zip(items, scored)):
+        sizes = [1] * len(item.words) if by_token else [len(ids) for ids in pieces(item.words)]
+        before = list(accumulate(sizes, initial=0 if by_token else 1))  # states before each token
+        row = {i: place for place, i in enumerate(kept)}
+        for (start, end), own in asked_of_heads[b].items():
+            asked[len(places), [column[label] for label in own]] = True
+            places.append((b, before[start], before[end]))
+            for label, tails in own.items():
+                for first, last in tails:
+                    inside = [offset + row[i] for i in range(first, last) if i in row]
+                    cells += [(i, column[label], 2 if i > inside[0] else 1) for i in inside]
+            rows_of_tokens += kept
+            offset += len(kept)
+    tags = torch.zeros((offset, len(labels)), dtype=torch.int64)
+    if cells:
+        at, u, tag = torch.tensor(cells).T
+        tags[at, u] = tag
+    heads = Heads(*torch.tensor(places, dtype=torch.int64).T)
+    weights = asked[torch.arange(len(places)).repeat_interleave(texts.words[heads.text])].float()
+    if by_token:
+        lengths = torch.tensor([len(item.words) for item in items], dtype=torch.int64)
+        first = torch.tensor([i for kept in scored for i in kept], dtype=torch.int64)
+        headed = Headed(None, None, lengths, first, texts.words, heads)
+    else:
+        starts = texts.lengths.cumsum(0) - texts.lengths
+        first = texts.first - starts.repeat_interleave(texts.words)
+        headed = Headed(None, texts, texts.lengths, first, texts.words, heads)
+    rows = torch.tensor(rows_of_tokens, dtype=torch.int64)
+    return Batch(headed, pieces.labels(labels), asked, tags, weights, rows)
+
+
+def balanced(item: Item, rng: random.Random) -> Item:
+    """The item with at most as many questions without an answer as there are with one, drawn anew each time.
+
+    In a few examples of many heads almost everything is unanswered, and the model would learn to say nothing.
+    """
+    answered = [question for question in item.links if question.tails]
+    others = [question for question in item.links if not question.tails]
+    return item._replace(links=answered + rng.sample(others, min(len(others), max(1, len(answered)))))
+
+
+def by_head(
+    item: Item, rng: random.Random | None = None, most: int | None = None
+) -> dict[tuple[int, int], dict[str, tuple[tuple[int, int], ...]]]:
+    """Head -> relation -> tails. most (int | None): heads at most, drawn by `rng`; without it the first ones."""
+    found: dict[tuple[int, int], dict[str, tuple[tuple[int, int], ...]]] = {}
+    for question in item.links:
+        found.setdefault((question.start, question.end), {})[question.label] = question.tails
+    if most is not None and len(found) > most:
+        chosen = list(found)[:most] if rng is None else rng.sample(list(found), most)
+        found = {head: found[head] for head in found if head in set(chosen)}
+    return found
 
 
 def _batch(

@@ -27,7 +27,8 @@ from ..model.pieces import WordPieces, label_sizes, load_tokenizer
 from ..model.saved import FILES, WEIGHTS, filled, read_directory
 from ..model.windows import cut_items
 from ..spans import decode
-from .batches import Batch, LabelSpace, open_batch, recased
+from .batches import Batch, LabelSpace, link_batch, open_batch, recased
+from .link_dev import settle_link_bias
 from .optim import Average, check_loss, check_weights, parameter_groups, tagging_loss
 from .settings import DistillSettings as Settings
 
@@ -111,6 +112,7 @@ def check_learnable(items: Sequence[Item], held: Sequence[Item], pieces: WordPie
             f"There is nothing to train on: {len(items)} texts with no span that begins and ends with a token."
         )
     asked = {label for item in [*items, *held] for label in item.answered}
+    asked |= {question.label for item in [*items, *held] for question in item.links}
     label_sizes(sorted(asked), pieces, model.label_room)
 
 
@@ -118,13 +120,22 @@ def train(run: "Run", output: Path, save_every: int) -> None:
     """The steps that are left, with a checkpoint at every `save_every` of them and after the last."""
     settings, progress = run.settings, run.progress
     bar = tqdm(total=run.steps, initial=progress.step, desc="distill", unit="step", mininterval=5)
-    stream = batch_stream(run.parts, settings.batch_size, settings.seed, run.rank, run.ranks)
+    stream: Iterator = batch_stream(run.parts, settings.batch_size, settings.seed, run.rank, run.ranks)
     # Batches that were done before the interruption are drawn and passed over.
-    for step, (epoch, items) in islice(enumerate(stream), progress.step, run.steps):
+    asks = [asks_links(step, run.link_share) for step in range(run.steps)]
+    done = sum(asks[: progress.step])
+    stream = islice(stream, progress.step - done, None)
+    questions = islice(question_stream(run, settings), done, None)
+    epoch = 0
+    for step in range(progress.step, run.steps):
         rng = random.Random(f"{settings.seed}:{step}:{run.rank}")
-        if settings.recase:  # capitals may have more pieces
-            items = cut_items(recased(items, settings.recase, rng), run.pieces, run.model.text_room)
-        run.step(open_batch(items, run.pieces, run.space, rng))
+        if asks[step]:
+            run.step(link_batch(next(questions)[1], run.pieces, rng))
+        else:
+            epoch, items = next(stream)
+            if settings.recase:  # capitals may have more pieces
+                items = cut_items(recased(items, settings.recase, rng), run.pieces, run.model.text_room)
+            run.step(open_batch(items, run.pieces, run.space, rng))
         bar.update()
         if run.is_main and progress.step % 50 == 0:
             bar.set_postfix_str(f"loss {progress.mean(50):.3f}")
@@ -134,12 +145,26 @@ def train(run: "Run", output: Path, save_every: int) -> None:
     bar.close()
 
 
+def asks_links(step: int, share: float) -> bool:
+    """Whether a step asks about spans: so many of all steps, evenly spread."""
+    return math.floor((step + 1) * share + 1e-9) > math.floor(step * share + 1e-9)
+
+
+def question_stream(run: "Run", settings: Settings) -> Iterator[tuple[int, list[Item]]]:
+    """Batches of texts with questions about their spans; those of labels that name a span at `settings.anchored`."""
+    size = max(1, settings.batch_size // 2)  # a text comes once per head
+    return batch_stream(run.questions, size, settings.seed, run.rank, run.ranks)
+
+
 def finish(run: "Run", output: Path) -> dict:
     """Keep the averaged weights, settle their bias and write them. RETURNS (dict): as `distill`."""
     run.average.copy_to(run.model)
     check_weights(run.model)
     result = {"steps": run.steps, "seconds": round(run.progress.seconds), "loss": run.progress.mean(200)}
-    result |= settle_bias(run.model, run.pieces, run.held)
+    if not run.settings.only_links:
+        result |= settle_bias(run.model, run.pieces, run.held)
+    if run.link_share:
+        result |= settle_link_bias(run.model, run.pieces, run.held)
     if run.is_main:
         save_model(run.model, run.pieces.tokenizer, output / "model")
         write_dev(output / "dev.jsonl", run.held)
@@ -181,10 +206,23 @@ def split_corpus(
     """Read the files, and the dev split or hold one out. RETURNS (tuple): [(items, weight)], dev items"""
     train, held = [], read_items(dev, tokenize) if dev else []
     for path, weight in corpus.items():
-        kept, part = split_dev(read_items(path, tokenize), 0.0 if dev else settings.dev_share, settings.seed)
+        items = read_items(path, tokenize, anchored=bool(settings.link_share and settings.anchored))
+        kept, part = split_dev(items, 0.0 if dev else settings.dev_share, settings.seed)
         train.append((kept, weight))
         held += part
     return train, held
+
+
+def questions_of(parts: list[tuple[list[Item], float]], anchored: float) -> list[tuple[list[Item], float]]:
+    """The items that ask about their spans: rows with links once an epoch, labels that name a span so often."""
+    found: list[tuple[list[Item], float]] = []
+    for items, weight in parts:
+        asking = [item for item in items if item.links]
+        own = [item for item in asking if not item.anchored]
+        found += [(own, 1.0)] if own else []
+        named = [item for item in asking if item.anchored]
+        found += [(named, anchored * min(1.0, weight))] if named and anchored else []
+    return found
 
 
 class Run:
@@ -209,8 +247,20 @@ class Run:
         self.rank, self.ranks = self.accelerator.process_index, self.accelerator.num_processes
         self.is_main = self.accelerator.is_main_process
         self.settings, self.pieces, self.parts, self.held = settings, pieces, parts, held
-        texts = sum(len(items) * weight for items, weight in parts) * settings.epochs
-        self.steps = settings.steps or max(1, round(texts / settings.batch_size / self.ranks))
+        self.questions = questions_of(parts, settings.anchored)
+        self.link_share = settings.link_share if self.questions else 0.0
+        if settings.link_share and not self.questions:
+            raise ValueError(
+                f"link_share is {settings.link_share}, but no row of the corpus has links. "
+                "Give rows with links, or set it to 0."
+            )
+        if self.link_share and not model.binds:
+            model.add_links(settings.link_layer if settings.link_layer >= 0 else None)
+        if settings.only_links:
+            for name, parameter in model.named_parameters():
+                parameter.requires_grad_(name.startswith("links."))
+            self.link_share = 1.0
+        self.steps = settings.steps or self._steps()
         self.model = model.to(self.accelerator.device)
         self.space = LabelSpace([item for items, _ in parts for item in items])
         self.space.embed(model, pieces, seed=settings.seed)
@@ -221,6 +271,15 @@ class Run:
         self.wrapped, self.optimizer, self.schedule = self.accelerator.prepare(model, optimizer, schedule)
         self.average, self.progress = Average(model, settings.ema), Progress()
         self.accelerator.register_for_checkpointing(self.average, self.progress)
+
+    def _steps(self) -> int:
+        """What the epochs need: passes over the corpus, beside which questions are asked; or over these alone."""
+        size, share = self.settings.batch_size, self.link_share
+        if self.settings.only_links:
+            size, share = max(1, size // 2), 0.0
+        parts = self.questions if self.settings.only_links else self.parts
+        texts = sum(len(items) * weight for items, weight in parts) * self.settings.epochs
+        return max(1, round(texts / size / self.ranks / (1 - min(share, 0.9))))
 
     def step(self, batch: Batch) -> None:
         """One optimizer step."""

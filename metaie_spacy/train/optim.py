@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ..model.defaults import O_WEIGHT
+from ..model.defaults import ENCODER_NAMES, O_WEIGHT
 from .batches import Batch
 
 
@@ -62,7 +62,7 @@ def parameter_groups(model: nn.Module, lr: float, head_scale: float, weight_deca
     """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in ((name, p) for name, p in model.named_parameters() if p.requires_grad):
-        groups.setdefault((name.startswith("encoder."), parameter.ndim > 1), []).append(parameter)
+        groups.setdefault((name.startswith(ENCODER_NAMES), parameter.ndim > 1), []).append(parameter)
     return [
         {
             "params": parameters,

@@ -24,6 +24,12 @@ class DistillSettings:
     warmup (float): share of the steps in which the rate rises; then it falls linearly to 0.
     o_weight (float): weight of the O tag in the loss. ema (float): decay of the averaged weights,
         which are what is saved; 0 turns averaging off.
+    link_share (float): share of the steps that ask about spans of the texts (rows with "links", and labels that name a
+        span, see `data.anchored`), where the corpus has such questions; 0: the head pass is not trained.
+    link_layer (int): the layer whose states the head pass reads on from; -1: two thirds of the encoder's, or as the
+        weights of `init_from` have it.
+    only_links (bool): all other weights stay as they are, and so do the answers for labels.
+    anchored (float): how often, against rows with "links", questions of labels that name a span are asked.
     recase (float): share of the texts that are seen in lower case or in capitals.
     dev_share (float): share of the texts that is never trained on.
     mixed_precision (str): "no", "bf16" or "fp16", as in accelerate.
@@ -43,6 +49,10 @@ class DistillSettings:
     o_weight: float = O_WEIGHT
     dropout: float = DROPOUT
     recase: float = 0.0
+    link_share: float = 0.0
+    link_layer: int = -1
+    only_links: bool = False
+    anchored: float = 0.5
     ema: float = 0.998
     dev_share: float = 0.1
     seed: int = 0
@@ -55,10 +65,16 @@ class DistillSettings:
             raise ValueError(f"mixed_precision is '{self.mixed_precision}'; use one of {', '.join(PRECISIONS)}.")
         _check(self, "epochs", above=0)
         _check(self, "steps", least=0)
-        for name in ("recase", "warmup"):
+        _check(self, "link_layer", least=-1)
+        _check(self, "anchored", least=0)
+        for name in ("recase", "warmup", "link_share"):
             _check(self, name, least=0, most=1)
         for name in ("dev_share", "dropout"):
             _check(self, name, least=0, below=1)
+        if self.only_links and not (self.link_share and self.init_from):
+            raise ValueError("only_links adds a head pass to weights: give init_from, and a link_share above 0.")
+        if self.link_share and self.architecture == "CrossEncoder":
+            raise ValueError("A CrossEncoder has no head pass: set link_share to 0.")
         _check_optimizer(self)
 
 

@@ -9,9 +9,10 @@ from helpers import answers, row
 from safetensors.torch import load_file
 
 from metaie_spacy.data.items import Item, blank_tokenizer
+from metaie_spacy.model.links import Headed
 from metaie_spacy.model.modules import LabelToSpan
 from metaie_spacy.model.weights import architecture_of
-from metaie_spacy.train.distill import Settings, batch_stream, distill, ramp
+from metaie_spacy.train.distill import Run, Settings, batch_stream, distill, ramp
 
 
 def rows(n=40):
@@ -161,3 +162,88 @@ def test_a_run_cannot_change_what_texts_see(corpus, tmp_path, encoders, start, w
 def test_a_share_beyond_all_texts_is_refused():
     with pytest.raises(ValueError, match="recase must be a number at least 0 and at most 1"):
         Settings("any", recase=2.0)
+
+
+def link_rows(n=24):
+    """Two people and their firms, in one of two orders."""
+    for i in range(n):
+        text = (
+            f"Ada{i} runs Acme{i} and Bob{i} runs Bolt{i}."
+            if i % 2
+            else f"Acme{i} is run by Ada{i}, Bolt{i} by Bob{i}."
+        )
+        at = {
+            name: [text.index(name), text.index(name) + len(name)]
+            for name in (f"Ada{i}", f"Bob{i}", f"Acme{i}", f"Bolt{i}")
+        }
+        links = [
+            {"head": at[f"Ada{i}"], "label": "employer", "tails": [at[f"Acme{i}"]]},
+            {"head": at[f"Bob{i}"], "label": "employer", "tails": [at[f"Bolt{i}"]]},
+            {"head": at[f"Bob{i}"], "label": "spouse", "tails": []},
+        ]  # fmt: skip
+        spans = [(f"Ada{i}", "person"), (f"Bob{i}", "person")]
+        yield row(text, spans, id=f"l{i}") | {"links": links}
+
+
+@pytest.fixture
+def linked(tmp_path):
+    path = tmp_path / "links.jsonl"
+    path.write_text("\n".join(map(json.dumps, link_rows())), encoding="utf8")
+    return path
+
+
+def test_a_share_of_the_steps_asks_about_spans(corpus, linked, tmp_path, encoders, monkeypatch):
+    asked = []
+    step = Run.step
+    monkeypatch.setattr(
+        Run, "step", lambda self, batch: (asked.append(isinstance(batch.texts, Headed)), step(self, batch))
+    )
+    settings = Settings(encoders["bert"], steps=12, batch_size=4, link_share=0.25, dev_share=0.2)
+    result = distill({str(corpus): 1.0, str(linked): 1.0}, tmp_path / "out", settings, tokenize=blank_tokenizer())
+    assert asked == [False, False, False, True] * 3
+    assert result["dev_questions"] > 0 and 0 <= result["dev_links_f"] <= 1
+    assert any(name.startswith("links.") for name in weights(tmp_path / "out"))
+
+
+def test_only_links_leaves_all_other_weights_as_they_were(corpus, linked, tmp_path, encoders):
+    run(corpus, tmp_path / "start", encoders, steps=6)
+    settings = Settings(encoders["bert"], init_from=str(tmp_path / "start" / "model"), steps=6, batch_size=4, link_share=0.5,
+                        only_links=True, text_sees_labels=None)  # fmt: skip
+    distill({str(linked): 1.0}, tmp_path / "out", settings, tokenize=blank_tokenizer(), dev=linked)
+    before, after = weights(tmp_path / "start"), weights(tmp_path / "out")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert set(after) - set(before) == {name for name in after if name.startswith("links.")} != set()
+
+
+def test_a_killed_run_with_links_resumes_to_the_same_weights(corpus, linked, tmp_path, encoders, monkeypatch):
+    settings = Settings(encoders["bert"], steps=14, batch_size=4, link_share=0.4, dev_share=0.2)
+    files = {str(corpus): 1.0, str(linked): 1.0}
+    distill(files, tmp_path / "whole", settings, tokenize=blank_tokenizer(), save_every=5)
+    step, calls = Run.step, []
+
+    def dies(self, batch):
+        calls.append(1)
+        if len(calls) == 9:
+            raise KeyboardInterrupt
+        step(self, batch)
+
+    monkeypatch.setattr(Run, "step", dies)
+    with pytest.raises(KeyboardInterrupt):
+        distill(files, tmp_path / "killed", settings, tokenize=blank_tokenizer(), save_every=5)
+    monkeypatch.setattr(Run, "step", step)
+    torch.manual_seed(99)
+    distill(files, tmp_path / "killed", settings, tokenize=blank_tokenizer(), save_every=5)
+    whole, killed = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+    assert all(torch.equal(whole[name], killed[name]) for name in whole)
+
+
+def test_links_without_rows_that_have_any_are_refused(corpus, tmp_path, encoders):
+    with pytest.raises(ValueError, match="no row of the corpus has links"):
+        run(corpus, tmp_path / "out", encoders, link_share=0.3)
+
+
+def test_the_head_pass_learns_whose_answer_it_is(linked, tmp_path, encoders):
+    settings = Settings(encoders["bert"], steps=300, batch_size=8, lr=2e-3, dropout=0.0, link_share=0.9, dev_share=0.2)
+    result = distill({str(linked): 1.0}, tmp_path / "out", settings, tokenize=blank_tokenizer())
+    assert result["dev_head_choice"]["cases"] >= 4 and result["dev_head_choice"]["chance"] == 0.5
+    assert result["dev_head_choice"]["right"] > 0.9

@@ -1,18 +1,11 @@
-"""What is asked: labels, their queries and thresholds; schemas; parsing and validation."""
+"""Labels, their queries and thresholds; what they concede to each other."""
 
-import json
 import math
 import re
-from pathlib import Path
 from typing import Any, Iterable, Mapping, NamedTuple
 
-from .encodings import read_text
-
 LABEL_KEYS = ("query", "threshold", "description", "pattern", "keep")
-SCHEMA_KEYS = ("labels", "threshold", "flat", "set_ents")
-ASK_KEYS = ("labels", "threshold", "flat")  # of a schema for one call or one text
 REGISTERED = "misc:"  # how `keep` names a function of spaCy's registry
-KEEP = "keep"  # what `set_ents` may be beside true and false
 
 
 # What a label concedes of its log frequency, where so many are asked at most; chosen on the corpus's dev split, see
@@ -66,14 +59,6 @@ class Label(NamedTuple):
         return tuple(dict.fromkeys((self.query, *self.others)))
 
 
-class Ask(NamedTuple):
-    """What is asked of one text: labels, and how answers are kept; None: as the component says."""
-
-    labels: tuple[Label, ...]
-    threshold: float | None = None
-    flat: bool | None = None
-
-
 def parse_labels(labels: Iterable[str | Mapping[str, Any]] | Mapping[str, Any]) -> tuple[Label, ...]:
     """Read labels as users write them.
 
@@ -87,8 +72,7 @@ def parse_labels(labels: Iterable[str | Mapping[str, Any]] | Mapping[str, Any]) 
         raise ValueError(f"labels must be a list or a mapping, not the string {labels!r}. Write {names!r}.")
     if isinstance(labels, Mapping):
         entries = [
-            (f"labels[{name!r}]", _check_text(name, f"the label name {name!r}"), value)
-            for name, value in labels.items()
+            (f"labels[{name!r}]", check_text(name, f"the label name {name!r}"), value) for name, value in labels.items()
         ]
     elif isinstance(labels, Iterable):
         entries = [(f"labels[{i}]", *_list_entry(value, f"labels[{i}]")) for i, value in enumerate(labels)]
@@ -96,7 +80,7 @@ def parse_labels(labels: Iterable[str | Mapping[str, Any]] | Mapping[str, Any]) 
         raise ValueError(f"labels must be a list of strings or a mapping, not {type(labels).__name__}.")
     parsed: dict[str, Label] = {}
     for place, name, value in entries:
-        label = _parse_entry(place, name, value)
+        label = parse_label(place, name, value)
         if parsed.setdefault(name, label) != label:
             raise ValueError(f"{place} names '{name}' a second time, with another query or threshold.")
     return tuple(parsed.values())
@@ -104,44 +88,46 @@ def parse_labels(labels: Iterable[str | Mapping[str, Any]] | Mapping[str, Any]) 
 
 def _list_entry(value: Any, place: str) -> tuple[str, Any]:
     if not isinstance(value, Mapping):
-        return (_check_text(value, place),) * 2
+        return (check_text(value, place),) * 2
     if "name" not in value:
         raise ValueError(f'{place} has no "name".')
-    return _check_text(value["name"], f"{place}['name']"), {key: entry for key, entry in value.items() if key != "name"}
+    return check_text(value["name"], f"{place}['name']"), {key: entry for key, entry in value.items() if key != "name"}
 
 
-def _parse_entry(place: str, name: str, value: Any) -> Label:
+def parse_label(place: str, name: str, value: Any) -> Label:
+    """One label by its name and what stands beside it. RAISES (ValueError): that is malformed, at this place."""
     if not isinstance(value, Mapping):
-        first, *others = _check_queries(value, place)
+        first, *others = check_queries(value, place)
         return Label(name, first, others=tuple(others))
     unknown = set(value) - set(LABEL_KEYS)
     if unknown:
+        also = ", and in a schema 'attributes'" if "attributes" in unknown else ""
         raise ValueError(
-            f"{place} has the unknown keys {sorted(map(str, unknown))}; known are {', '.join(LABEL_KEYS)}."
+            f"{place} has the unknown keys {sorted(map(str, unknown))}; known are {', '.join(LABEL_KEYS)}{also}."
         )
     threshold, description = value.get("threshold"), value.get("description")
     if threshold is not None:
         threshold = check_threshold(threshold, f"{place}['threshold']")
     if description is not None and not isinstance(description, str):
         raise ValueError(f"{place}['description'] must be a string, not {type(description).__name__}.")
-    first, *others = _check_queries(value.get("query", name), f"{place}['query']")
+    first, *others = check_queries(value.get("query", name), f"{place}['query']")
     pattern, keep = (_check_pattern(value.get(key), f"{place}['{key}']") for key in ("pattern", "keep"))
     return Label(name, first, threshold, description, tuple(others), pattern, keep)
 
 
-def _check_queries(value: Any, place: str) -> list[str]:
-    """One wording, or several."""
+def check_queries(value: Any, place: str) -> list[str]:
+    """One wording, or several. RAISES (ValueError): it is neither."""
     if not isinstance(value, (list, tuple)):
-        return [_check_text(value, place)]
+        return [check_text(value, place)]
     if not value:
         raise ValueError(f"{place} is an empty list. Give at least one wording, or leave it out.")
-    return [_check_text(query, f"{place}[{i}]") for i, query in enumerate(value)]
+    return [check_text(query, f"{place}[{i}]") for i, query in enumerate(value)]
 
 
 def _check_pattern(value: Any, place: str) -> str | None:
     if value is None:
         return None
-    text = _check_text(value, place)
+    text = check_text(value, place)
     if not text.startswith(REGISTERED):
         try:
             re.compile(text)
@@ -152,43 +138,8 @@ def _check_pattern(value: Any, place: str) -> str | None:
     return text
 
 
-def parse_ask(value: Any) -> Ask:
-    """What is asked of a text: labels as `parse_labels` takes them, or a mapping with "labels", "threshold", "flat".
-
-    RAISES (ValueError): it is neither.
-    """
-    if not _is_ask(value):
-        return Ask(parse_labels(value))
-    threshold, flat = value.get("threshold"), value.get("flat")
-    return Ask(
-        parse_labels(value["labels"]),
-        None if threshold is None else check_threshold(threshold),
-        None if flat is None else check_switch(flat, "flat"),
-    )
-
-
-def plain_ask(ask: Ask) -> dict[str, Any]:
-    """In the form that JSON keeps, and that `parse_ask` takes."""
-    labels = plain(ask.labels)
-    if ask.threshold is None and ask.flat is None and not _is_ask(labels):
-        return labels
-    return {"labels": labels, "threshold": ask.threshold, "flat": ask.flat}
-
-
-def ask_names(value: Any) -> list[str] | None:
-    """The names of the labels that a text brings; None: it brings none."""
-    return None if value is None else [label.name for label in parse_ask(value).labels]
-
-
-def _is_ask(value: Any) -> bool:
-    """Whether this is a mapping of settings, and not one of labels of which one is called "labels"."""
-    if not isinstance(value, Mapping) or "labels" not in value or not set(value) <= set(ASK_KEYS):
-        return False
-    own = value["labels"]
-    return isinstance(own, (list, tuple)) or (isinstance(own, Mapping) and not (own and set(own) <= set(LABEL_KEYS)))
-
-
-def _check_text(value: Any, place: str) -> str:
+def check_text(value: Any, place: str) -> str:
+    """RAISES (ValueError): it is no string, or an empty one."""
     if not isinstance(value, str):
         raise ValueError(f"{place} must be a string, not {type(value).__name__} ({value!r}).")
     if not value.strip():
@@ -211,13 +162,6 @@ def check_switch(value: Any, place: str) -> bool:
     """RAISES (ValueError): the value is neither true nor false."""
     if not isinstance(value, bool):
         raise ValueError(f"{place} must be true or false, not {value!r}.")
-    return value
-
-
-def check_set_ents(value: Any) -> bool | str:
-    """RAISES (ValueError): the value is neither true nor false nor "keep"."""
-    if value != KEEP and not isinstance(value, bool):
-        raise ValueError(f'set_ents must be true, false or "{KEEP}", not {value!r}.')
     return value
 
 
@@ -249,59 +193,6 @@ def _plain(label: Label) -> Any:
     query = [label.query, *label.others] if label.others else label.query
     more = {key: getattr(label, key) for key in LABEL_KEYS[1:] if getattr(label, key) is not None}
     return {"query": query, **more} if more else query
-
-
-def read_schema(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
-    """A schema: what is asked, and how answers are kept.
-
-    source: a JSON file, or its content, `{"labels", "threshold"?, "flat"?, "set_ents"?}`.
-    RETURNS (dict): the settings that it holds, checked; "labels" as `plain` gives them.
-    RAISES (ValueError): it is no such file or mapping; the message names the file and the place.
-    """
-    if isinstance(source, Mapping):
-        return _check_schema(source)
-    path = Path(source)
-    try:
-        text = read_text(path)
-    except FileNotFoundError:
-        raise ValueError(f"There is no schema file '{path}'.") from None
-    except OSError as error:
-        raise ValueError(f"{path}: {error}") from None
-    try:
-        return _check_schema(json.loads(text, object_pairs_hook=_no_repeats))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg}).") from None
-    except RecursionError:
-        raise ValueError(f"{path}: not JSON (it is nested too deep).") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-
-
-def _check_schema(schema: Any) -> dict[str, Any]:
-    if not isinstance(schema, Mapping) or "labels" not in schema:
-        raise ValueError('a schema is an object with "labels", such as {"labels": {"ORG": "company"}}.')
-    unknown = set(schema) - set(SCHEMA_KEYS)
-    if unknown:
-        raise ValueError(
-            f"the schema has the unknown keys {sorted(map(str, unknown))}; known are {', '.join(SCHEMA_KEYS)}."
-        )
-    checked: dict[str, Any] = {"labels": plain(parse_labels(schema["labels"]))}
-    if "threshold" in schema:
-        value = schema["threshold"]
-        checked["threshold"] = None if value is None else check_threshold(value)
-    if "flat" in schema:
-        checked["flat"] = check_switch(schema["flat"], "flat")
-    if "set_ents" in schema:
-        checked["set_ents"] = check_set_ents(schema["set_ents"])
-    return checked
-
-
-def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} occurs twice in one object.")
-    return found
 
 
 def check_config_labels(labels: Any) -> None:

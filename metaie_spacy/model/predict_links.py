@@ -1,0 +1,167 @@
+"""Logits of what texts say about their spans, in batches over heads and texts."""
+
+from itertools import accumulate
+from typing import Any, Callable, Iterator, NamedTuple, Sequence
+
+import torch
+from spacy.tokens import Doc
+from thinc.api import Model
+
+from ..spans import Logits
+from .defaults import OVERLAP, TOKEN_BUDGET, WINDOW
+from .links import Headed, Heads
+from .predict import MAX_SPREAD, Kept, as_numpy, asked_of_batch, by_job, label_chunks
+from .windows import Window, split_windows
+
+
+class Stretch(NamedTuple):
+    """The part of a text that is read for a head: its number, first and end word, and how many states it has.
+
+    whole (bool): it is all of the text.
+    """
+
+    text: int
+    start: int
+    end: int
+    size: int
+    whole: bool
+
+
+class Reader(NamedTuple):
+    """How texts become the states that heads are read from.
+
+    words (dict): number of the text -> its words. sizes (dict): states of each word.
+    edge (int): states in front of the first word and behind the last. room (int): most states of words at once.
+    read (Callable): stretches -> their states in one tensor, how many each has, the places of the scored words among
+        them, and per stretch the scored words.
+    """
+
+    words: dict[int, list[str]]
+    sizes: dict[int, list[int]]
+    edge: int
+    room: int
+    read: Callable[[list[Stretch]], tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[list[int]]]]
+
+
+def score_links(
+    model: Model,
+    docs: Sequence[Doc],
+    heads: Sequence[tuple[int, int, int]],
+    queries: Sequence[tuple[str, ...]],
+    kept: Kept | None = None,
+) -> Iterator[Logits]:
+    """Logits of what each head's text says about it.
+
+    A text of one window is read as a whole; of a longer one the window that holds the head's beginning and its
+    neighbours, as far as the encoder has room.
+
+    model (Model): LabelToSpan with a head pass.
+    heads (Sequence[tuple]): number of the doc, first token, end token (exclusive).
+    queries (Sequence[tuple[str, ...]]): the relations that each head is asked.
+    kept (Kept | None): states of the docs that were read already.
+    YIELDS (Logits): `text` is the number of the head; a head comes once per chunk of its queries.
+    RAISES (ValueError): the weights have no head pass.
+    """
+    shim = model.shims[0]
+    words = {i: [token.text for token in docs[i]] for i in sorted({head[0] for head in heads})}
+
+    def read(part: list[Stretch]):
+        packed, scored = shim.pieces.texts([words[s.text][s.start : s.end] for s in part])
+        known = {} if kept is None else {s: kept.states[s.text] for s in part if s.whole and s.text in kept.states}
+        if len(known) == len(part):
+            states = torch.cat([known[s] for s in part])
+        else:
+            states = shim.link_states(packed)
+        starts = packed.lengths.cumsum(0) - packed.lengths
+        return states, packed.lengths, packed.first - starts.repeat_interleave(packed.words), scored
+
+    sizes = {i: [len(ids) for ids in shim.pieces(text)] for i, text in words.items()}
+    return score_heads(model, Reader(words, sizes, 1, shim.module.text_room, read), heads, queries)
+
+
+def score_heads(
+    model: Model, reader: Reader, heads: Sequence[tuple[int, int, int]], queries: Sequence[tuple[str, ...]]
+) -> Iterator[Logits]:
+    """As `score_links`, of texts that a reader knows."""
+    shim = model.shims[0]
+    if not shim.binds:
+        raise ValueError("These weights have no head pass: train them on rows with links, or ask in words.")
+    budget, sizes = shim.limits.get("token_budget", TOKEN_BUDGET), reader.sizes
+    chunks = label_chunks(queries, shim.pieces, shim.limits["label_budget"], shim.module.label_room)
+    windows = {i: _windows(shim.limits, reader, i) for i in reader.words}
+    sums = {i: list(accumulate(sizes[i], initial=0)) for i in reader.words}
+    by_stretch: dict[Stretch, list[int]] = {}
+    for number, (i, start, _) in enumerate(heads):
+        if sums[i][-1] and chunks[number]:
+            by_stretch.setdefault(_stretch(windows[i], sums[i], start, reader), []).append(number)
+    for part in _under_budget(sorted(by_stretch, key=lambda stretch: (stretch.size, stretch)), budget):
+        states, lengths, first, scored = reader.read(part)
+        of = {stretch: b for b, stretch in enumerate(part)}
+        counts = torch.tensor([len(kept) for kept in scored])
+        jobs = [
+            (stretch, chunk, number) for stretch in part for number in by_stretch[stretch] for chunk in chunks[number]
+        ]
+        for batch in _head_batches(jobs, budget):
+            own = [of[stretch] for stretch, _, _ in batch]
+            places = [_place(heads[number], stretch, sums[stretch.text], reader.edge) for stretch, _, number in batch]
+            columns = (torch.tensor(column, dtype=torch.int64) for column in (own, *zip(*places)))
+            labels, asked = asked_of_batch([chunk for _, chunk, _ in batch])
+            logits = as_numpy(
+                model.predict((Headed(states, None, lengths, first, counts, Heads(*columns)), labels, asked))
+            )
+            jobs_of_batch = [((stretch, number), chunk) for stretch, chunk, number in batch]
+            for (stretch, number), chunk, values, tokens in by_job(
+                jobs_of_batch, labels, asked, logits, [scored[b] for b in own]
+            ):
+                yield Logits(number, chunk, [stretch.start + i for i in tokens], values)
+
+
+def _windows(limits: dict[str, int], reader: Reader, text: int) -> list[Window]:
+    limit = min(limits.get("window", WINDOW) - 2, reader.room)
+    overlap = min(limits.get("overlap", OVERLAP), limit // 2 - 1)
+    return split_windows(reader.sizes[text], limit, overlap, text, reader.words[text])
+
+
+def _stretch(windows: list[Window], sums: list[int], head: int, reader: Reader) -> Stretch:
+    """The window that answers for a head's first token, with its neighbours as far as there is room."""
+    at = next(i for i, window in enumerate(windows) if head < window.own_end)
+    first, last = windows[at].start, windows[at].end
+    for other in windows[max(0, at - 1) : at] + windows[at + 1 : at + 2]:
+        start, end = min(first, other.start), max(last, other.end)
+        if sums[end] - sums[start] <= reader.room:
+            first, last = start, end
+    size = sums[last] - sums[first] + 2 * reader.edge
+    return Stretch(windows[at].text, first, last, size, first == 0 and last == len(sums) - 1)
+
+
+def _place(head: tuple[int, int, int], stretch: Stretch, sums: list[int], edge: int) -> tuple[int, int]:
+    """First and end state of a head in its stretch; what lies outside of it is left away."""
+    _, start, end = head
+    return edge + sums[start] - sums[stretch.start], edge + sums[min(end, stretch.end)] - sums[stretch.start]
+
+
+def _under_budget(stretches: list[Stretch], budget: int) -> Iterator[list[Stretch]]:
+    """Stretches, the shortest first, that are read together."""
+    part: list[Stretch] = []
+    for stretch in stretches:
+        if part and stretch.size * (len(part) + 1) > budget:
+            yield part
+            part = []
+        part.append(stretch)
+    if part:
+        yield part
+
+
+def _head_batches(jobs: list[tuple[Stretch, Any, int]], budget: int) -> Iterator[list[tuple[Stretch, Any, int]]]:
+    """Heads whose texts run together, cut where the padded states or the spread of label sets grow too large."""
+    batch: list[tuple[Stretch, Any, int]] = []
+    chunks: set[Any] = set()
+    for job in sorted(jobs, key=lambda job: (job[0].size, job[1], job[2])):
+        wider = chunks | {job[1]}
+        if batch and (job[0].size * (len(batch) + 1) > budget or len(wider) > MAX_SPREAD):
+            yield batch
+            batch, wider = [], {job[1]}
+        batch.append(job)
+        chunks = wider
+    if batch:
+        yield batch

@@ -1,0 +1,121 @@
+"""How well a model answers questions about spans, on a dev split (torch only)."""
+
+import math
+from typing import Iterator, NamedTuple, Sequence
+
+import numpy as np
+import torch
+
+from ..data.items import Item, Question
+from ..measure.scores import PRF
+from ..model.encoder import PackedEncoder
+from ..model.pieces import WordPieces
+from ..spans import decode
+from .batches import by_head, link_batch
+
+THRESHOLDS = tuple(t / 100 for t in range(30, 95, 5))
+
+
+class Asked(NamedTuple):
+    """One question with what the model says: logits of B and I against O = 0 of its text's scored tokens, (W, 2)."""
+
+    item: Item
+    question: Question
+    tokens: list[int]
+    logits: np.ndarray
+
+
+def ask_items(
+    model: PackedEncoder, pieces: WordPieces, items: Sequence[Item], *, batch_size: int = 8
+) -> Iterator[Asked]:
+    """What a model with a head pass says to every question of the items."""
+    model.eval()
+    asking = sorted((item for item in items if item.links), key=lambda item: len(item.words))
+    for start in range(0, len(asking), batch_size):
+        part = asking[start : start + batch_size]
+        batch = link_batch(part, pieces, most=len(max(part, key=lambda item: len(item.links)).links))
+        labels = sorted({question.label for item in part for question in item.links})
+        device = model.bias.device
+        with torch.no_grad():
+            moved = batch.to(device)
+            rows = model(moved.texts, moved.labels).float().cpu().numpy()
+        offset, words = 0, batch.texts.words.tolist()
+        for item, size in zip(part, words):
+            for (first, end), own in by_head(item).items():
+                tokens = batch.rows[offset : offset + size].tolist()
+                for label, tails in own.items():
+                    logits = rows[offset : offset + size, labels.index(label)]
+                    yield Asked(item, Question(first, end, label, tails), tokens, logits)
+                offset += size
+
+
+def link_scores(asked: Sequence[Asked], thresholds: Sequence[float]) -> dict[float, PRF]:
+    """Exact-match scores of free answers at each threshold, gold heads given."""
+    counts = {}
+    for threshold in thresholds:
+        total = PRF(0, 0, 0)
+        for one in asked:
+            found = decode(one.logits[:, None], [""], np.array([threshold]), one.tokens)
+            spots, gold = {(answer.start, answer.end) for answer in found}, set(one.question.tails)
+            total = PRF(*map(sum, zip(total, (len(gold & spots), len(spots - gold), len(gold - spots)))))
+        counts[threshold] = total
+    return counts
+
+
+def head_choice(asked: Sequence[Asked]) -> dict[str, float]:
+    """How often a tail is likelier of its own head than of every other head of the relation in the text.
+
+    Of tails that are right of one head among at least two. RETURNS (dict): "right" (share), "cases", "chance" (mean of
+    1 / heads).
+    """
+    groups: dict[tuple[int, str], list[Asked]] = {}
+    for one in asked:
+        groups.setdefault((id(one.item), one.question.label), []).append(one)
+    right, chances = 0, []
+    for group in groups.values():
+        for one in group if len(group) > 1 else []:
+            for tail in one.question.tails:
+                if sum(tail in other.question.tails for other in group) > 1:
+                    continue
+                others = [_support(other, tail) for other in group if other is not one]
+                right += _support(one, tail) > max(others)
+                chances.append(1 / len(group))
+    return {
+        "right": right / max(1, len(chances)),
+        "cases": len(chances),
+        "chance": sum(chances) / max(1, len(chances)),
+    }
+
+
+def _support(asked: Asked, tail: tuple[int, int]) -> float:
+    """Mean probability of B or I over the tokens of a tail."""
+    rows = [row for row, token in enumerate(asked.tokens) if tail[0] <= token < tail[1]]
+    if not rows:
+        return 0.0
+    logits = asked.logits[rows].astype("float64")
+    peak = np.maximum(logits.max(-1), 0)
+    tags = np.exp(logits - peak[:, None]).sum(-1)
+    return float((tags / (np.exp(-peak) + tags)).mean())
+
+
+def settle_link_bias(model: PackedEncoder, pieces: WordPieces, items: Sequence[Item]) -> dict:
+    """Fold the threshold that is best on dev into the bias of the head pass, so that 0.5 is the right default.
+
+    RETURNS (dict): questions, the threshold, precision, recall and F of the links, and `head_choice`.
+    """
+    asked = list(ask_items(model, pieces, items))
+    if not asked:
+        return {"dev_questions": 0}
+    scores = link_scores(asked, THRESHOLDS)
+    best = max(THRESHOLDS, key=lambda threshold: scores[threshold].fscore)
+    with torch.no_grad():
+        model.links.bias -= math.log(best / (1 - best))
+    after = scores[best]
+    return {
+        "dev_questions": len(asked),
+        "link_threshold": best,
+        "dev_links_p": after.precision,
+        "dev_links_r": after.recall,
+        "dev_links_f": after.fscore,
+        "dev_head_choice": head_choice(asked),
+    }
