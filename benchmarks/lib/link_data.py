@@ -7,8 +7,9 @@ from typing import Any, Collection, NamedTuple
 
 import yaml
 
+from metaie_spacy.data.known_links import KnownLinks, Link
 from metaie_spacy.data.rows import Place, read_rows
-from metaie_spacy.measure.links import KnownLinks, Link, events_of
+from metaie_spacy.measure.links import events_of
 
 SCHEMAS = Path(__file__).resolve().parents[1] / "quality" / "links.yml"
 

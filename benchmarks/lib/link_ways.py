@@ -9,8 +9,9 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from benchmarks.lib.link_data import Relation, Schema, Text
+from metaie_spacy.data.known_links import Link
 from metaie_spacy.data.rows import Place
-from metaie_spacy.measure.links import Choice, Link, support
+from metaie_spacy.measure.links import Choice, support
 from metaie_spacy.spans import Answer, better_logits, decode, tidied
 from metaie_spacy.streams import pipe_with_labels
 
@@ -292,7 +293,6 @@ def ask_links(
         with.
     """
     from metaie_spacy.links.follow import Wanted, follow
-
     from metaie_spacy.schema import parse_links
 
     pipe = nlp.get_pipe("metaie")

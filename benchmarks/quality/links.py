@@ -60,7 +60,8 @@ from benchmarks.lib.link_ways import (
 )
 from benchmarks.lib.paths import RESULTS
 from benchmarks.lib.provenance import write_result
-from metaie_spacy.measure.links import KnownLinks, Link, choices_of, head_choice, link_scores, triplets_of
+from metaie_spacy.data.known_links import KnownLinks, Link
+from metaie_spacy.measure.links import choices_of, head_choice, link_scores, triplets_of
 from metaie_spacy.model.weights import find_source
 from metaie_spacy.pipelines import load_student
 

@@ -1,74 +1,12 @@
 """Exact-match scores of links, triplets and events, and of the choice between heads."""
 
-from typing import Collection, Iterable, Mapping, NamedTuple, Sequence
+from typing import Iterable, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-from ..data.known import Known, Stretches, known_of, unsure_of
-from ..data.rows import Place, Row
+from ..data.known_links import Ends, KnownLinks, Link
+from ..data.rows import Place
 from .scores import scores_of
-
-Ends = tuple[int, int]  # start, end (exclusive), in characters
-Link = tuple[tuple, tuple, str]  # head, tail, label; a head is its ends, or its ends and its type
-
-
-class KnownLinks:
-    """The gold links of a text, and of what else the annotation says that it is not there.
-
-    links (Iterable[Link]): head, tail and label. asked (Collection[tuple] | None): (head, label) that were asked of
-        heads; None: all of all. unsure (Iterable[Ends]): places of which nothing is known. spans (Known | None): what
-        is known of the heads: from a span that is known to be no head of a label, no link of a relation that was asked
-        of such heads is right. head_labels (Mapping): relation -> labels of the heads that were asked.
-    """
-
-    def __init__(
-        self,
-        links: Iterable[Link],
-        asked: Collection[tuple] | None = None,
-        unsure: Iterable[Ends] = (),
-        spans: Known | None = None,
-        head_labels: Mapping[str, Collection[str]] | None = None,
-    ):
-        self.asked = None if asked is None else frozenset(asked)
-        self.links = {link for link in links if self.asked is None or (link[0], link[2]) in self.asked}
-        self._open = Stretches(unsure)
-        self._spans, self._head_labels = spans, head_labels or {}
-
-    def decides(self, link: Link, head_label: str | None = None) -> bool:
-        """Whether a link can be called right or wrong. head_label (str | None): of the found head, where it has one."""
-        head, tail, label = link
-        if link in self.links:
-            return True
-        if self._open.meet(*tail[:2]) or self._open.meet(*head[:2]):
-            return False
-        return self.asked is None or (head, label) in self.asked or self._is_no_head(head, label, head_label)
-
-    def _is_no_head(self, head: tuple, label: str, head_label: str | None) -> bool:
-        """Whether it is known that a found head is none, and the relation was asked of those that are some."""
-        if self._spans is None or head_label is None or head_label not in self._head_labels.get(label, ()):
-            return False
-        spot = head[0], head[1], head_label
-        return spot not in self._spans.spans and self._spans.decides(spot)
-
-    def counted(self, found: Iterable[Link], head_labels: Mapping[tuple, str] | None = None) -> set[Link]:
-        """The found links that can be called right or wrong. head_labels (Mapping | None): head -> its label."""
-        return {link for link in found if self.decides(link, (head_labels or {}).get(link[0]))}
-
-
-def known_links(row: Row) -> KnownLinks:
-    """What a row says of links; heads and relations that it does not list were not asked."""
-    links, asked = set(), set()
-    labels_at: dict[Ends, set[str]] = {}
-    for span in row["spans"]:
-        labels_at.setdefault((span["start"], span["end"]), set()).add(span["label"])
-    head_labels: dict[str, set[str]] = {}
-    for link in row.get("links", []):
-        head, label = (link["head"][0], link["head"][1]), link["label"]
-        asked.add((head, label))
-        links |= {(head, (start, end), label) for start, end in link["tails"]}
-        head_labels.setdefault(label, set()).update(labels_at.get(head, ()))
-    places = [(start, end) for start, end, _ in unsure_of(row)]
-    return KnownLinks(links, asked, places, known_of(row), head_labels)
 
 
 def link_scores(gold: Sequence[set[Link]], found: Sequence[set[Link]]) -> dict:
