@@ -11,7 +11,10 @@ from spacy.tokens import Doc
 from benchmarks.lib.link_data import Relation, Schema, Text
 from metaie_spacy.data.known_links import Link
 from metaie_spacy.data.rows import Place
+from metaie_spacy.links.follow import Wanted, follow
+from metaie_spacy.measure.asking import scorer_of
 from metaie_spacy.measure.links import Choice, support
+from metaie_spacy.schema import parse_links
 from metaie_spacy.spans import Answer, better_logits, decode, tidied
 from metaie_spacy.streams import pipe_with_labels
 
@@ -292,9 +295,6 @@ def ask_links(
     RETURNS (tuple): links with their heads' labels, and head -> sentiment, a set and a dict a text; what they were made
         with.
     """
-    from metaie_spacy.links.follow import Wanted, follow
-    from metaie_spacy.schema import parse_links
-
     pipe = nlp.get_pipe("metaie")
     pipe.load()
     asked = parse_links({key: schema.plain[key] for key in ("links", "attributes") if key in schema.plain})
@@ -309,7 +309,7 @@ def ask_links(
     calibration = getattr(shim, "link_calibration", None)
     found, signs = [], []
     for i in range(0, len(wanted), 128):
-        for one in follow(wanted[i : i + 128], pipe._head_scorer(), calibration):
+        for one in follow(wanted[i : i + 128], scorer_of(pipe), calibration):
             doc = docs[len(found)]
             links = {
                 ((in_characters(doc, head), in_characters(doc, tail), label), head.label)
@@ -372,7 +372,7 @@ def _supports_of_links(
             asked.setdefault(head_at(i, head), {}).update(dict.fromkeys(queries[i][label]))
     order = list(asked)
     found: dict[tuple[tuple[int, int, int], str], tuple[list[int], np.ndarray]] = {}
-    for number, names, tokens, values in pipe._head_scorer()(docs, order, [tuple(asked[head]) for head in order]):
+    for number, names, tokens, values in scorer_of(pipe)(docs, order, [tuple(asked[head]) for head in order]):
         for u, name in enumerate(names):
             found[order[number], name] = tokens, values[:, u]
 
