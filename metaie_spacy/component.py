@@ -17,7 +17,7 @@ from thinc.api import Config, Model
 
 from .data.jsonl import parse_json
 from .doc_labels import doc_labels, forget_labels
-from .links.asking import AsksLinks, check_config_links
+from .links.asking import AsksLinks, asks_heads, check_config_links
 from .links.follow import Followed
 from .links.results import write_links
 from .model.damage import map_file, read_file, reading
@@ -413,7 +413,8 @@ class MetaIE(AsksLinks, Trains, TrainablePipe):
         limits = [_first_of(asked.threshold, default.threshold, threshold) for asked in asks]
         flats = [_first_of(asked.flat, default.flat, self.flat) for asked in asks]
         answers: list[list[Answer]] = [[] for _ in docs]
-        for i, asked, tokens, values in self.score_labels(docs, [asked.labels for asked in asks]):
+        states = self.model.shims[0].keep_states() if any(map(asks_heads, asks)) else None
+        for i, asked, tokens, values in self.score_labels(docs, [asked.labels for asked in asks], states):
             thresholds = np.array([limits[i] if label.threshold is None else label.threshold for label in asked])
             tags = np.minimum(thresholds, self.model.shims[0].tag_threshold)
             names = [label.name for label in asked]
@@ -424,7 +425,7 @@ class MetaIE(AsksLinks, Trains, TrainablePipe):
             answers[i] = kept_answers(doc, [*rule_answers(doc, asked.labels), *found], asked.labels)
         kept = [flatten(found) if flat else found for found, flat in zip(answers, flats)]
         names = [[label.name for label in asked.labels] for asked in asks]
-        return list(zip(kept, names, self._follow(docs, kept, names, asks, default)))
+        return list(zip(kept, names, self._follow(docs, kept, names, asks, default, states)))
 
     def generality(self, labels: Sequence[Label], n_asked: int) -> np.ndarray:
         """By how much each label gives way where `flat` or `set_ents` keeps one of overlapping spans, in log-odds.
@@ -433,14 +434,16 @@ class MetaIE(AsksLinks, Trains, TrainablePipe):
         """
         return np.array(generality([label.query for label in labels], self.model.shims[0].label_counts, n_asked))
 
-    def score_labels(self, docs: list[Doc], wanted: Sequence[tuple[Label, ...]]) -> Iterator[Logits]:
+    def score_labels(self, docs: list[Doc], wanted: Sequence[tuple[Label, ...]], kept: Any = None) -> Iterator[Logits]:
         """Logits of every doc for the labels wanted of it; of several wordings of a label, each token's best ones.
 
+        kept (Kept | None): takes what the head pass goes on from.
         YIELDS (Logits): a doc comes once per chunk of its labels, and once for each label of several wordings.
         """
         self.load()
         queries = {asked: tuple(_queries(asked)) for asked in dict.fromkeys(wanted)}
-        scored = self.model.attrs["score"](self.model, docs, [queries[asked] for asked in wanted])
+        more = () if kept is None else (kept,)
+        scored = self.model.attrs["score"](self.model, docs, [queries[asked] for asked in wanted], *more)
         return by_label(scored, wanted)
 
     def set_annotations(

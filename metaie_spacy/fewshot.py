@@ -460,7 +460,7 @@ class Snapshot:
         self.pipe, self.labels, self.threshold = pipe, pipe.label_data, pipe.threshold
         self.options = dict(module.config.metaie)
         self.state = {key: value.detach().clone() for key, value in module.state_dict().items()}
-        self.binds = module.binds
+        self.binds, self.links = module.binds, pipe.links
 
     def restore(self) -> None:
         shim = self.pipe.model.shims[0]
@@ -470,5 +470,5 @@ class Snapshot:
         options = shim.module.config.metaie
         options.clear()
         options.update(self.options)
-        self.pipe.labels, self.pipe.threshold = self.labels, self.threshold
+        self.pipe.labels, self.pipe.threshold, self.pipe.links = self.labels, self.threshold, self.links
         shim.forget()

@@ -38,6 +38,15 @@ class AsksLinks:
         self._links = parse_links(self._plain_links() | {"links": value})
 
     @property
+    def link_queries(self) -> dict[str, list[str]]:
+        """The wordings of each relation that is asked."""
+        found: dict[str, list[str]] = {}
+        for relation in self._links.relations:
+            own = found.setdefault(relation.name, [])
+            own += [query for query in relation.queries if query not in own]
+        return found
+
+    @property
     def attributes(self) -> dict[str, Any]:
         """Options of which each span of a label has one: {"taste": {"head": "DISH", "options": ["good", "bad"]}}."""
         return self._plain_links()["attributes"]
@@ -97,29 +106,32 @@ class AsksLinks:
         labels: Sequence[list[str]],
         asks: Sequence[Ask],
         default: Ask,
+        kept: Any = None,
     ) -> list[Followed | None]:
         """What came of the links of each doc; None: none were asked.
 
         found (Sequence[list[Answer]]): the answers of each doc that are kept. labels (Sequence[list[str]]): the names
-            of those that were asked of it.
+            of those that were asked of it. kept (Kept | None): states of docs that were read for their labels.
         """
         wanted: dict[int, Wanted] = {}
         for i, (doc, answers, asked, ask) in enumerate(zip(docs, found, labels, asks)):
-            schema = ask.links
-            if schema is not None and (schema.relations or schema.attributes):
+            if asks_heads(ask):
+                schema = ask.links or LinkSchema()
                 limits = (ask.link_threshold, default.link_threshold, self.link_threshold)
                 threshold = next((limit for limit in limits if limit is not None), None)
                 wanted[i] = Wanted(doc, answers, asked, schema, threshold)
         if not wanted:
             return [None] * len(docs)
-        calibration = getattr(self.model.shims[0], "link_calibration", None)
-        followed = dict(zip(wanted, follow(list(wanted.values()), self._head_scorer(), calibration)))
+        calibration = self.model.shims[0].link_calibration
+        followed = dict(
+            zip(wanted, follow(list(wanted.values()), self._head_scorer(kept and kept.of(list(wanted))), calibration))
+        )
         return [followed.get(i) for i in range(len(docs))]
 
-    def _head_scorer(self) -> Scorer:
+    def _head_scorer(self, kept: Any) -> Scorer:
         """What asks heads: the weights' own way if they have one, else questions in words."""
-        if getattr(self.model.shims[0], "binds", False):
-            return lambda docs, heads, queries: self.model.attrs["score_links"](self.model, docs, heads, queries)
+        if self.model.shims[0].binds:
+            return lambda docs, heads, queries: self.model.attrs["score_links"](self.model, docs, heads, queries, kept)
         if not self._told:
             self._told = True
             warnings.warn(
@@ -129,6 +141,11 @@ class AsksLinks:
                 stacklevel=2,
             )
         return lambda docs, heads, queries: score_in_words(self.model, docs, heads, queries)
+
+
+def asks_heads(ask: Ask) -> bool:
+    """Whether anything is asked about the spans that are found."""
+    return ask.links is not None and bool(ask.links.relations or ask.links.attributes)
 
 
 def check_config_links(links: Mapping[str, Any]) -> None:

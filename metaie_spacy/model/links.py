@@ -8,7 +8,7 @@ batched over texts.
 """
 
 import copy
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from .packed import Texts, TokenVectors, Unfolded
 # The last distance, in pieces, of each bucket to one side of the head; 0 is inside, the last bucket has no end.
 REACH = (1, 2, 3, 5, 8, 12, 18, 27, 45)
 N_BUCKETS = 2 * (len(REACH) + 1) + 1
+KEPT = 2**18  # pieces whose states are kept between the pass over the texts and those of their heads
 DISTANCE_STD = 0.25  # of fresh embeddings: fainter ones are not heard
 
 
@@ -56,6 +57,29 @@ class Headed(NamedTuple):
         texts = None if self.texts is None else type(self.texts)(*(t.to(device) for t in self.texts))
         lengths, first, words = (t.to(device) for t in (self.lengths, self.first, self.words))
         return Headed(states, texts, lengths, first, words, Heads(*(t.to(device) for t in self.heads)))
+
+
+class Kept:
+    """States that the head pass starts from, of texts that were read already: by number of the text.
+
+    It takes those of texts of one window only, and only so many of them that memory stays small.
+    """
+
+    def __init__(self):
+        self.states: dict[int, torch.Tensor] = {}
+        self.size = 0
+
+    def add(self, text: int, states: torch.Tensor) -> None:
+        """Keep the states of a text, (N, width), if there is room."""
+        if self.size + len(states) <= KEPT and text not in self.states:
+            self.states[text] = states
+            self.size += len(states)
+
+    def of(self, texts: Sequence[int]) -> "Kept":
+        """Those of some texts, which are numbered in this order."""
+        part = Kept()
+        part.states = {number: self.states[text] for number, text in enumerate(texts) if text in self.states}
+        return part
 
 
 class HeadPass(nn.Module):

@@ -8,10 +8,10 @@ from spacy.tokens import Doc
 from thinc.api import Model
 
 from ..spans import Logits
+from .links import Kept
 from .pieces import WordPieces, label_sizes
 from .windows import split_windows
 
-KEPT = 2**18  # pieces whose states are kept between the pass over the texts and those of their heads
 MAX_SPREAD = 16  # different label sets that one batch mixes
 
 
@@ -29,22 +29,6 @@ def chunk_labels(labels: Collection[str], pieces: WordPieces, budget: int, windo
         chunks[min(n_chunks - 1, before * n_chunks // total)].append(label)
         before += size
     return [tuple(chunk) for chunk in chunks if chunk]
-
-
-class Kept:
-    """States that the head pass starts from, of texts that were read already: by number of the text.
-
-    It takes those of texts of one window only, and only so many of them that memory stays small.
-    """
-
-    def __init__(self):
-        self.states: dict[int, torch.Tensor] = {}
-        self.size = 0
-
-    def add(self, text: int, states: torch.Tensor) -> None:
-        if self.size + len(states) <= KEPT and text not in self.states:
-            self.states[text] = states
-            self.size += len(states)
 
 
 def score_docs(

@@ -9,8 +9,8 @@ from thinc.api import Model
 
 from ..spans import Logits
 from .defaults import OVERLAP, TOKEN_BUDGET, WINDOW
-from .links import Headed, Heads
-from .predict import MAX_SPREAD, Kept, as_numpy, asked_of_batch, by_job, label_chunks
+from .links import Headed, Heads, Kept
+from .predict import MAX_SPREAD, as_numpy, asked_of_batch, by_job, label_chunks
 from .windows import Window, split_windows
 
 

@@ -11,10 +11,10 @@ from thinc.types import Floats2d
 from ..data.items import Item
 from ..spans import Logits
 from .defaults import DROPOUT, HEAD_INNER, HEAD_WIDTH, LABEL_CACHE, WINDOW, check_limits
-from .links import Headed
+from .links import Headed, Kept
 from .modules import SharedTransformer
 from .packed import TokenVectors
-from .predict import Kept, as_numpy, label_chunks
+from .predict import as_numpy, label_chunks
 from .predict_links import Reader, Stretch, score_heads
 from .shim import MetaIEShim
 

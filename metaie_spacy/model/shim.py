@@ -28,7 +28,7 @@ from .defaults import ENCODER_NAMES, HEAD_SCALE
 from .dtypes import converted, resolve_dtype
 from .encoder import PackedEncoder
 from .label_cache import LabelCache
-from .links import Headed
+from .links import Headed, Kept
 from .modules import rescale
 from .packed import Labels, LabelStates, Texts
 from .pieces import WordPieces, load_tokenizer
@@ -161,6 +161,10 @@ class MetaIEShim(PyTorchShim):
     def keeps_states(self) -> bool:
         """Whether what was read of a text for its labels serves the head pass too: where texts see no labels."""
         return self.binds and not self.module.options["text_sees_labels"]
+
+    def keep_states(self) -> Kept | None:
+        """What takes the states of texts that are read for their labels, for the head pass; None: it has no use."""
+        return Kept() if self.keeps_states else None
 
     @property
     def link_calibration(self) -> dict[str, float] | None:

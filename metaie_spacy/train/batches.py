@@ -21,7 +21,7 @@ N_NEGATIVES = (2, 6, 12, 24)  # sampled labels per example: asked sets of all si
 EXTRA_SHARE = 1.0  # frequent labels drawn per text of a batch, beside the labels of its neighbours
 NEAR_QUANTILE = 0.97  # of random label pairs; a pair that is more alike is no safe negative
 FREQUENT = 10
-MAX_HEADS = 8  # of one text in one step
+MAX_HEADS = 4  # of one text in one step
 
 
 class Batch(NamedTuple):

@@ -7,10 +7,9 @@ import torch
 from helpers import SENTENCES, wake
 
 from metaie_spacy.data.items import Item, Question
-from metaie_spacy.model.links import N_BUCKETS, distance_buckets
+from metaie_spacy.model.links import N_BUCKETS, Kept, distance_buckets
 from metaie_spacy.model.modules import CrossEncoder, LabelToSpan
 from metaie_spacy.model.pieces import WordPieces, load_tokenizer
-from metaie_spacy.model.predict import Kept
 from metaie_spacy.model.shim import MetaIEShim
 from metaie_spacy.train.batches import link_batch
 
