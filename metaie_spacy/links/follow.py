@@ -177,7 +177,7 @@ class _Text:
     def __init__(self, number, doc, answers, labels, schema, threshold, calibration, weighed=None):
         self.number, self.doc, self.schema = number, doc, schema
         self.threshold, self.calibration, self.weighed = threshold, calibration, weighed
-        self.tag = (calibration or {}).get("tag", decode.THRESHOLD)
+        self.tag = (calibration or {}).get("tag")
         self.labels = set(labels)
         self.mentions: dict[str, dict[Place, Mention]] = {}
         self.entities: dict[Place, Mention] = {}
@@ -287,6 +287,8 @@ class _Links:
     def __init__(self, text: _Text, relation: Relation, heads: list[Mention]):
         self.text, self.relation, self.heads = text, relation, heads
         self.threshold = decode.threshold_of(relation.threshold, text.threshold, text.calibration)
+        own = min(self.threshold, decode.THRESHOLD)  # a calibrated threshold is no boundary for tokens
+        self.tag = own if text.tag is None else text.tag
         self.wordings = (relation,)
         self.found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # rows, columns and support of pairs
         if relation.tails:
@@ -315,7 +317,7 @@ class _Links:
 
     def _take_free(self, parts: list[tuple["_Links", int, Any]], said: _Said) -> None:
         start, end = said.head
-        tags = np.array([min(question.threshold, self.text.tag) for question, *_ in parts])
+        tags = np.array([question.tag for question, *_ in parts])
         answers = decode_spans(said.values, range(len(parts)), tags, said.tokens.tolist())
         rows: dict[int, dict[int, float]] = {}
         for answer in tidied(self.text.words, answers):

@@ -273,3 +273,21 @@ def test_evaluate_reports_links_of_rows_with_them(tmp_path, make_nlp):
     assert "counts" not in result["links"]["gold_heads"] and result["texts"] == 2
     path.write_text(json.dumps({key: ROW[key] for key in ("id", "text", "spans")}), encoding="utf8")
     assert "links" not in evaluate(make_nlp(["person"]), path)
+
+
+def test_free_answers_are_read_at_the_calibrated_boundary_whatever_the_threshold():
+    nlp, speaker = spacy.blank("en"), Speaker(binds=True)
+
+    def unsure(docs, heads, queries):
+        for part in speaker.score_links(None, docs, heads, queries):
+            yield part._replace(values=np.where(part.values > 0, np.float32(-1.0), part.values))  # P(B) about 0.27
+
+    def pairs(**calibration):
+        weighed = []
+        text = asking.gold_spans(nlp.make_doc(TEXT), ROW, LinkSchema())
+        wanted = [asking.Wanted(text.doc, text.answers, text.labels, text.schema, None)]
+        asking.follow(wanted, unsure, calibration, weighed)
+        return len(weighed)
+
+    assert pairs() == 0 and pairs(threshold=0.1) == 2
+    assert pairs(tag=0.2, threshold=0.9) == 2 and pairs(tag=0.5, threshold=0.1) == 0
