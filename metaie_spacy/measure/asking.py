@@ -15,7 +15,7 @@ from ..schema import LinkSchema, Relation, parse_links
 from ..spans import Answer
 from .links import link_scores
 
-BATCH = 128  # texts
+BATCH = 128  # texts whose heads are asked at a time
 UNNAMED = "span"  # what a head is called that is no span of its row
 
 

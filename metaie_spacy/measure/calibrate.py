@@ -19,10 +19,9 @@ from ..pipelines import active_pipe
 from ..schema import Label, move_threshold, parse_labels, plain
 from ..spans import Answer, decode, flatten, tidied
 from ..streams import pipe_with_labels
-from .calibrate_links import calibrate_links
+from .calibrate_links import BINS, calibrate_links
 from .scores import PRF
 
-BINS = 15
 MIN_SPANS = 50  # predicted, in each half
 MIN_GOLD = 30  # of a label that may get a threshold of its own
 CANDIDATES = 1 / (1 + np.exp(-np.arange(-2.5, 1.01, 0.25)))  # boundaries that are tried, evenly spaced as logits

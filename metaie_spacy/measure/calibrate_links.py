@@ -19,7 +19,7 @@ MIN_LINKS = 50  # pairs that are right, in each half
 TAGS = (0.15, 0.3, 0.5)  # boundaries for the tokens of free answers that are tried
 CUTS = np.arange(2, 99) / 100  # thresholds that are tried
 PRIOR = 1.0  # how many pairs' worth the constants of `decode.WEIGHTS` weigh
-BINS = 15
+BINS = 15  # bins of the expected calibration error
 
 
 class Pairs(NamedTuple):
