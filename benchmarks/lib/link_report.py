@@ -35,7 +35,9 @@ def links_block(folder: Path = RESULTS / "links") -> list[str]:
     names = sorted({dataset for dataset, *_ in found}, key=lambda name: ((*DATASETS, name).index(name), name))
     lines: list[str] = []
     for first in sorted({first for *_, first in found}, key=lambda first: first or 10**9):
-        title = f"The first {first} test texts by seed 0" if first else "All test texts"
+        title = (
+            f"The first {first} test texts by seed 0" if first else "All test texts, and all held-out rows with links"
+        )
         head = ["F1", "texts", "gold", *(WAYS[way] for way in ways)]
         lines += [f"{title}:", "", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
         for name in names:
