@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.lib import evidence, plots
 from benchmarks.lib.evidence import CROSSNER, EIGHT, NER6
+from benchmarks.lib.link_report import links_block
 from benchmarks.lib.paths import ROOT, command_of
 
 
@@ -152,6 +153,7 @@ PAGES: dict[str, dict[str, Callable[[], list[str]]]] = {
         "number_formats": number_formats,
         "project": project,
         "filters": filters,
+        "links": links_block,
     },
 }
 

@@ -70,7 +70,6 @@ SAYS = {
     "curate.report.MOST_FREQUENT": "labels that the report shows",
     "curate.report.EXAMPLES": "examples that the report shows",
     "cli.output.BATCH": "texts that are read at a time",
-    "measure.calibrate.BINS": "bins of the expected calibration error",
     "train.batches.FREQUENT": "labels that a corpus has so often count as frequent",
     "teacher.reply.lenient.MAX_DEPTH": "depth of an answer's brackets",
     "teacher.reply.lenient.MAX_STARTS": "places where an answer's JSON may begin",

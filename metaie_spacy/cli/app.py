@@ -165,6 +165,11 @@ def evaluate(
         f"P {result['p']:.3f}  R {result['r']:.3f}  F {result['f']:.3f}  "
         f"({result['spans']} gold spans, {result['texts']} texts)"
     )
+    for setting, scores in result.get("links", {}).items():
+        print(
+            f"P {scores['p']:.3f}  R {scores['r']:.3f}  F {scores['f']:.3f}  "
+            f"({scores['links']} gold links, {setting.replace('_', ' ')})"
+        )
 
 
 @app.command()

@@ -38,6 +38,17 @@ class FoundLink(NamedTuple):
     score: float
 
 
+class Weighed(NamedTuple):
+    """A pair that may be a link, with what speaks for it by the names of `decode.WEIGHTS`, and its probability."""
+
+    text: int
+    head: Mention
+    label: str
+    tail: Mention
+    parts: dict[str, float]
+    score: float
+
+
 class Followed(NamedTuple):
     """What came of the links that were asked of one text.
 
@@ -75,17 +86,23 @@ class Wanted(NamedTuple):
     threshold: float | None = None
 
 
-def follow(wanted: Sequence[Wanted], score: Scorer, calibration: Mapping[str, float] | None = None) -> list[Followed]:
+def follow(
+    wanted: Sequence[Wanted],
+    score: Scorer,
+    calibration: Mapping[str, float] | None = None,
+    weighed: list[Weighed] | None = None,
+) -> list[Followed]:
     """Ask heads for their links, links of links one depth later.
 
     All heads of all texts at one depth are asked in one call, all that is asked of one head together;
     answers that are to be asked back follow in a second one.
 
     score (Scorer): (docs, heads, queries of each head) -> Logits whose `text` is the number of the head.
-    calibration (Mapping | None): replaces `decode.WEIGHTS`, and has the weights' own "threshold".
+    calibration (Mapping | None): replaces `decode.WEIGHTS`, and has the weights' own "threshold" and "tag", at which
+        tokens of free answers are tagged. weighed (list | None): takes the pairs that the threshold decides about.
     RETURNS (list[Followed]): one a text.
     """
-    texts = [_Text(number, *one, calibration) for number, one in enumerate(wanted)]
+    texts = [_Text(number, *one, calibration, weighed) for number, one in enumerate(wanted)]
     docs = [one.doc for one in wanted]
     for depth in range(max((len(text.levels) for text in texts), default=0)):
         asked = [question for text in texts for question in text.at(depth)]
@@ -157,9 +174,10 @@ class _Wording(NamedTuple):
 class _Text:
     """One text: its mentions by label or link, and what was found so far."""
 
-    def __init__(self, number, doc, answers, labels, schema, threshold, calibration):
+    def __init__(self, number, doc, answers, labels, schema, threshold, calibration, weighed=None):
         self.number, self.doc, self.schema = number, doc, schema
-        self.threshold, self.calibration = threshold, calibration
+        self.threshold, self.calibration, self.weighed = threshold, calibration, weighed
+        self.tag = (calibration or {}).get("tag")
         self.labels = set(labels)
         self.mentions: dict[str, dict[Place, Mention]] = {}
         self.entities: dict[Place, Mention] = {}
@@ -269,6 +287,8 @@ class _Links:
     def __init__(self, text: _Text, relation: Relation, heads: list[Mention]):
         self.text, self.relation, self.heads = text, relation, heads
         self.threshold = decode.threshold_of(relation.threshold, text.threshold, text.calibration)
+        own = min(self.threshold, decode.THRESHOLD)  # a calibrated threshold is no boundary for tokens
+        self.tag = own if text.tag is None else text.tag
         self.wordings = (relation,)
         self.found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # rows, columns and support of pairs
         if relation.tails:
@@ -297,7 +317,7 @@ class _Links:
 
     def _take_free(self, parts: list[tuple["_Links", int, Any]], said: _Said) -> None:
         start, end = said.head
-        tags = np.array([min(question.threshold, decode.THRESHOLD) for question, *_ in parts])
+        tags = np.array([question.tag for question, *_ in parts])
         answers = decode_spans(said.values, range(len(parts)), tags, said.tokens.tolist())
         rows: dict[int, dict[int, float]] = {}
         for answer in tidied(self.text.words, answers):
@@ -338,6 +358,8 @@ class _Links:
         tail_scores = np.where([tail.is_free for tail in self.tails], np.nan, tails[0])[pairs.tails]
         parts = decode.features(heads[0][pairs.heads], pairs.support, pairs.inverse, gap, tail_scores)
         scores = decode.probability(parts, {**decode.WEIGHTS, **(text.calibration or {})})
+        if text.weighed is not None:
+            text.weighed += self._weighed(parts, scores)
         kept = decode.chosen(
             pairs, scores, threshold=self.threshold, most=self.relation.max, one_head=self.relation.one_head
         )
@@ -347,6 +369,12 @@ class _Links:
             text.links.append(FoundLink(self.heads[pairs.heads[i]], name, tail, float(scores[i])))
             if name in text.starts:
                 _put(own, tail._replace(score=float(scores[i])))
+
+    def _weighed(self, parts: Mapping[str, np.ndarray], scores: np.ndarray) -> Iterator[Weighed]:
+        pairs, number, name = self.done, self.text.number, self.relation.name
+        for i, (row, column) in enumerate(zip(pairs.heads.tolist(), pairs.tails.tolist())):
+            own = {part: float(values[i]) for part, values in parts.items()}
+            yield Weighed(number, self.heads[row], name, self.tails[column], own, float(scores[i]))
 
 
 class _Backwards:

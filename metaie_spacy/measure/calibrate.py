@@ -18,9 +18,10 @@ from ..data.tokens import make_doc
 from ..pipelines import active_pipe
 from ..schema import Label, move_threshold, parse_labels, plain
 from ..spans import Answer, decode, flatten, tidied
+from ..streams import pipe_with_labels
+from .calibrate_links import BINS, calibrate_links
 from .scores import PRF
 
-BINS = 15
 MIN_SPANS = 50  # predicted, in each half
 MIN_GOLD = 30  # of a label that may get a threshold of its own
 CANDIDATES = 1 / (1 + np.exp(-np.arange(-2.5, 1.01, 0.25)))  # boundaries that are tried, evenly spaced as logits
@@ -114,24 +115,27 @@ def calibrate(
     name (str): of the component. seed (int): chooses the half of the documents that is fitted to.
     RETURNS (dict): `temperature`, `bias`, `threshold`, `tag_threshold`, `labels` (thresholds of
         single labels), `texts`, `seed`; `before` and `after` on the half that was not fitted to: `threshold`, `p`,
-        `r`, `f`, `spans` (predicted), `ece` (over 15 bins of equal mass), `brier`, `bins`.
+        `r`, `f`, `spans` (predicted), `ece` (over 15 bins of equal mass), `brier`, `bins`. Where rows have links,
+        `links`: what `calibrate_links` found on the calibrated spans, or None where they are too few.
     RAISES (ValueError): a bad row, no such component, or too few predicted spans.
     """
     pipe = active_pipe(nlp, name)
     closed = None if labels is None else parse_labels(labels)
     own = {label.name: label.threshold for label in closed or () if label.threshold is not None}
     old = Rules(pipe.effective_threshold, pipe.model.shims[0].tag_threshold, own, pipe.flat)
-    texts = list(
-        score_rows(
-            nlp, read_annotations(path, only=only, spans_key=spans_key), closed, old, name=name, progress=progress
-        )
-    )
+    rows = read_annotations(path, only=only, spans_key=spans_key)
+    texts = list(score_rows(nlp, rows, closed, old, name=name, progress=progress))
     fitted, held_out = split_documents(texts, seed)
     check_enough(fitted, held_out, old, path)
     new, scale = settle(fitted, old, [] if closed is None else [label.name for label in closed])
     if closed is not None:
         closed = plain(label._replace(threshold=new.labels.get(label.name)) for label in closed)
     pipe.calibrate(*scale, new.threshold, new.tag, labels=closed)
+    linked = [row for row in rows if row.get("links")]
+    links = {}
+    if linked:
+        pairs = [(row["text"], asked_of(row) if closed is None else closed) for row in linked]
+        links = {"links": calibrate_links(pipe, linked, list(pipe_with_labels(nlp, pairs, name=name)), seed=seed)}
     return {
         **scale._asdict(),
         "threshold": new.threshold,
@@ -141,6 +145,7 @@ def calibrate(
         "seed": seed,
         "before": measure(held_out, old, Scale()),
         "after": measure(held_out, new, scale),
+        **links,
     }
 
 

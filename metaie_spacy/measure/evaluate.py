@@ -13,6 +13,7 @@ from ..data.rows import asked_of
 from ..pipelines import active_pipe
 from ..schema import parse_labels
 from ..streams import pipe_with_labels
+from .asking import evaluate_links
 from .scores import scores_of
 
 
@@ -38,12 +39,19 @@ def evaluate(
     only (Path | None): a JSONL file whose ids choose the rows, such as distill's `dev.jsonl`.
     spans_key (str | None): the group of a `.spacy` file, see `read_annotations`.
     RETURNS (dict): `p`, `r`, `f` (micro, 0 to 1), `f_low` and `f_high` (95 % bootstrap interval),
-        `texts`, `spans`, `seconds` and `per_label`.
+        `texts`, `spans`, `seconds` and `per_label`. Where rows have links, `links` with the same of them, once about
+        the gold heads ("gold_heads") and once about the spans that were found ("end_to_end").
     RAISES (ValueError): a bad row, or no such component.
     """
     rows = read_annotations(path, only=only, spans_key=spans_key)[: limit or None]
     result = evaluate_rows(nlp, rows, labels=labels, name=name, progress=progress)
-    return {key: value for key, value in result.items() if key != "counts"}
+    if "links" in result:
+        result["links"] = {setting: _without_counts(scores) for setting, scores in result["links"].items()}
+    return _without_counts(result)
+
+
+def _without_counts(scores: dict) -> dict:
+    return {key: value for key, value in scores.items() if key != "counts"}
 
 
 def evaluate_rows(
@@ -68,11 +76,12 @@ def evaluate_rows(
     began = time.perf_counter()
     docs = pipe_with_labels(nlp, pairs, name=name)
     docs = tqdm(docs, total=len(rows), desc="evaluate", mininterval=5, disable=not progress)
-    found = [
-        given.counted((span.start_char, span.end_char, span.label_) for span in doc.spans[key])
-        for given, doc in zip(known, docs)
-    ]
-    return scores_of([given.spans for given in known], found) | {
-        "texts": len(rows),
-        "seconds": round(time.perf_counter() - began, 2),
-    }
+    found, linked = [], {}
+    for number, (given, doc) in enumerate(zip(known, docs)):
+        found.append(given.counted((span.start_char, span.end_char, span.label_) for span in doc.spans[key]))
+        if rows[number].get("links"):
+            linked[number] = doc
+    result = scores_of([given.spans for given in known], found)
+    if linked:
+        result["links"] = evaluate_links(nlp, [rows[i] for i in linked], list(linked.values()), name=name)
+    return result | {"texts": len(rows), "seconds": round(time.perf_counter() - began, 2)}

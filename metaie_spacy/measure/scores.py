@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any, Callable, Collection, Iterable, Mapping, 
 import numpy as np
 
 from ..data.known import Known
+from ..data.known_links import Link, group_known_links
+from ..data.questions import ASKED, LINKS, QUESTIONS
 
 if TYPE_CHECKING:
+    from spacy.tokens import Doc
     from spacy.training import Example
 
 
@@ -100,7 +103,8 @@ def metaie_score(examples: Iterable["Example"], *, spans_key: str, **kwargs) -> 
     """Exact-match precision, recall and F of the spans under a key, keyed `spans_<key>_p` and so on.
 
     Docs without the key are left out; so are labels that a reference's group says were not asked (`attrs["asked"]`),
-    and found spans at places that it leaves open (`attrs["unsure"]`).
+    and found spans at places that it leaves open (`attrs["unsure"]`). Where references say what was asked about their
+    spans (`data.questions`), links are scored as well, keyed `links_<key>_p` and so on: head span, label, tail span.
     """
     from spacy.scorer import Scorer
 
@@ -116,7 +120,34 @@ def metaie_score(examples: Iterable["Example"], *, spans_key: str, **kwargs) -> 
         "has_annotation": lambda doc: id(doc) in counted,
         **kwargs,
     }
-    return Scorer.score_spans(examples, **kwargs)
+    return Scorer.score_spans(examples, **kwargs) | _link_scores(examples, spans_key)
+
+
+def _link_scores(examples: Sequence["Example"], key: str) -> dict[str, Any]:
+    """Scores of links; none where no reference has a question. Links that were not asked are left out."""
+    noted = {QUESTIONS, ASKED, LINKS}
+    asked = [eg for eg in examples if key in eg.reference.spans and noted & set(eg.reference.spans[key].attrs)]
+    if not asked:
+        return {}
+    gold, found = [], []
+    for eg in asked:
+        known = group_known_links(eg.reference.spans[key])
+        head_labels = found_links(eg.predicted, key)
+        gold.append(known.links)
+        found.append(known.counted(head_labels, head_labels))
+    total = exact_matches(gold, found)
+    by_type = {label: {name: row[name] for name in ("p", "r", "f")} for label, row in per_label(gold, found).items()}
+    figures = {"p": total.precision, "r": total.recall, "f": total.fscore, "per_type": by_type}
+    return {f"links_{key}_{name}": value for name, value in figures.items()}
+
+
+def found_links(doc: "Doc", key: str) -> dict[Link, str]:
+    """The links that a group of found spans notes, each with the label of its head."""
+    entries = doc.spans[key].attrs.get("links", []) if key in doc.spans else []
+    return {
+        ((start, end), (tail_start, tail_end), name): label
+        for _, start, end, label, name, _, tail_start, tail_end, *_ in entries
+    }
 
 
 def _counted(eg: "Example", key: str) -> tuple[list, list]:

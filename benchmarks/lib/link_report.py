@@ -1,0 +1,91 @@
+"""The table of links in docs/benchmark.md, from the cells that benchmarks/quality/links.py wrote."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.lib.evidence import interval
+from benchmarks.lib.paths import RESULTS
+
+DATASETS = ("conll2004", "ade", "aste_restaurant14", "aste_laptop14", "casie", "ewt_srl")
+SETTINGS = {
+    "gold_heads": "gold heads, free tails",
+    "gold_spans": "gold heads and tails",
+    "end_to_end": "end to end",
+}
+WAYS = {"rule": "rule", "words": "questions in words", "links": "links"}
+PACKAGED = "en_metaie_sm"
+Cells = dict[tuple[str, str, int], dict[str, dict]]  # dataset, setting, first texts -> way -> cell
+
+
+def cells(folder: Path = RESULTS / "links") -> Cells:
+    """The cells of test files, or of rows, under the packaged model."""
+    found: Cells = {}
+    for path in sorted(folder.glob(f"*__{PACKAGED}__*.json")):
+        cell = json.loads(path.read_text(encoding="utf8"))
+        if cell["split"] == "test":
+            found.setdefault((cell["dataset"], cell["setting"], cell["first"]), {})[cell["way"]] = cell
+    return found
+
+
+def links_block(folder: Path = RESULTS / "links") -> list[str]:
+    """What links are found by each way, and how often the right head is chosen."""
+    found = cells(folder)
+    ways = [way for way in WAYS if any(way in own for own in found.values())]
+    names = sorted({dataset for dataset, *_ in found}, key=lambda name: ((*DATASETS, name).index(name), name))
+    lines: list[str] = []
+    for first in sorted({first for *_, first in found}, key=lambda first: first or 10**9):
+        title = (
+            f"The first {first} test texts by seed 0" if first else "All test texts, and all held-out rows with links"
+        )
+        head = ["F1", "texts", "gold", *(WAYS[way] for way in ways)]
+        lines += [f"{title}:", "", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+        for name in names:
+            for setting in SETTINGS:
+                lines += rows_of(found.get((name, setting, first), {}), name, setting, ways)
+        lines.append("")
+    return lines + choice_lines(found, ways)
+
+
+def rows_of(own: dict[str, dict], name: str, setting: str, ways: list[str]) -> list[str]:
+    """One line, and for opinions another one of the triplets."""
+    if not own:
+        return []
+    some = next(iter(own.values()))
+    parts = [("", lambda cell: cell)]
+    if "triplets" in some:
+        parts = [(" pairs", lambda cell: cell), (" triplets", lambda cell: cell.get("triplets"))]
+    lines = []
+    for part, read in parts:
+        figures = [
+            figure(read(own[way]) if way in own else None, own.get(way), not part or part == " pairs") for way in ways
+        ]
+        gold = read(some)["links"]
+        lines.append(f"| {name}{part}, {SETTINGS[setting]} | {some['texts']} | {gold} | {' | '.join(figures)} |")
+    return lines
+
+
+def figure(scores: dict | None, cell: dict | None, is_links: bool) -> str:
+    """F with its interval; of a rule its name, of answers what they would be worth bound to the nearest head."""
+    if scores is None or cell is None:
+        return ""
+    text = f"**{scores['f'] * 100:.1f}** ({interval(scores['f_low'], scores['f_high'])})"
+    if not is_links:
+        return text
+    if "rule" in cell:
+        return f"{text} {cell['rule']}"
+    return f"{text}; nearest head {cell['nearest_of_same']['f'] * 100:.1f}" if "nearest_of_same" in cell else text
+
+
+def choice_lines(found: Cells, ways: list[str]) -> list[str]:
+    rows: list[Any] = [(key, own) for key, own in found.items() if key[1] == "head_choice"]
+    if not rows:
+        return []
+    head = ["the right head", "cases", "chance", *("nearest head" if way == "rule" else WAYS[way] for way in ways)]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for (name, _, first), own in rows:
+        some = next(iter(own.values()))
+        shares = [f"{own[way]['share']:.0%}" if way in own else "" for way in ways]
+        texts = f"first {first} texts" if first else "all texts"
+        lines.append(f"| {name}, {texts} | {some['cases']} | {some['chance']:.0%} | {' | '.join(shares)} |")
+    return lines

@@ -1,0 +1,152 @@
+"""Links of annotated rows, asked of a pipeline: about the gold heads, and about those that it finds."""
+
+from typing import Any, Iterator, Mapping, NamedTuple, Sequence
+
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.util import minibatch
+
+from ..data.known_links import KnownLinks, Link, known_links
+from ..data.rows import Row
+from ..links.follow import Mention, Scorer, Wanted, Weighed, follow
+from ..links.words import score_in_words
+from ..pipelines import active_pipe
+from ..schema import LinkSchema, Relation, parse_links
+from ..spans import Answer
+from .links import link_scores
+
+BATCH = 128  # texts whose heads are asked at a time
+UNNAMED = "span"  # what a head is called that is no span of its row
+
+
+class Asked(NamedTuple):
+    """A text, the spans that are given as heads and tails, their labels, and what is asked of them."""
+
+    doc: Doc
+    answers: list[Answer]
+    labels: list[str]
+    schema: LinkSchema
+
+
+def evaluate_links(nlp: Language, rows: Sequence[Row], docs: Sequence[Doc], *, name: str = "metaie") -> dict:
+    """Exact-match scores of the links of rows.
+
+    docs (Sequence[Doc]): of the rows, with the spans that the component found.
+    RETURNS (dict): "gold_heads": the model is given the gold spans; "end_to_end": its own. Each with `p`, `r`, `f`,
+        `f_low`, `f_high`, `links` (gold), `found`, `per_label` and `counts`, see `link_scores`. Links that the row
+        did not ask, and those at unsure places, are left out.
+    """
+    pipe = active_pipe(nlp, name)
+    own = parse_links({"links": pipe.links})
+    known = [known_links(row) for row in rows]
+    given = {
+        "gold_heads": [gold_spans(doc, row, own) for doc, row in zip(docs, rows)],
+        "end_to_end": [found_spans(doc, row, own, pipe.spans_key) for doc, row in zip(docs, rows)],
+    }
+    results = {}
+    for setting, asked in given.items():
+        found = [
+            one.counted(links, links) for one, links in zip(known, ask(pipe, asked, threshold=pipe.link_threshold))
+        ]
+        results[setting] = link_scores([one.links for one in known], found)
+    return results
+
+
+def ask(
+    pipe: Any,
+    asked: Sequence[Asked],
+    *,
+    threshold: float | None = None,
+    calibration: Mapping[str, float] | None = None,
+    weighed: list[Weighed] | None = None,
+) -> Iterator[dict[Link, str]]:
+    """The links of texts about spans that are given, each with the label of its head.
+
+    calibration (Mapping | None): None: the weights' own. weighed (list | None): takes all pairs that may be links,
+        their `text` being the number in `asked`.
+    """
+    pipe.load()
+    calibration = pipe.model.shims[0].link_calibration if calibration is None else calibration
+    number = 0
+    for batch in minibatch(asked, BATCH):
+        pairs: list[Weighed] | None = None if weighed is None else []
+        wanted = [Wanted(one.doc, one.answers, one.labels, one.schema, threshold) for one in batch]
+        for one, followed in zip(batch, follow(wanted, scorer_of(pipe), calibration, pairs)):
+            yield {
+                (in_characters(one.doc, head), in_characters(one.doc, tail), label): head.label
+                for head, label, tail, _ in followed.links
+            }
+        if weighed is not None and pairs is not None:
+            weighed += [pair._replace(text=pair.text + number) for pair in pairs]
+        number += len(batch)
+
+
+def scorer_of(pipe: Any) -> Scorer:
+    """What asks heads: the weights' own way if they have one, else questions in words."""
+    model = pipe.model
+    if model.shims[0].binds:
+        return lambda docs, heads, queries: model.attrs["score_links"](model, docs, heads, queries)
+    return lambda docs, heads, queries: score_in_words(model, docs, heads, queries)
+
+
+def row_schema(row: Row, own: LinkSchema) -> LinkSchema:
+    """The relations of a row. Those that the component asks by name are asked in its way, the others by their names.
+
+    Heads are the labels of the row's spans where a relation was asked. own (LinkSchema): of the component.
+    """
+    labels_at: dict[tuple[int, int], set[str]] = {}
+    for span in row["spans"]:
+        labels_at.setdefault((span["start"], span["end"]), set()).add(span["label"])
+    heads: dict[str, set[str]] = {}
+    for link in row.get("links", []):
+        place = link["head"][0], link["head"][1]
+        heads.setdefault(link["label"], set()).update(labels_at.get(place, {UNNAMED}))
+    relations = []
+    for name, labels in heads.items():
+        known = [relation for relation in own.relations if relation.name == name]
+        covered = {label for relation in known for label in relation.heads}
+        relations += known
+        if rest := labels - covered:
+            relations.append(Relation(name, tuple(sorted(rest)), known[0].queries if known else (wording(name),)))
+    return LinkSchema(tuple(relations))
+
+
+def wording(name: str) -> str:
+    """A relation's name as a question."""
+    return name.replace("_", " ")
+
+
+def gold_spans(doc: Doc, row: Row, own: LinkSchema) -> Asked:
+    """A row's spans as sure answers, and the heads of its links that are none of them. They take whole tokens."""
+    places = {(span["start"], span["end"]): span["label"] for span in row["spans"]}
+    spans = [(span["start"], span["end"], span["label"]) for span in row["spans"]]
+    heads = {(link["head"][0], link["head"][1]) for link in row.get("links", [])}
+    spans += [(*head, UNNAMED) for head in sorted(heads - places.keys())]
+    answers = []
+    for start, end, label in spans:
+        span = doc.char_span(start, end, label, alignment_mode="expand")
+        answers.append(Answer(label, span.start, span.end, 1.0))
+    return Asked(doc, answers, sorted({label for *_, label in spans}), row_schema(row, own))
+
+
+def found_spans(doc: Doc, row: Row, own: LinkSchema, key: str) -> Asked:
+    """The spans that the component found under a key, with their scores."""
+    group = doc.spans[key]
+    answers = [
+        Answer(span.label_, span.start, span.end, float(score)) for span, score in zip(group, group.attrs["scores"])
+    ]
+    return Asked(doc, answers, list(group.attrs["asked"]), row_schema(row, own))
+
+
+def in_characters(doc: Doc, mention: Mention) -> tuple[int, int]:
+    return doc[mention.start].idx, doc[mention.end - 1].idx + len(doc[mention.end - 1])
+
+
+def decided(known: Sequence[KnownLinks], asked: Sequence[Asked], weighed: Sequence[Weighed]) -> list[bool | None]:
+    """Whether each pair is a gold link; None: the annotation leaves that open."""
+    results: list[bool | None] = []
+    for pair in weighed:
+        doc, one = asked[pair.text].doc, known[pair.text]
+        link = in_characters(doc, pair.head), in_characters(doc, pair.tail), pair.label
+        results.append(link in one.links if one.decides(link, pair.head.label) else None)
+    return results
