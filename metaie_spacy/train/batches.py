@@ -25,6 +25,8 @@ EXTRA_SHARE = 1.0  # frequent labels drawn per text of a batch, beside the label
 NEAR_QUANTILE = 0.97  # of random label pairs; a pair that is more alike is no safe negative
 FREQUENT = 10
 MAX_HEADS = 4  # of one text in one step
+FOREIGN = 2  # relations of other texts that a head is asked
+FOREIGN_WEIGHT = 0.5  # of their tokens in the loss: nobody has looked whether the text answers them
 
 
 class Batch(NamedTuple):
@@ -66,7 +68,8 @@ class LabelSpace:
         self.counts = {label: n for label, n in sorted(counts.items()) if n >= FREQUENT}
         self.frequent = list(self.counts)
         self.roots = [n**0.5 for n in self.counts.values()]
-        self.index = {label: i for i, label in enumerate(sorted(counts))}
+        asked = {same_label(question.label) for item in items for question in item.links}
+        self.index = {label: i for i, label in enumerate(sorted(counts.keys() | asked))}
         self.vectors: Tensor | None = None
         self.limit = 1.0
 
@@ -196,11 +199,14 @@ def link_batch(
     pieces: WordPieces,
     rng: random.Random | None = None,
     *,
+    space: LabelSpace | None = None,
     most: int = MAX_HEADS,
     by_token: bool = False,
 ) -> Batch:
-    """A batch that asks about spans of texts what was asked of them, and nothing else.
+    """A batch that asks about spans of texts what was asked of them.
 
+    space (LabelSpace | None): each head is asked some relations of the batch's other texts too, but for those that may
+        be true of it: too like one that it was asked. None: nothing else is asked.
     most (int): heads of one text, drawn by `rng`; without it the first ones.
     by_token (bool): each token has one state, which another model makes; else the texts are read by pieces.
     RETURNS (Batch): each head's text is scored; its rows are those of all heads one after the other.
@@ -211,9 +217,11 @@ def link_batch(
     if not labels:
         raise ValueError("No text has a question about one of its spans.")
     column = {label: u for u, label in enumerate(labels)}
+    near = None if space is None else space.near(labels)
     texts, scored = pieces.texts([item.words for item in items])
     places: list[tuple[int, int, int]] = []  # text, first and end piece
     asked = torch.zeros((sum(map(len, asked_of_heads)), len(labels)), dtype=torch.bool)
+    foreign = torch.zeros_like(asked)
     cells: list[tuple[int, int, int]] = []  # row, column, tag
     rows_of_tokens, offset = [], 0
     for b, (item, kept) in enumerate(zip(items, scored)):
@@ -222,6 +230,9 @@ def link_batch(
         row = {i: place for place, i in enumerate(kept)}
         for (start, end), own in asked_of_heads[b].items():
             asked[len(places), [column[label] for label in own]] = True
+            if near is not None and rng is not None:
+                free = (~near[asked[len(places)]].any(0)).nonzero().flatten().tolist()
+                foreign[len(places), rng.sample(free, min(len(free), FOREIGN))] = True
             places.append((b, before[start], before[end]))
             for label, tails in own.items():
                 for first, last in tails:
@@ -234,7 +245,8 @@ def link_batch(
         at, u, tag = torch.tensor(cells).T
         tags[at, u] = tag
     heads = Heads(*torch.tensor(places, dtype=torch.int64).T)
-    weights = asked[torch.arange(len(places)).repeat_interleave(texts.words[heads.text])].float()
+    owner = torch.arange(len(places)).repeat_interleave(texts.words[heads.text])
+    weights = asked[owner] + FOREIGN_WEIGHT * foreign[owner]
     if by_token:
         lengths = torch.tensor([len(item.words) for item in items], dtype=torch.int64)
         first = torch.tensor([i for kept in scored for i in kept], dtype=torch.int64)
@@ -244,7 +256,8 @@ def link_batch(
         first = texts.first - starts.repeat_interleave(texts.words)
         headed = Headed(None, texts, texts.lengths, first, texts.words, heads)
     rows = torch.tensor(rows_of_tokens, dtype=torch.int64)
-    return Batch(headed, pieces.labels(labels), asked, tags, weights, rows)
+    shown = labels if space is None or rng is None else [space.worded(label, rng) for label in labels]
+    return Batch(headed, pieces.labels(shown), asked | foreign, tags, weights, rows)
 
 
 def balanced(item: Item, rng: random.Random) -> Item:

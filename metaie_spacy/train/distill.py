@@ -131,7 +131,7 @@ def train(run: "Run", output: Path, save_every: int) -> None:
     for step in range(progress.step, run.steps):
         rng = random.Random(f"{settings.seed}:{step}:{run.rank}")
         if asks[step]:
-            run.step(link_batch(next(questions)[1], run.pieces, rng))
+            run.step(link_batch(next(questions)[1], run.pieces, rng, space=run.space))
         else:
             epoch, items = next(stream)
             if settings.recase:  # capitals may have more pieces

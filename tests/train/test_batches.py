@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 import torch
 
-from metaie_spacy.data.items import Item
+from metaie_spacy.data.items import Item, Question
 from metaie_spacy.model.pieces import WordPieces, load_tokenizer
 from metaie_spacy.schema import parse_labels
-from metaie_spacy.train.batches import LabelSpace, closed_batch, open_batch, recased
+from metaie_spacy.train.batches import LabelSpace, closed_batch, link_batch, open_batch, recased
 
 
 @pytest.fixture
@@ -88,3 +88,14 @@ def test_synonyms_are_never_negatives_of_each_other(encoders):
     assert (
         batch.weights[[0, 2]].sum() == 2 and batch.weights[[1, 3]].sum() == 4
     )  # but nothing is learned where it may be
+
+
+def test_heads_are_asked_relations_of_other_texts_at_less_weight(pieces):
+    ada = Item("1", "Ada runs Acme".split(), [], [], links=[Question(0, 1, "employer", ((2, 3),))])
+    bob = Item("2", "Bob wed Eve".split(), [], [], links=[Question(0, 1, "spouse", ((2, 3),))])
+    batch = link_batch([ada, bob], pieces, random.Random(0), space=LabelSpace([ada, bob]))
+    assert batch.weights.tolist() == [[1, 0.5]] * 3 + [[0.5, 1]] * 3  # employer, spouse
+    assert batch.tags.tolist() == [[0, 0], [0, 0], [1, 0], [0, 0], [0, 0], [0, 1]]
+    alike = LabelSpace([ada, bob], {"employer": ["spouse"]})
+    assert link_batch([ada, bob], pieces, random.Random(0), space=alike).weights.tolist() == [[1, 0]] * 3 + [[0, 1]] * 3
+    assert link_batch([ada, bob], pieces).weights.tolist() == [[1, 0]] * 3 + [[0, 1]] * 3
