@@ -71,7 +71,7 @@ def check_links(doc: Doc, text: str, ask: dict[str, Any]) -> Counter:
         if "tail" in link:
             wanted = [link["tail"]] if isinstance(link["tail"], str) else link["tail"]
             assert other == KEY and label in wanted, "a tail is of another label than the schema asks for"
-    for group, start, end, _, name, *_ in entries:
+    for _, start, end, _, name, *_ in entries:
         heads = LINKS[name]["head"]
         heads = [heads] if isinstance(heads, str) else heads
         of_label = any((start, end, one) in places[KEY] for one in heads)
@@ -147,7 +147,9 @@ def run_links(nlp, cases: list[tuple[str, str, dict]], part: int = 200) -> dict[
                         odd.append({"case": number, "kind": kind, "change": change})
             except Exception as error:
                 crashes.append(f"case {number}, {kind}: {error!r}"[:300])
-    by_name = {name.removeprefix("link "): number for name, number in sorted(counts.items()) if name.startswith("link ")}
+    by_name = {
+        name.removeprefix("link "): number for name, number in sorted(counts.items()) if name.startswith("link ")
+    }
     return {
         "texts": len(cases), "answered": counts["docs"], "crashes": crashes, "spans": counts["spans"], "free_answers": counts["answers"],
         "links": sum(by_name.values()), "links_by_name": by_name, "links_by_kind": dict(sorted(kinds.items())), "attributes": counts["attributes"],

@@ -5,7 +5,7 @@ from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 import torch
 from spacy.tokens import Doc
-from thinc.api import Model
+from thinc.api import ArgsKwargs, Model, torch2xp
 
 from ..spans import Logits
 from .defaults import OVERLAP, TOKEN_BUDGET, WINDOW
@@ -117,9 +117,8 @@ def score_heads(
             places = [_place(heads[number], stretch, sums[stretch.text], reader.edge) for stretch, _, number in batch]
             columns = (torch.tensor(column, dtype=torch.int64) for column in (own, *zip(*places)))
             labels, asked = asked_of_batch([chunk for _, chunk, _ in batch])
-            logits = as_numpy(
-                model.predict((Headed(states, None, lengths, first, counts, Heads(*columns)), labels, asked))
-            )
+            headed = Headed(states, None, lengths, first, counts, Heads(*columns))
+            logits = as_numpy(torch2xp(shim.predict(ArgsKwargs(args=(headed, labels, asked), kwargs={}))))
             jobs_of_batch = [((stretch, number), chunk) for stretch, chunk, number in batch]
             for (stretch, number), chunk, values, tokens in by_job(
                 jobs_of_batch, labels, asked, logits, [scored[b] for b in own]
