@@ -91,7 +91,8 @@ class FewShotSettings:
     batch_size (int): examples of one step. rehearsal (float): corpus rows per example, against
         forgetting; 0: none. Whatever their number, their loss counts as much as that of the examples.
     o_weight (float): weight of tokens outside spans in the loss; 1 keeps the number of spans right,
-        less than 1 tags more.
+        less than 1 tags more. unanswered (float): questions about a span without an answer that a text asks
+        at most for each one that has an answer.
     ema (float): decay of the averaged weights, which are kept in the end; 0 turns averaging off.
     """
 
@@ -101,6 +102,7 @@ class FewShotSettings:
     batch_size: int = 8
     rehearsal: float = 0.25
     o_weight: float = 0.5
+    unanswered: float = 1.0
     weight_decay: float = 0.01
     ema: float = 0.97
     seed: int = 0
@@ -108,6 +110,7 @@ class FewShotSettings:
     def __post_init__(self):
         _check(self, "steps", least=1)
         _check(self, "rehearsal", least=0)
+        _check(self, "unanswered", least=0)
         _check_optimizer(self)
 
 
