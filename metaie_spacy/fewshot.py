@@ -428,7 +428,7 @@ def train(
     words.requires_grad_(False)  # half of the weights; a few texts say little about most words
     module.zero_grad(set_to_none=True)
     try:
-        groups = parameter_groups(module, settings.lr, settings.head_scale, settings.weight_decay)
+        groups = parameter_groups(module, settings.lr, settings.head_scale, settings.weight_decay, settings.link_scale)
         for step, loss, average in descend(module, groups, backward, settings):
             bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
             bar.update()

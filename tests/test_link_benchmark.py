@@ -262,3 +262,14 @@ def test_weights_are_adapted_to_the_few_shot_file_before_they_are_asked(saved, t
     assert set(cell["data_sha256"]) == {"test.jsonl", "dev.jsonl", "train.5shot.jsonl"}
     shown = "\n".join(link_report.links_block(tmp_path / "out"))
     assert "links, 5-shot (development weights model)" in shown
+
+
+def test_rare_sentiments_must_be_said_louder_where_dev_says_so():
+    odds = [{(0, 1): {"positive": 1.0, "neutral": 1.4}, (5, 6): {"positive": -2.0, "neutral": 3.0}}]
+    gold = {(0, 1): "positive", (5, 6): "neutral"}
+    priors = link_shots.choose_priors(
+        odds, ["positive", "neutral"], lambda found: sum(found[0][place] == sign for place, sign in gold.items()) / 2
+    )
+    assert priors["positive"] == 0 and priors["neutral"] < -0.4
+    assert link_shots.likeliest(odds, priors) == [gold]
+    assert link_shots.likeliest(odds, {"positive": 0.0, "neutral": 0.0}) == [dict.fromkeys(gold, "neutral")]

@@ -16,7 +16,8 @@ links: the component's own links at its own threshold; nothing is chosen on dev.
 shots: the same after `fewshot.adapt` on the dataset's 5-shot file, labels and links together: each relation is asked of every
 gold head of its types, its inverse of every tail, and each sentiment of every aspect, answered by the opinions of that sentiment.
 The training is the same for all datasets, without rehearsal, as in quality.py. Adapted weights have no calibration of links: the
-threshold, the boundary of free answers, the weights of distance and inverse, and one_head are chosen on dev for every cell.
+threshold, the boundary of free answers, the weights of distance and inverse, one_head, and what is added to the log-odds of each
+sentiment (the few-shot file has each as often) are chosen on dev for every cell.
 """
 
 import argparse
@@ -47,7 +48,19 @@ from benchmarks.lib.link_data import (
     read_schema,
     read_texts,
 )
-from benchmarks.lib.link_shots import TRAINING, Pairs, choose, shot_rows, shots_file, train_on, weigh
+from benchmarks.lib.link_shots import (
+    TRAINING,
+    Choices,
+    Pairs,
+    choose,
+    choose_priors,
+    likeliest,
+    shot_rows,
+    shots_file,
+    sign_odds,
+    train_on,
+    weigh,
+)
 from benchmarks.lib.link_ways import (
     RULES,
     SETTINGS,
@@ -222,21 +235,39 @@ class Bench:
 
         dev, given = (self.given(split, setting) for split in ("dev", "test"))
         choices, dev_f = choose(
-            lambda tag: weigh(self.nlp, self.dev.texts, dev, self.schema, setting, tag)[0],
+            lambda tag: weigh(self.nlp, self.dev.texts, dev, self.schema, setting, tag),
             right,
             sum(map(len, gold)),
             self.schema,
             setting,
         )
-        pairs, signs = weigh(self.nlp, self.test.texts, given, self.schema, setting, choices.tag)
-        found = pairs.by_text(pairs.kept(choices, pairs.scores(choices)), len(self.test.texts))
+        found = self.weighed(self.test, given, setting, choices)
         same = [nearest_of_same(own, g, self.schema.relations) for own, g in zip(found, given)]
-        more = {
+        signs, priors = self.weighed_signs(dev, given, setting, choices) if self.schema.signs else (None, {})
+        more = priors | {
             "choices": choices._asdict(),
             "dev_f": dev_f,
             "nearest_of_same": packed(self.scores(self.test.texts, same)),
         }
-        return self.finish(setting, found, more, signs if self.schema.signs else None)
+        return self.finish(setting, found, more, signs)
+
+    def weighed(self, split: Split, given: list[Given], setting: str, choices: Choices) -> list[Labelled]:
+        pairs = weigh(self.nlp, split.texts, given, self.schema, setting, choices.tag)
+        return pairs.by_text(pairs.kept(choices, pairs.scores(choices)), len(split.texts))
+
+    def weighed_signs(
+        self, dev: list[Given], test: list[Given], setting: str, choices: Choices
+    ) -> tuple[list[dict], dict]:
+        """The sentiment of each aspect, under the priors that are best on dev."""
+        pairs = [plain_links(own, False) for own in self.weighed(self.dev, dev, setting, choices)]
+
+        def f(signs: Sequence[dict]) -> float:
+            found = [triplets_of(own, by) for own, by in zip(pairs, signs)]
+            right = sum(len(own & text.triplets) for own, text in zip(found, self.dev.texts))
+            return 2 * right / max(1, sum(map(len, found)) + sum(len(text.triplets) for text in self.dev.texts))
+
+        priors = choose_priors(sign_odds(self.nlp, self.dev.texts, dev, self.schema), list(self.schema.signs), f)
+        return likeliest(sign_odds(self.nlp, self.test.texts, test, self.schema), priors), {"priors": priors}
 
     def choice(self, way: str) -> dict:
         return choice_of(self.nlp, self.test.texts, [self.schema] * len(self.test.texts), way)
