@@ -20,6 +20,7 @@ from metaie_spacy.fewshot import Settings, adapt, link_schema
 from metaie_spacy.links.learned import links_of_rows
 from metaie_spacy.model.windows import cut_items
 from metaie_spacy.train.batches import balanced
+from metaie_spacy.train.optim import parameter_groups
 
 FAST = Settings(steps=150, lr=2e-3, ema=0.9, rehearsal=0.0)
 
@@ -111,6 +112,21 @@ def test_questions_without_an_answer_are_as_many_as_the_settings_say(share, most
     item = Item("a", list("abcdefghij"), [], [], links=questions)
     kept = balanced(item, random.Random(0), share).links
     assert len(kept) == 2 + most and kept[:2] == questions[:2]
+
+
+def test_the_head_pass_alone_learns_faster_where_the_settings_say_so(make_nlp):
+    nlp = make_nlp(["person"])
+    shim = nlp.get_pipe("metaie").model.shims[0]
+    shim.add_links()
+    rates = {}
+    for scale in (1.0, 3.0):
+        groups = parameter_groups(shim.module, 0.1, 2.0, 0.0, scale)
+        rates[scale] = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
+    faster = {
+        name: rates[3.0][id(p)] / rates[1.0][id(p)] for name, p in shim.module.named_parameters() if p.requires_grad
+    }
+    assert {round(times, 6) for name, times in faster.items() if name.startswith("links.")} == {3.0}
+    assert {times for name, times in faster.items() if not name.startswith("links.")} == {1.0}
 
 
 @pytest.mark.parametrize("architecture", ["LabelToSpan", "tok2vec", "transformer"])
