@@ -409,7 +409,8 @@ class MetaIE(AsksLinks, Trains, TrainablePipe):
                 f"'{self.name}' was given no labels for some texts: nothing is extracted from them. Set its 'labels'.",
                 stacklevel=2,
             )
-        threshold = self.effective_threshold  # loads the weights
+        self.load()
+        threshold = self.effective_threshold
         limits = [_first_of(asked.threshold, default.threshold, threshold) for asked in asks]
         flats = [_first_of(asked.flat, default.flat, self.flat) for asked in asks]
         answers: list[list[Answer]] = [[] for _ in docs]

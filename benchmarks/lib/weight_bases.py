@@ -23,6 +23,13 @@ SIZES = {
     "initializer_range": 0.3,
     "max_position_embeddings": 72,
 }
+LINKS = {
+    "born": {"head": "person", "query": "date of birth", "inverse": "person", "tail": "date of birth"},
+    "place": {"head": ["person", "born"], "query": "place"},
+}  # fmt: skip
+CALIBRATION = {
+    "bias": 0.4, "head": 0.2, "answer": 1.1, "inverse": 0.5, "distance": -0.2, "tail": 0.1, "threshold": 0.05, "tag": 0.3,
+}  # fmt: skip
 CNN = {
     "@architectures": "spacy.HashEmbedCNN.v2", "pretrained_vectors": None, "width": 16, "depth": 1, "embed_size": 50,
     "window_size": 1, "maxout_pieces": 2, "subword_features": True,
@@ -76,13 +83,14 @@ def tiny_encoder(family: str, folder: Path) -> str:
     return str(folder)
 
 
-def fresh(encoder: str, architecture: str, *, weights: str | None = None):
-    """A pipeline with an untrained metaie component."""
+def fresh(encoder: str, architecture: str, *, weights: str | None = None, links: bool = False):
+    """A pipeline with an untrained metaie component. links (bool): whether it asks for some."""
     nlp = spacy.blank("en")
     shared = architecture == "SharedTransformer"
     block = {"label_encoder": encoder, "tok2vec": CNN} if shared else {"name": encoder, "compute_dtype": "float32"}
     block |= {"@architectures": f"metaie-spacy.{architecture}.v1"}
-    nlp.add_pipe("metaie", config={"labels": LABELS, "weights": weights, "threshold": 0.01, "model": block})
+    asked = {"links": LINKS} if links else {}
+    nlp.add_pipe("metaie", config={"labels": LABELS, "weights": weights, "threshold": 0.01, "model": block, **asked})
     return nlp
 
 
@@ -93,13 +101,17 @@ def make_bases(folder: Path) -> dict[str, str]:
     for name, family, architecture in (
         ("bare_bert", "bert", "LabelToSpan"), ("bare_roberta", "roberta", "CrossEncoder"), ("bare_unigram", "xlm-roberta", "LabelToSpan"),
         ("pipeline_bert", "bert", "LabelToSpan"), ("pipeline_unigram", "xlm-roberta", "CrossEncoder"), ("pipeline_shared", "bert", "SharedTransformer"),
+        ("bare_links", "bert", "LabelToSpan"), ("pipeline_links", "bert", "LabelToSpan"), ("pipeline_shared_links", "bert", "SharedTransformer"),
     ):  # fmt: skip
-        nlp = fresh(encoders[family], architecture)
+        nlp = fresh(encoders[family], architecture, links=name.endswith("links"))
         torch.manual_seed(1)
         nlp.get_pipe("metaie").model.initialize()
         shim = nlp.get_pipe("metaie").model.shims[0]
         with torch.no_grad():
             shim.module.bias.zero_()
+        if name.endswith("links"):
+            shim.add_links()
+            shim.link_calibration = CALIBRATION
         if name.startswith("bare"):
             save_model(shim.module, shim.pieces.tokenizer, folder / name)
         else:

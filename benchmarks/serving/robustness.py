@@ -6,8 +6,13 @@ Texts are drawn from control characters, right-to-left scripts, combining marks,
 white space and ordinary words, and a few hold a million characters without a space. Labels are made of the same. A text
 or label that is no Unicode (lone surrogates), and a label that the tokenizer reads nothing of, must be refused with a
 ValueError that says so, and cost no other text. Everything else must come back, its spans checked one by one.
+
+With --links the same kinds of texts, those that are Unicode, and some of several windows are asked for links as well:
+a tree of three, typed and free tails, questions asked back, attributes, records (benchmarks/lib/hostile_links.py). The
+result stands under "links" of the output, with the weights that it was measured with, and the rest of a file is kept.
 """
 
+import json
 import random
 import sys
 import time
@@ -20,8 +25,9 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from benchmarks.lib.hostile_links import random_ask, run_links
 from benchmarks.lib.options import model_parser
-from benchmarks.lib.provenance import write_result
+from benchmarks.lib.provenance import provenance, write_result
 from metaie_spacy import pipe_with_labels
 
 WORDS = "Ada Lovelace worked in London on 10 December 1815 for KLM , (which) paid $3,000.50 — ibuprofen's price; www.x.org #1 e.g. don't".split()
@@ -99,11 +105,45 @@ def check(doc, text: str, labels: list[str]) -> Counter:
     return Counter(docs=1, spans=len(group))
 
 
+def windows_of_noise(rng: random.Random) -> tuple[str, str]:
+    """A text of several windows: words among signs of one kind."""
+    kind = rng.choice([kind for kind in ALPHABETS if kind != "surrogate"])
+    parts = (rng.choice((" ", " ", "", rng.choice(ALPHABETS[kind]))) + rng.choice(WORDS) for _ in range(400))
+    return f"long {kind}", "".join(parts)
+
+
+def links_main(args) -> None:
+    """The part with links, merged into the output."""
+    rng, cases = random.Random(args.seed), []
+    while len(cases) < args.links:
+        kind, text = windows_of_noise(rng) if rng.random() < 0.01 else random_text(rng)
+        if is_unicode(text):
+            cases.append((kind, text, random_ask(rng, len(text))))
+    nlp = spacy.load(args.model)
+    refused: list[str] = []
+    nlp.set_error_handler(lambda name, pipe, docs, error: refused.append(f"{type(error).__name__}: {error}"))
+    began = time.perf_counter()
+    result = run_links(nlp, cases) | {"seed": args.seed, "refused": refused[:20]}
+    result |= {"asked_in": "heads" if nlp.get_pipe("metaie").model.shims[0].binds else "words"}
+    result |= {"seconds": round(time.perf_counter() - began, 1)}
+    print(json.dumps(result, indent=1))
+    if args.output:
+        before = json.loads(args.output.read_text(encoding="utf8")) if args.output.exists() else {}
+        merged = before | {"links": result | provenance(args.model)}
+        args.output.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf8")
+    if result["crashes"] or refused or result["changed_alone"]:
+        raise SystemExit(1)
+
+
 def main() -> None:
     parser = model_parser(__doc__)
     parser.add_argument("--texts", type=int, default=10_000)
+    parser.add_argument("--links", type=int, default=0, help="texts that are asked for links, in place of the others")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    if args.links:
+        links_main(args)
+        return
     rng = random.Random(args.seed)
     nlp = spacy.load(args.model)
     nlp.get_pipe("metaie").threshold = 0.1  # much is found
@@ -140,6 +180,9 @@ def main() -> None:
         "characters": sum(len(text) for _, text, _ in cases), "seconds": round(time.perf_counter() - began, 1),
     }  # fmt: skip
     print({key: value for key, value in result.items() if key != "spans_by_kind"})
+    if args.output and args.output.exists():
+        before = json.loads(args.output.read_text(encoding="utf8"))
+        result |= {"links": before["links"]} if "links" in before else {}
     write_result(args.output, result, args.model)
     if crashes:
         raise SystemExit(1)

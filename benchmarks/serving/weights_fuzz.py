@@ -3,7 +3,7 @@
     python benchmarks/serving/weights_fuzz.py --cases 5000 --seed 0 --output benchmarks/results/weights_fuzz.json
 
 Tiny weights of each kind (directories that `distill` writes, pipelines, with a tok2vec of their own; WordPiece, BPE and
-Unigram), and a copy of the packaged ones, are changed by chance: bytes, JSON values and keys, headers and values of
+Unigram; with a head pass and without), and a copy of the packaged ones, are changed by chance: bytes, JSON values and keys, headers and values of
 tensors, tokenizers, messages, configs, links, pipes and devices. A child of this process then reads them, as `weights`,
 as `init_from`, by `average`, `architecture_of` or `spacy.load`. It must answer with scores that are numbers, or refuse with the
 documented ValueError: within a minute and a GiB, and without a file written outside. All else is listed with its seed.
@@ -40,6 +40,7 @@ from benchmarks.lib.process import resident
 from benchmarks.lib.provenance import write_result
 from benchmarks.lib.weight_bases import TEXT, architecture_in, copy_packaged, fresh, make_bases
 from benchmarks.lib.weight_mutations import mutate
+from metaie_spacy import links
 from metaie_spacy.model.defaults import ENCODER
 from metaie_spacy.model.weights import architecture_of
 from metaie_spacy.release.assemble import average
@@ -74,6 +75,8 @@ def read_weights(way: str, folder: Path, base: Path, encoder: str, nlp) -> str:
         scores = doc.spans["metaie"].attrs["scores"]
         if not (np.isfinite(scores).all() and ((scores >= 0) & (scores <= 1)).all()):
             raise AssertionError("a score is no number from 0 to 1")
+        if not all(0 <= link.score <= 1 for link in links(doc)):
+            raise AssertionError("a link's score is no number from 0 to 1")
     return "answered"
 
 
@@ -145,7 +148,10 @@ class Bases:
         if model:
             copy_packaged(model, folder)
             self.encoders["pipeline_packaged"] = ENCODER
-        self.waiting = {name: fresh(encoder, architecture_in(folder / name)) for name, encoder in self.encoders.items()}
+        self.waiting = {
+            name: fresh(encoder, architecture_in(folder / name), links=name.endswith("links"))
+            for name, encoder in self.encoders.items()
+        }
 
     def case(self, seed: str) -> dict:
         """One case from the seed: what was done to which weights, and what came of it."""

@@ -111,7 +111,7 @@ class AsksLinks:
         """What came of the links of each doc; None: none were asked.
 
         found (Sequence[list[Answer]]): the answers of each doc that are kept. labels (Sequence[list[str]]): the names
-            of those that were asked of it. kept (Kept | None): states of docs that were read for their labels.
+            of those that were asked of it. kept (Kept | None): states of docs that were read.
         """
         wanted: dict[int, Wanted] = {}
         for i, (doc, answers, asked, ask) in enumerate(zip(docs, found, labels, asks)):

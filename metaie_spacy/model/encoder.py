@@ -11,7 +11,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AutoConfig, AutoModel, PretrainedConfig, __version__
 
 from .defaults import TEXT_SEES_LABELS
-from .packed import Labels, Unfolded
+from .packed import Labels, Picked, Unfolded
 from .pieces import N_SHAPES
 
 FAMILIES = ("bert", "electra", "roberta", "xlm-roberta", "camembert")
@@ -156,22 +156,30 @@ def run_layers(
     heads: int,
     prefix: "Prefix | None" = None,
     keep: list[Tensor] | None = None,
+    *,
+    picked: Picked | None = None,
 ) -> Tensor:
-    """Layers of a BERT-like encoder over packed pieces; arguments as of `PackedEncoder.run`, heads: of attention."""
+    """Layers of a BERT-like encoder over packed pieces; arguments as of `PackedEncoder.run`.
+
+    heads (int): of attention. picked (Picked | None): the only pieces whose last states are computed and returned.
+    """
     mask = rows.mask if prefix is None else torch.cat([prefix.mask.expand(len(rows.mask), -1), rows.mask], 1)
     mask = mask[:, None, None]
     for number, layer in enumerate(layers):
         attention = layer.attention.self
-        linears = (attention.query, attention.key, attention.value)
-        q, k, v = (linear(x) for linear in linears)
+        own = rows
+        k, v = attention.key(x), attention.value(x)
+        if picked is not None and number == len(layers) - 1:
+            x, own = x[picked.places], picked.rows
+        q = attention.query(x)
         if keep is not None:
             keep.append(torch.stack([k, v], 1))
-        q, k, v = rows.pad(q), rows.pad(k), rows.pad(v)
+        q, k, v = own.pad(q), rows.pad(k), rows.pad(v)
         if prefix is not None:
             k, v = prefix.before(number, k, v)
         q, k, v = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k, v))
         context = scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        context = rows.pack(context.transpose(1, 2).flatten(2))
+        context = own.pack(context.transpose(1, 2).flatten(2))
         x = layer.attention.output(context, x)
         x = layer.output(layer.intermediate(x), x)
     return x

@@ -8,18 +8,18 @@ batched over texts.
 """
 
 import copy
-from typing import NamedTuple, Sequence
+from typing import Hashable, NamedTuple, Sequence
 
 import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
-from .packed import Texts, TokenVectors, Unfolded
+from .packed import Picked, Texts, TokenVectors, Unfolded
 
 # The last distance, in pieces, of each bucket to one side of the head; 0 is inside, the last bucket has no end.
 REACH = (1, 2, 3, 5, 8, 12, 18, 27, 45)
 N_BUCKETS = 2 * (len(REACH) + 1) + 1
-KEPT = 2**18  # pieces whose states are kept between the pass over the texts and those of their heads
+KEPT = 2**16  # pieces whose states are kept for the heads of a batch: 100 MB of 384 numbers each
 DISTANCE_STD = 0.25  # of fresh embeddings: fainter ones are not heard
 
 
@@ -60,25 +60,27 @@ class Headed(NamedTuple):
 
 
 class Kept:
-    """States that the head pass starts from, of texts that were read already: by number of the text.
+    """States that the head pass starts from, of what was read already: only so many that memory stays small.
 
-    It takes those of texts of one window only, and only so many of them that memory stays small.
+    Those of a whole text go by its number, those of a part by its number, first and end word.
     """
 
     def __init__(self):
-        self.states: dict[int, torch.Tensor] = {}
+        self.states: dict[Hashable, torch.Tensor] = {}
         self.size = 0
 
-    def add(self, text: int, states: torch.Tensor) -> None:
-        """Keep the states of a text, (N, width), if there is room."""
-        if self.size + len(states) <= KEPT and text not in self.states:
-            self.states[text] = states
+    def add(self, place: Hashable, states: torch.Tensor) -> None:
+        """Keep the states of a text or part, (N, width), if there is room."""
+        if self.size + len(states) <= KEPT and place not in self.states:
+            self.states[place] = states
             self.size += len(states)
 
     def of(self, texts: Sequence[int]) -> "Kept":
-        """Those of some texts, which are numbered in this order."""
+        """Those of some whole texts, which are numbered in this order."""
         part = Kept()
-        part.states = {number: self.states[text] for number, text in enumerate(texts) if text in self.states}
+        for number, text in enumerate(texts):
+            if text in self.states:
+                part.add(number, self.states[text])
         return part
 
 
@@ -106,10 +108,10 @@ class HeadPass(nn.Module):
         self.bias = nn.Parameter(bias.detach().clone())
         self.requires_grad_(True)  # copies of frozen weights are frozen
 
-    def place(self, headed: Headed) -> tuple[Tensor, Unfolded, Tensor]:
-        """The sequence of every head: its states, how they lie, and the places of its scored tokens.
+    def place(self, headed: Headed) -> tuple[Tensor, Unfolded, Picked]:
+        """The sequence of every head: its states, how they lie, and its scored tokens.
 
-        RETURNS (tuple): (N', hidden); rows of H sequences; int64 (W',).
+        RETURNS (tuple): (N', hidden); rows of H sequences; W' places.
         """
         heads = headed.heads
         rows = Unfolded(headed.lengths[heads.text])
@@ -121,7 +123,7 @@ class HeadPass(nn.Module):
         words = Unfolded(headed.words[heads.text])
         of = torch.arange(len(heads.text), device=rows.lengths.device).repeat_interleave(words.lengths)
         first = headed.words.cumsum(0) - headed.words
-        return x, rows, rows.starts[of] + headed.first[first[heads.text][of] + words.positions]
+        return x, rows, Picked(rows.starts[of] + headed.first[first[heads.text][of] + words.positions], words)
 
     def vectors(self, labels: Tensor) -> Tensor:
         """What relations are matched by, from the vectors of their labels, (U, 2, width)."""

@@ -108,7 +108,7 @@ class LabelToSpan(PackedEncoder):
         if headed.states is None:
             headed = headed._replace(states=self.link_states(headed.texts))
         x, rows, scored = self.links.place(headed)
-        tokens = run_layers(self.links.layers, x, rows, self.config.num_attention_heads)[scored]
+        tokens = run_layers(self.links.layers, x, rows, self.config.num_attention_heads, picked=scored)
         vectors = self.links.vectors(states.vectors)
         return matched(self.links.token_head(tokens), vectors, self.links.bias)
 

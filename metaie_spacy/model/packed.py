@@ -73,6 +73,16 @@ class Unfolded:
         return padded.reshape(-1, padded.shape[-1])[self.index]
 
 
+class Picked(NamedTuple):
+    """The pieces of a batch whose last states count.
+
+    places (Tensor): among the packed pieces, by sequence, int64 (W,). rows (Unfolded): how they lie.
+    """
+
+    places: Tensor
+    rows: Unfolded
+
+
 class TokenVectors(NamedTuple):
     """Tokens that another model has encoded: T of them, of which W are scored.
 

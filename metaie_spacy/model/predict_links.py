@@ -5,13 +5,15 @@ from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 import torch
 from spacy.tokens import Doc
-from thinc.api import Model
+from thinc.api import ArgsKwargs, Model, torch2xp
 
 from ..spans import Logits
 from .defaults import OVERLAP, TOKEN_BUDGET, WINDOW
 from .links import Headed, Heads, Kept
 from .predict import MAX_SPREAD, as_numpy, asked_of_batch, by_job, label_chunks
 from .windows import Window, split_windows
+
+MORE_LABELS = 8  # times as many pieces as one pass over a text has
 
 
 class Stretch(NamedTuple):
@@ -25,6 +27,11 @@ class Stretch(NamedTuple):
     end: int
     size: int
     whole: bool
+
+    @property
+    def place(self) -> int | tuple[int, int, int]:
+        """What its states are kept under, see `Kept`."""
+        return self.text if self.whole else (self.text, self.start, self.end)
 
 
 class Reader(NamedTuple):
@@ -58,7 +65,7 @@ def score_links(
     model (Model): LabelToSpan with a head pass.
     heads (Sequence[tuple]): number of the doc, first token, end token (exclusive).
     queries (Sequence[tuple[str, ...]]): the relations that each head is asked.
-    kept (Kept | None): states of the docs that were read already.
+    kept (Kept | None): states of the docs that were read already; takes those that are read here.
     YIELDS (Logits): `text` is the number of the head; a head comes once per chunk of its queries.
     RAISES (ValueError): the weights have no head pass.
     """
@@ -67,11 +74,14 @@ def score_links(
 
     def read(part: list[Stretch]):
         packed, scored = shim.pieces.texts([words[s.text][s.start : s.end] for s in part])
-        known = {} if kept is None else {s: kept.states[s.text] for s in part if s.whole and s.text in kept.states}
-        if len(known) == len(part):
-            states = torch.cat([known[s] for s in part])
-        else:
-            states = shim.link_states(packed)
+        known = {} if kept is None else {s: kept.states[s.place] for s in part if s.place in kept.states}
+        new = [s for s in part if s not in known]
+        if new:
+            texts = packed if not known else shim.pieces.texts([words[s.text][s.start : s.end] for s in new])[0]
+            known |= zip(new, shim.link_states(texts).split(texts.lengths.tolist()))
+            for s in new if kept is not None else ():
+                kept.add(s.place, known[s])
+        states = torch.cat([known[s] for s in part])
         starts = packed.lengths.cumsum(0) - packed.lengths
         return states, packed.lengths, packed.first - starts.repeat_interleave(packed.words), scored
 
@@ -87,7 +97,8 @@ def score_heads(
     if not shim.binds:
         raise ValueError("These weights have no head pass: train them on rows with links, or ask in words.")
     budget, sizes = shim.limits.get("token_budget", TOKEN_BUDGET), reader.sizes
-    chunks = label_chunks(queries, shim.pieces, shim.limits["label_budget"], shim.module.label_room)
+    # No text attends to these labels, so that many more of them share a pass.
+    chunks = label_chunks(queries, shim.pieces, MORE_LABELS * shim.limits["label_budget"], shim.module.label_room)
     windows = {i: _windows(shim.limits, reader, i) for i in reader.words}
     sums = {i: list(accumulate(sizes[i], initial=0)) for i in reader.words}
     by_stretch: dict[Stretch, list[int]] = {}
@@ -106,9 +117,8 @@ def score_heads(
             places = [_place(heads[number], stretch, sums[stretch.text], reader.edge) for stretch, _, number in batch]
             columns = (torch.tensor(column, dtype=torch.int64) for column in (own, *zip(*places)))
             labels, asked = asked_of_batch([chunk for _, chunk, _ in batch])
-            logits = as_numpy(
-                model.predict((Headed(states, None, lengths, first, counts, Heads(*columns)), labels, asked))
-            )
+            headed = Headed(states, None, lengths, first, counts, Heads(*columns))
+            logits = as_numpy(torch2xp(shim.predict(ArgsKwargs(args=(headed, labels, asked), kwargs={}))))
             jobs_of_batch = [((stretch, number), chunk) for stretch, chunk, number in batch]
             for (stretch, number), chunk, values, tokens in by_job(
                 jobs_of_batch, labels, asked, logits, [scored[b] for b in own]

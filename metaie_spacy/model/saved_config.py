@@ -7,6 +7,7 @@ from typing import Any, Callable, Mapping, NamedTuple
 from transformers import CONFIG_MAPPING, PretrainedConfig
 
 from ..data.jsonl import parse_json
+from ..links.decode import WEIGHTS
 from .damage import shown
 from .encoder import FAMILIES, POSITION_OFFSET
 from .links import N_BUCKETS
@@ -56,8 +57,11 @@ def _is_calibration(value: Any) -> bool:
     )
 
 
-def _are_numbers(value: Any) -> bool:
-    return isinstance(value, dict) and len(value) <= 20 and all(map(number(-1e6, 1e6).holds, value.values()))
+def _is_link_calibration(value: Any) -> bool:
+    rules = dict.fromkeys(WEIGHTS, number(-1e6, 1e6)) | dict.fromkeys(("threshold", "tag"), number(0, 1))
+    return (
+        isinstance(value, dict) and value.keys() <= rules.keys() and all(rules[key].holds(value[key]) for key in value)
+    )
 
 
 def _are_counts(value: Any) -> bool:
@@ -102,7 +106,9 @@ OPTIONS = {
     "tag_threshold": number(0, 1),
     "calibration": Rule(_is_calibration, "a temperature above 0 and a bias"),
     "link_layer": whole(0, 255),
-    "link_calibration": Rule(_are_numbers, "up to 20 names with numbers"),
+    "link_calibration": Rule(
+        _is_link_calibration, f"numbers by the names {', '.join(WEIGHTS)}, and threshold and tag from 0 to 1"
+    ),
     "label_counts": Rule(_are_counts, f"up to {MOST_COUNTS:,} labels with whole numbers"),
 }
 ALWAYS = ("architecture", "head_inner", "dropout", "cls_id", "sep_id")

@@ -163,8 +163,8 @@ class MetaIEShim(PyTorchShim):
         return self.binds and not self.module.options["text_sees_labels"]
 
     def keep_states(self) -> Kept | None:
-        """What takes the states of texts that are read for their labels, for the head pass; None: it has no use."""
-        return Kept() if self.keeps_states else None
+        """What takes the states of texts, for the heads of one batch; None: the weights have no head pass."""
+        return Kept() if self.binds else None
 
     @property
     def link_calibration(self) -> dict[str, float] | None:

@@ -1,6 +1,8 @@
 """Saved weights from anywhere: they are right, or refused by one ValueError, and nothing of them is run or written."""
 
+import json
 import os
+import re
 import shutil
 import sys
 
@@ -21,6 +23,8 @@ from hostile_weights import (
     tiny_encoder,
 )
 
+import metaie_spacy
+from metaie_spacy.links import decode
 from metaie_spacy.model.pieces import WordPieces, load_tokenizer
 from metaie_spacy.model.tokenizer_file import read_tokenizer
 from metaie_spacy.model.weights import architecture_of
@@ -30,7 +34,18 @@ from metaie_spacy.train.settings import DistillSettings
 
 
 @pytest.mark.parametrize(
-    "name", ["bare_bert", "bare_roberta", "bare_unigram", "pipeline_bert", "pipeline_unigram", "pipeline_shared"]
+    "name",
+    [
+        "bare_bert",
+        "bare_roberta",
+        "bare_unigram",
+        "bare_links",
+        "pipeline_bert",
+        "pipeline_unigram",
+        "pipeline_shared",
+        "pipeline_links",
+        "pipeline_shared_links",
+    ],
 )
 def test_undamaged_weights_of_each_kind_are_read_without_a_warning(bases, name, recwarn):
     nlp = fresh(bases.encoders[name], architecture_in(bases.folder / name), weights=str(bases.folder / name))
@@ -207,6 +222,141 @@ def test_the_mean_of_weights_carries_no_links_and_pipes_over(bare, tmp_path):
     assert sorted(file.name for file in (tmp_path / "mean").iterdir()) == sorted(
         file.name for file in bare.iterdir() if file.name not in ("link.txt", "pipe")
     )
+
+
+# The head pass
+
+
+@pytest.fixture
+def linked(bases, tmp_path):
+    """A copy of weights with a head pass, to be damaged."""
+    shutil.copytree(bases.folder / "bare_links", tmp_path / "inside" / "weights")
+    return tmp_path / "inside" / "weights"
+
+
+@pytest.fixture
+def links_of(bases):
+    """Read weights, and ask for links. RETURNS (dict): their scores."""
+
+    def links_of(path, name="bare_links"):
+        nlp = fresh(bases.encoders[name], architecture_in(bases.folder / name), weights=str(path), links=True)
+        return {
+            (link.head.text, link.label, link.tail.start, link.tail.end): link.score
+            for link in metaie_spacy.links(nlp(TEXT))
+        }
+
+    return links_of
+
+
+@pytest.mark.parametrize("name", ["bare_links", "pipeline_links", "pipeline_shared_links"])
+def test_undamaged_weights_with_a_head_pass_answer_links(bases, links_of, name):
+    found = links_of(bases.folder / name, name)
+    assert {label for _, label, *_ in found} == {"born", "place"}
+    assert all(0 <= score <= 1 for score in found.values())
+
+
+@pytest.mark.parametrize("layer", [-1, 2, 255, 256, 2**40, 1.0, True, None, "1", [1]])
+def test_a_layer_that_heads_cannot_be_read_from_is_refused(linked, links_of, layer):
+    edit(linked / "config.json", lambda config: config["metaie"].update(link_layer=layer))
+    with pytest.raises(ValueError, match=f"{DAMAGED}.*link_layer"):
+        links_of(linked)
+
+
+def test_a_layer_with_other_tensors_than_it_needs_is_refused(linked, links_of):
+    edit(linked / "config.json", lambda config: config["metaie"].update(link_layer=0))
+    with pytest.raises(ValueError, match=f"{DAMAGED}.*links.layers.1"):
+        links_of(linked)
+    edit(linked / "config.json", lambda config: config["metaie"].__delitem__("link_layer"))
+    with pytest.raises(ValueError, match=f"{DAMAGED}.*links"):
+        links_of(linked)
+
+
+def test_a_layer_without_any_tensors_for_it_is_refused(bare, read):
+    edit(bare / "config.json", lambda config: config["metaie"].update(link_layer=1))
+    with pytest.raises(ValueError, match=f"{DAMAGED}.*links"):
+        read(bare)
+
+
+def tensors_of_links(folder):
+    data = (folder / "model.safetensors").read_bytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return [name for name in header if name.startswith("links.")]
+
+
+def test_no_tensor_of_the_head_pass_may_be_missing_of_another_shape_or_no_number(linked, links_of):
+    names, content = tensors_of_links(linked), (linked / "model.safetensors").read_bytes()
+    assert len(names) > 20
+
+    def without(name):
+        def change(header, body):
+            start, end = header.pop(name)["data_offsets"]
+            del body[start:end]
+            for entry in header.values():
+                offsets = entry.get("data_offsets", [0, 0])
+                if offsets[0] >= end:
+                    entry["data_offsets"] = [offset - (end - start) for offset in offsets]
+
+        return change
+
+    def of_shape(name):
+        return lambda header, body: header[name].update(shape=[*header[name]["shape"], 1])
+
+    def no_number(name):
+        def change(header, body):
+            start = header[name]["data_offsets"][0]
+            body[start : start + 4] = np.float32(np.nan).tobytes()
+
+        return change
+
+    for name in names:
+        for damage in (without, of_shape, no_number):
+            (linked / "model.safetensors").write_bytes(content)
+            edit_tensors(linked / "model.safetensors", damage(name))
+            with pytest.raises(ValueError, match=DAMAGED):
+                links_of(linked)
+
+
+@pytest.mark.parametrize(
+    "calibration",
+    [
+        {"bias": "much"}, {"bias": None}, {"bias": True}, {"bias": [1.0]}, {"bias": 1e7}, {"head": -1e300}, {"head": 10**400}, {"threshold": 1.5},
+        {"threshold": -0.1}, {"tag": 7}, {"evil": 1.0}, {"": 1.0}, {str(i): i for i in range(1000)}, [], "bias", 3, None,
+    ],
+)  # fmt: skip
+def test_a_calibration_of_links_that_is_none_is_refused(linked, links_of, calibration):
+    edit(linked / "config.json", lambda config: config["metaie"].update(link_calibration=calibration))
+    with pytest.raises(ValueError, match=DAMAGED):
+        links_of(linked)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_calibration_of_links_without_numbers_is_refused(linked, links_of, number):
+    text = (linked / "config.json").read_text(encoding="utf8")
+    changed = re.sub(r'"distance": [-\d.]+', f'"distance": {number}', text)
+    assert changed != text
+    (linked / "config.json").write_text(changed, encoding="utf8")
+    with pytest.raises(ValueError, match=DAMAGED):
+        links_of(linked)
+
+
+@pytest.mark.parametrize("lacking", ["bias", "head", "answer", "inverse", "distance", "tail", "threshold", "tag"])
+def test_what_a_calibration_of_links_lacks_is_as_in_weights_without_one(linked, links_of, lacking):
+    edit(linked / "config.json", lambda config: config["metaie"]["link_calibration"].__delitem__(lacking))
+    found = links_of(linked)
+    assert all(0 <= score <= 1 for score in found.values())
+    if lacking in decode.WEIGHTS:
+        edit(
+            linked / "config.json",
+            lambda config: config["metaie"]["link_calibration"].update({lacking: decode.WEIGHTS[lacking]}),
+        )
+        assert links_of(linked) == found
+
+
+def test_calibrations_at_the_bounds_give_probabilities(linked, links_of):
+    for sign in (1, -1):
+        values = dict.fromkeys(decode.WEIGHTS, sign * 1e6) | {"threshold": 0.0, "tag": 0.0}
+        edit(linked / "config.json", lambda config: config["metaie"].update(link_calibration=values))  # noqa: B023
+        assert all(0 <= score <= 1 for score in links_of(linked).values())
 
 
 def test_a_hundred_weights_that_were_changed_by_chance_are_right_or_refused(bases):

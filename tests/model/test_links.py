@@ -115,6 +115,43 @@ def test_kept_states_give_the_scores_of_a_second_reading(encoders):
     assert differ(asked(pipe, docs, heads, kept=kept), again) < 1e-4
 
 
+@pytest.mark.parametrize("sees", [True, False])
+def test_texts_and_parts_of_long_texts_are_read_once_for_all_calls_about_their_heads(encoders, sees):
+    nlp, pipe = fresh(encoders, sees=sees, window=16, overlap=4)
+    docs, kept = [nlp.make_doc(text) for text in (SENTENCES[0], " ".join(SENTENCES * 4))], Kept()
+    heads = [(0, 0, 1), (1, 60, 61)]
+    first = asked(pipe, docs, heads, kept=kept)
+    assert len(kept.states) == 2
+    shim = pipe.model.shims[0]
+    calls, link_states = [], shim.link_states
+    shim.link_states = lambda texts: calls.append(len(texts.lengths)) or link_states(texts)
+    assert differ(asked(pipe, docs, heads, kept=kept), first) < 1e-5 and not calls
+    assert differ(asked(pipe, docs, heads), first) < 1e-4 and sum(calls) == 2
+    calls.clear()
+    asked(pipe, docs, [*heads, (1, 0, 1)], kept=kept)
+    assert calls == [1]  # the part that is new alone
+
+
+def test_states_that_would_take_too_much_memory_are_not_kept(monkeypatch):
+    monkeypatch.setattr("metaie_spacy.model.links.KEPT", 10)
+    kept = Kept()
+    for number in range(3):
+        kept.add(number, torch.zeros(4, 8))
+    assert sorted(kept.states) == [0, 1] and sorted(kept.of([1, 2]).states) == [0]
+
+
+def test_a_hundred_relations_of_a_head_share_its_pass(encoders):
+    nlp, pipe = fresh(encoders)
+    doc, module = nlp.make_doc(SENTENCES[0]), pipe.model.shims[0].module
+    queries = tuple(f"{word} {number}" for number in range(50) for word in ("employer", "date"))
+    passes, about = [], module.about
+    module.about = lambda headed, states: passes.append(len(headed.heads.text)) or about(headed, states)
+    found = asked(pipe, [doc], [(0, 0, 1)], [queries])
+    assert passes == [1] and {label for _, label in found} == set(queries)
+    alone = asked(pipe, [doc], [(0, 0, 1)], [queries[:1]])
+    assert differ(alone, {(0, queries[0]): found[0, queries[0]]}) < 1e-4
+
+
 def test_states_are_not_kept_where_they_depend_on_what_was_asked(encoders):
     nlp, pipe = fresh(encoders, sees=True)
     docs, kept = [nlp.make_doc(SENTENCES[0])], Kept()
