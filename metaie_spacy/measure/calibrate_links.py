@@ -19,6 +19,8 @@ MIN_LINKS = 50  # pairs that are right, in each half
 TAGS = (0.15, 0.3, 0.5)  # boundaries for the tokens of free answers that are tried
 CUTS = np.arange(2, 99) / 100  # thresholds that are tried
 PRIOR = 1.0  # how many pairs' worth the constants of `decode.WEIGHTS` weigh
+FOR = ("head", "answer", "inverse", "tail")  # what speaks for a link
+SPANS = ("head", "tail", "inverse")  # of which rows of links say little
 SURE_PRIOR = 100.0  # the same of the scores of spans, of which rows of links say little
 BINS = 15  # bins of the expected calibration error
 
@@ -118,10 +120,28 @@ def weigh(
 
 
 def fit(pairs: Pairs) -> np.ndarray:
-    """Coefficients of the least log loss, by Newton's method, (7,); a weak prior holds them near the constants."""
-    start = np.array([decode.WEIGHTS[name] for name in NAMES])
-    x, y, at = pairs.parts, pairs.right.astype("float64"), start.copy()
-    prior = np.array([SURE_PRIOR if name in ("head", "tail", "inverse") else PRIOR for name in NAMES])
+    """Coefficients of the least log loss, (7,); a weak prior holds them near the constants.
+
+    What speaks for a link never speaks against it: where the rows would have it so, the coefficient is 0.
+    """
+    fixed = np.zeros(len(NAMES), dtype=bool)
+    while True:
+        at = newton(pairs, fixed)
+        against = (at < 0) & ~fixed & np.isin(NAMES, FOR)
+        if not against.any():
+            break
+        fixed |= against
+    answer, inverse = NAMES.index("answer"), NAMES.index("inverse")
+    if not pairs.parts[:, inverse].any():  # nothing was asked back: it weighs against the answer as before
+        at[inverse] = at[answer] * decode.WEIGHTS["inverse"] / decode.WEIGHTS["answer"]
+    return at
+
+
+def newton(pairs: Pairs, fixed: np.ndarray) -> np.ndarray:
+    """The fit by Newton's method. fixed (ndarray): coefficients that are 0, bool (7,)."""
+    start = np.where(fixed, 0.0, [decode.WEIGHTS[name] for name in NAMES])
+    x, y, at = pairs.parts * ~fixed, pairs.right.astype("float64"), start.copy()
+    prior = np.array([SURE_PRIOR if name in SPANS else PRIOR for name in NAMES])
     for _ in range(100):
         chance = 1 / (1 + np.exp(-np.clip(x @ at, -500, 500)))
         gradient = x.T @ (chance - y) + prior * (at - start)
