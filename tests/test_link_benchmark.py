@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.lib import link_data, link_report, link_shots, link_ways  # noqa: E402
 from benchmarks.lib.link_ways import RULES, Given, Knobs, Scored, by_rule, kept_by, nearest_of_same  # noqa: E402
 from benchmarks.quality import links as bench  # noqa: E402
+from metaie_spacy.links import decode  # noqa: E402
 from metaie_spacy.measure.links import choices_of  # noqa: E402
 from metaie_spacy.schema import parse_schema  # noqa: E402
 
@@ -219,7 +220,7 @@ def test_a_dataset_without_few_shot_file_is_named(tmp_path):
 
 
 def pair(head, tail, answer, gap=0.0, text=0):
-    parts = dict.fromkeys(["head", "inverse", "tail"], 0.0) | {"answer": answer, "distance": gap}
+    parts = dict.fromkeys(decode.WEIGHTS, 0.0) | {"answer": answer, "distance": gap}
     return text, (head[:2], tail[:2], "works for"), "Person", parts
 
 
