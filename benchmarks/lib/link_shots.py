@@ -24,7 +24,7 @@ PRIORS = (0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0)
 INVERSES = (0.0, decode.WEIGHTS["inverse"], 1.0)
 
 
-# Of all datasets; chosen on the dev files of conll2004, ewt_srl and aste_restaurant14.
+# Of all datasets; between what was tried on the dev files of conll2004, ewt_srl and aste_restaurant14.
 TRAINING = Settings(steps=60, lr=1e-4, link_scale=2.5, rehearsal=0.0, unanswered=100.0)
 
 
