@@ -19,7 +19,7 @@ from .data.known import as_unsure
 from .data.questions import group_links
 from .data.rows import asked_of, check_row, labels_of, longest_first, read_rows, row_id, spans_at, trimmed
 from .data.tokens import offsets
-from .links.learned import links_of_rows
+from .linking.learned import links_of_rows
 from .measure.evaluate import evaluate_rows
 from .model.pieces import WordPieces, label_sizes
 from .model.windows import cut_items

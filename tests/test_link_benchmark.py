@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.lib import link_data, link_report, link_shots, link_ways  # noqa: E402
 from benchmarks.lib.link_ways import RULES, Given, Knobs, Scored, by_rule, kept_by, nearest_of_same  # noqa: E402
 from benchmarks.quality import links as bench  # noqa: E402
-from metaie_spacy.links import decode  # noqa: E402
+from metaie_spacy.linking import decode  # noqa: E402
 from metaie_spacy.measure.links import choices_of  # noqa: E402
 from metaie_spacy.schema import parse_schema  # noqa: E402
 

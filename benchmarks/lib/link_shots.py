@@ -11,8 +11,8 @@ from benchmarks.lib.link_data import Schema, Text, gold_heads, read_texts
 from benchmarks.lib.link_ways import Given, answers_at, in_characters
 from metaie_spacy.data.known_links import Link
 from metaie_spacy.fewshot import Settings, adapt
-from metaie_spacy.links import decode
-from metaie_spacy.links.follow import Wanted, Weighed, follow
+from metaie_spacy.linking import decode
+from metaie_spacy.linking.follow import Wanted, Weighed, follow
 from metaie_spacy.measure.asking import scorer_of
 from metaie_spacy.schema import parse_links
 

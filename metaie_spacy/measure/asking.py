@@ -9,8 +9,8 @@ from spacy.util import minibatch
 
 from ..data.known_links import KnownLinks, Link, known_links
 from ..data.rows import Row
-from ..links.follow import Mention, Scorer, Wanted, Weighed, follow
-from ..links.words import score_in_words
+from ..linking.follow import Mention, Scorer, Wanted, Weighed, follow
+from ..linking.words import score_in_words
 from ..pipelines import active_pipe
 from ..schema import LinkSchema, Relation, parse_links
 from ..spans import Answer

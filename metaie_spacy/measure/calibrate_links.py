@@ -9,7 +9,7 @@ from spacy.tokens import Doc
 from ..data.documents import document_of
 from ..data.known_links import known_links
 from ..data.rows import Row
-from ..links import decode
+from ..linking import decode
 from ..schema import parse_links
 from .asking import ask, decided, found_spans, with_candidates
 from .scores import PRF

@@ -7,8 +7,8 @@ from typing import Any, Callable, Mapping, NamedTuple
 from transformers import CONFIG_MAPPING, PretrainedConfig
 
 from ..data.jsonl import parse_json
-from ..links.decode import WEIGHTS
 from .damage import shown
+from .defaults import LINK_PARTS
 from .encoder import FAMILIES, POSITION_OFFSET
 from .links import N_BUCKETS
 
@@ -58,7 +58,7 @@ def _is_calibration(value: Any) -> bool:
 
 
 def _is_link_calibration(value: Any) -> bool:
-    rules = dict.fromkeys(WEIGHTS, number(-1e6, 1e6)) | dict.fromkeys(("threshold", "tag"), number(0, 1))
+    rules = dict.fromkeys(LINK_PARTS, number(-1e6, 1e6)) | dict.fromkeys(("threshold", "tag"), number(0, 1))
     return (
         isinstance(value, dict) and value.keys() <= rules.keys() and all(rules[key].holds(value[key]) for key in value)
     )
@@ -107,7 +107,7 @@ OPTIONS = {
     "calibration": Rule(_is_calibration, "a temperature above 0 and a bias"),
     "link_layer": whole(0, 255),
     "link_calibration": Rule(
-        _is_link_calibration, f"numbers by the names {', '.join(WEIGHTS)}, and threshold and tag from 0 to 1"
+        _is_link_calibration, f"numbers by the names {', '.join(LINK_PARTS)}, and threshold and tag from 0 to 1"
     ),
     "label_counts": Rule(_are_counts, f"up to {MOST_COUNTS:,} labels with whole numbers"),
 }

@@ -17,7 +17,7 @@ from metaie_spacy.data.corpus import make_corpus
 from metaie_spacy.data.items import Item, Question, blank_tokenizer, example_item, read_items
 from metaie_spacy.data.questions import as_questions, group_links
 from metaie_spacy.fewshot import Settings, adapt, link_schema
-from metaie_spacy.links.learned import links_of_rows
+from metaie_spacy.linking.learned import links_of_rows
 from metaie_spacy.model.windows import cut_items
 from metaie_spacy.train.batches import balanced
 from metaie_spacy.train.optim import parameter_groups
