@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .component import MetaIE
-    from .links.records import records
-    from .links.results import Link, links
+    from .linking.records import records
+    from .linking.results import Link, links
     from .results import rows, to_dataframe
     from .schema import read_schema
     from .streams import pipe_with_labels
@@ -26,11 +26,12 @@ __all__ = [
 ]
 
 HOMES = {
-    "Link": "links.results",
+    "Link": "linking.results",
+    "links": "linking.results",
     "MetaIE": "component",
     "pipe_with_labels": "streams",
     "read_schema": "schema",
-    "records": "links.records",
+    "records": "linking.records",
     "rows": "results",
     "to_dataframe": "results",
 }
@@ -38,12 +39,10 @@ HOMES = {
 
 def __getattr__(name: str) -> Any:
     # Lazy: distillation runs on machines without spaCy, and spaCy starts without torch.
-    if name == "links":  # a package that can be called, see there
-        return import_module(f"{__name__}.links")
     if name in HOMES:
         return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *HOMES, "links"})
+    return sorted({*globals(), *HOMES})

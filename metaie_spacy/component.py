@@ -17,9 +17,9 @@ from thinc.api import Config, Model
 
 from .data.jsonl import parse_json
 from .doc_labels import doc_labels, forget_labels
-from .links.asking import AsksLinks, asks_heads, check_config_links
-from .links.follow import Followed
-from .links.results import write_links
+from .linking.asking import AsksLinks, asks_heads, check_config_links
+from .linking.follow import Followed
+from .linking.results import write_links
 from .model.damage import map_file, read_file, reading
 from .model.defaults import DROPOUT, ENCODER, LABEL_BUDGET, LABEL_CACHE, OVERLAP, TOKEN_BUDGET, WINDOW
 from .model.message import read_message

@@ -14,17 +14,17 @@ from tqdm import tqdm
 from .component import MetaIE
 from .convert.annotations import read_annotations
 from .data.documents import document_of
-from .data.items import Item, asked_in_words, group_asked, group_unsure, rows_to_items, survey
+from .data.items import Item, Question, asked_in_words, group_asked, group_unsure, rows_to_items, survey
 from .data.known import as_unsure
 from .data.questions import group_links
-from .data.rows import asked_of, check_row, labels_of, read_rows, row_id, spans_at, trimmed
+from .data.rows import asked_of, check_row, labels_of, longest_first, read_rows, row_id, spans_at, trimmed
 from .data.tokens import offsets
-from .links.learned import links_of_rows
+from .linking.learned import links_of_rows
 from .measure.evaluate import evaluate_rows
 from .model.pieces import WordPieces, label_sizes
 from .model.windows import cut_items
 from .pipelines import active_pipe
-from .schema import Label, ask_names, parse_labels, plain, same_label
+from .schema import Label, ask_names, parse_labels, parse_links, plain, same_label
 from .train.batches import Batch, LabelSpace, balanced, closed_batch, link_batch, open_batch, own_batch
 from .train.optim import Average, check_loss, check_weights, parameter_groups, tagging_loss, trained
 from .train.settings import FewShotSettings as Settings
@@ -94,7 +94,9 @@ def adapt(
             own = {query for label in closed for query in label.queries}
         relations = link_schema(rows, pipe)
         queries = {name: relation["query"] for name, relation in relations.items()}
-        items = [item._replace(links=asked_in_words(item.links, queries)) for item in items]
+        items = [
+            item._replace(links=asked_in_words(item.links, queries) + asked_back(item, pipe.links)) for item in items
+        ]
         asking = any(item.links for item in items)
         own |= {question.label for item in items for question in item.links}
         label_sizes(sorted(own), shim.pieces, shim.module.label_room)
@@ -212,6 +214,22 @@ def link_schema(rows: Sequence[dict], pipe: MetaIE) -> dict[str, dict]:
     for name in names:
         entry = found.get(name, {})
         found[name] = entry | {"query": list(known.get(name, [entry.get("query", name)]))}
+    return found
+
+
+def asked_back(item: Item, relations: Mapping[str, Mapping[str, Any]]) -> list[Question]:
+    """The questions that ask answers for their heads, in the inverse wordings of the component's links.
+
+    Every span of the labels of the tails is asked, so that the relation must have been asked of all heads of the text.
+    """
+    found = []
+    for relation in parse_links({"links": relations}).relations:
+        forth = [question for question in item.links if question.label == relation.name] if relation.inverse else []
+        places = {span[:2] for span in item.spans if span[2] in relation.tails} if forth else set()
+        for place in sorted(places):
+            heads = longest_first((one.start, one.end, "") for one in forth if place in one.tails)
+            tails = tuple((start, end) for start, end, _ in heads)
+            found += [Question(*place, wording, tails) for wording in relation.inverse]
     return found
 
 
@@ -349,7 +367,7 @@ def link_batches(
     share = max(1, round(size * settings.rehearsal)) if others else 0
     examples, corpus = cycle(asking, size, rng), cycle(others, share, rng) if share else None
     while True:
-        batches = [link_batch([balanced(item, rng) for item in next(examples)], pieces, rng)]
+        batches = [link_batch([balanced(item, rng, settings.unanswered) for item in next(examples)], pieces, rng)]
         yield batches if corpus is None else [*batches, link_batch(next(corpus), pieces, rng)]
 
 
@@ -410,7 +428,7 @@ def train(
     words.requires_grad_(False)  # half of the weights; a few texts say little about most words
     module.zero_grad(set_to_none=True)
     try:
-        groups = parameter_groups(module, settings.lr, settings.head_scale, settings.weight_decay)
+        groups = parameter_groups(module, settings.lr, settings.head_scale, settings.weight_decay, settings.link_scale)
         for step, loss, average in descend(module, groups, backward, settings):
             bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
             bar.update()

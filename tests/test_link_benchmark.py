@@ -11,9 +11,10 @@ import srsly
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.lib import link_data, link_report, link_ways  # noqa: E402
+from benchmarks.lib import link_data, link_report, link_shots, link_ways  # noqa: E402
 from benchmarks.lib.link_ways import RULES, Given, Knobs, Scored, by_rule, kept_by, nearest_of_same  # noqa: E402
 from benchmarks.quality import links as bench  # noqa: E402
+from metaie_spacy.linking import decode  # noqa: E402
 from metaie_spacy.measure.links import choices_of  # noqa: E402
 from metaie_spacy.schema import parse_schema  # noqa: E402
 
@@ -189,3 +190,87 @@ def test_cells_are_named_by_model_without_version_split_and_size():
     assert bench.cell_name("en_metaie_sm-0.3.0", {"way": "rule", "dataset": "ade", "setting": "gold_heads", "split": "dev", "first": 0}) == (
         "rule__en_metaie_sm__ade__gold_heads__dev__all"
     )  # fmt: skip
+
+
+def test_few_shot_rows_ask_every_gold_head_and_signs_are_answered_by_opinions():
+    row = link_data.text_of(ROW | {"relations": ROW["relations"][:1]})
+    plain = link_data.Schema({"Person": ("person",), "Organization": ("company",)}, (EMPLOYER,), {}, {})
+    assert link_shots.shot_row(row, plain)["links"] == [
+        {"head": [0, 3], "label": "works for", "tails": [[7, 10]]},
+        {"head": [15, 18], "label": "works for", "tails": []},
+    ]
+    signed = [{"aspect": 0, "opinion": 1, "sentiment": "positive"}]
+    text = link_data.text_of(ROW | {"relations": [], "triplets": signed})
+    schema = plain._replace(
+        labels={"Person": ("person",)},
+        relations=(),
+        signs={"positive": ("good", "fine"), "negative": ("bad",)},
+        signed=("Person",),
+    )
+    row = link_shots.shot_row(text, schema)
+    assert {span["label"] for span in row["spans"]} == {"Person"}  # what is not asked is not learned
+    answers = {(*link["head"], link["label"]): link["tails"] for link in row["links"]}
+    assert answers[0, 3, "good"] == answers[0, 3, "fine"] == [[7, 10]] and len(answers) == 6
+    assert not any(tails for (start, _, name), tails in answers.items() if start or name == "bad")
+
+
+def test_a_dataset_without_few_shot_file_is_named(tmp_path):
+    with pytest.raises(ValueError, match="has no few-shot file: train.5shot.perlabel or train.5shot.jsonl"):
+        link_shots.shots_file(tmp_path)
+
+
+def pair(head, tail, answer, gap=0.0, text=0):
+    parts = dict.fromkeys(decode.WEIGHTS, 0.0) | {"answer": answer, "distance": gap}
+    return text, (head[:2], tail[:2], "works for"), "Person", parts
+
+
+def test_of_equal_heads_a_tail_takes_the_first_and_texts_do_not_mix():
+    found = [pair(BOB, KLM, 2.0), pair(ADA, KLM, 2.0), pair(BOB, KLM, 1.0, text=1), pair(BOB, SHELL, -3.0)]
+    pairs = link_shots.pairs_of_weighed(found)
+    choices = link_shots.Choices(0.5, 0.3, 0.0, 0.0, True)
+    kept = pairs.by_text(pairs.kept(choices, pairs.scores(choices)), 3)
+    assert kept == [{((ADA[:2], KLM[:2], "works for"), "Person")}, {((BOB[:2], KLM[:2], "works for"), "Person")}, set()]
+    both = choices._replace(one_head=False)
+    assert len(pairs.by_text(pairs.kept(both, pairs.scores(both)), 1 + 1)[0]) == 2
+
+
+def test_what_is_best_on_dev_is_chosen():
+    schema = link_data.Schema({}, (EMPLOYER._replace(tails=()),), {}, {})
+    asked = []
+
+    def weigh_at(tag):
+        asked.append(tag)
+        return link_shots.pairs_of_weighed([pair(ADA, KLM, 1.0, gap=1.0), pair(BOB, KLM, 1.1, gap=3.0)])
+
+    right = np.array([True, False])
+    choices, f = link_shots.choose(weigh_at, lambda _: right, 1, schema, "end_to_end")
+    assert f == 1 and choices.distance < 0 and choices.inverse == 0 and asked == list(link_shots.TAGS)
+    _, f = link_shots.choose(weigh_at, lambda _: np.array([False, False]), 3, schema, "end_to_end")
+    assert f == 0
+
+
+def test_weights_are_adapted_to_the_few_shot_file_before_they_are_asked(saved, tmp_path, monkeypatch):
+    folder = folder_of(tmp_path / "conll2004")
+    srsly.write_jsonl(folder / "train.5shot.jsonl", [ROW])
+    monkeypatch.setattr(bench, "TRAINING", link_shots.TRAINING.__class__(steps=3, rehearsal=0.0))
+    monkeypatch.setattr(link_shots.train_on, "__defaults__", (bench.TRAINING,))
+    command = ["links.py", "--data", str(tmp_path), "--model", str(saved), "--dataset", "conll2004", "--way", "shots"]
+    monkeypatch.setattr(sys, "argv", [*command, "--about", "weights of a test", "--output", str(tmp_path / "out")])
+    bench.main()
+    cell = srsly.read_json(tmp_path / "out" / "shots__model__conll2004__gold_spans__first200.json")
+    assert cell["weights"] == "weights of a test" and cell["training"]["steps"] == 3
+    assert set(cell["choices"]) == set(link_shots.Choices._fields) and 0 <= cell["dev_f"] <= 1
+    assert set(cell["data_sha256"]) == {"test.jsonl", "dev.jsonl", "train.5shot.jsonl"}
+    shown = "\n".join(link_report.links_block(tmp_path / "out"))
+    assert "links, 5-shot (development weights model)" in shown
+
+
+def test_rare_sentiments_must_be_said_louder_where_dev_says_so():
+    odds = [{(0, 1): {"positive": 1.0, "neutral": 1.4}, (5, 6): {"positive": -2.0, "neutral": 3.0}}]
+    gold = {(0, 1): "positive", (5, 6): "neutral"}
+    priors = link_shots.choose_priors(
+        odds, ["positive", "neutral"], lambda found: sum(found[0][place] == sign for place, sign in gold.items()) / 2
+    )
+    assert priors["positive"] == 0 and priors["neutral"] < -0.4
+    assert link_shots.likeliest(odds, priors) == [gold]
+    assert link_shots.likeliest(odds, {"positive": 0.0, "neutral": 0.0}) == [dict.fromkeys(gold, "neutral")]

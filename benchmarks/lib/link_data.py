@@ -28,12 +28,14 @@ class Schema(NamedTuple):
     """A schema of links.yml. plain (dict): in the component's own form.
 
     labels (dict): name -> wordings. signs (dict): options of the attribute "sentiment" -> wordings.
+    signed (tuple): names of the labels that have it.
     """
 
     labels: dict[str, tuple[str, ...]]
     relations: tuple[Relation, ...]
     signs: dict[str, tuple[str, ...]]
     plain: dict[str, Any]
+    signed: tuple[str, ...] = ()
 
 
 class Text(NamedTuple):
@@ -56,9 +58,10 @@ def read_schema(dataset: str, path: Path = SCHEMAS) -> Schema:
         Relation(name, *(as_tuple(link.get(key, ())) for key in ("head", "query", "inverse", "tail")))
         for name, link in plain["links"].items()
     ]
-    signs = plain.get("attributes", {}).get("sentiment", {}).get("options", {})
+    sentiment = plain.get("attributes", {}).get("sentiment", {"head": (), "options": {}})
     labels = {name: as_tuple(wordings) for name, wordings in plain["labels"].items()}
-    return Schema(labels, tuple(relations), {name: as_tuple(w) for name, w in signs.items()}, plain)
+    signs = {name: as_tuple(wordings) for name, wordings in sentiment["options"].items()}
+    return Schema(labels, tuple(relations), signs, plain, as_tuple(sentiment["head"]))
 
 
 def as_tuple(value: str | Collection[str]) -> tuple[str, ...]:

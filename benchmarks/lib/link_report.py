@@ -13,32 +13,45 @@ SETTINGS = {
     "gold_spans": "gold heads and tails",
     "end_to_end": "end to end",
 }
-WAYS = {"rule": "rule", "words": "questions in words", "links": "links"}
+WAYS = {"rule": "rule", "words": "questions in words", "links": "links, zero-shot", "shots": "links, 5-shot"}
 PACKAGED = "en_metaie_sm"
-Cells = dict[tuple[str, str, int], dict[str, dict]]  # dataset, setting, first texts -> way -> cell
+Way = tuple[str, str]  # model and way
+Cells = dict[tuple[str, str, int], dict[Way, dict]]  # dataset, setting, first texts -> way -> cell
 
 
 def cells(folder: Path = RESULTS / "links") -> Cells:
-    """The cells of test files, or of rows, under the packaged model."""
+    """The cells of test files, or of rows; of weights that are in no package only those of the component's links."""
     found: Cells = {}
-    for path in sorted(folder.glob(f"*__{PACKAGED}__*.json")):
+    for path in sorted(folder.glob("*.json")):
         cell = json.loads(path.read_text(encoding="utf8"))
-        if cell["split"] == "test":
-            found.setdefault((cell["dataset"], cell["setting"], cell["first"]), {})[cell["way"]] = cell
+        model = path.name.split("__")[1]
+        if cell["split"] == "test" and (model == PACKAGED or cell["way"] in ("links", "shots")):
+            found.setdefault((cell["dataset"], cell["setting"], cell["first"]), {})[model, cell["way"]] = cell
     return found
+
+
+def ways_of(found: Cells) -> list[Way]:
+    """The columns: of the packaged model first."""
+    ways = {way for own in found.values() for way in own}
+    return sorted(ways, key=lambda way: (way[0] != PACKAGED, way[0], list(WAYS).index(way[1])))
+
+
+def titled(way: Way) -> str:
+    """The head of a column; weights that are in no package are named."""
+    return WAYS[way[1]] + ("" if way[0] == PACKAGED else f" (development weights {way[0]})")
 
 
 def links_block(folder: Path = RESULTS / "links") -> list[str]:
     """What links are found by each way, and how often the right head is chosen."""
     found = cells(folder)
-    ways = [way for way in WAYS if any(way in own for own in found.values())]
+    ways = ways_of(found)
     names = sorted({dataset for dataset, *_ in found}, key=lambda name: ((*DATASETS, name).index(name), name))
     lines: list[str] = []
     for first in sorted({first for *_, first in found}, key=lambda first: first or 10**9):
         title = (
             f"The first {first} test texts by seed 0" if first else "All test texts, and all held-out rows with links"
         )
-        head = ["F1", "texts", "gold", *(WAYS[way] for way in ways)]
+        head = ["F1", "texts", "gold", *map(titled, ways)]
         lines += [f"{title}:", "", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
         for name in names:
             for setting in SETTINGS:
@@ -47,7 +60,7 @@ def links_block(folder: Path = RESULTS / "links") -> list[str]:
     return lines + choice_lines(found, ways)
 
 
-def rows_of(own: dict[str, dict], name: str, setting: str, ways: list[str]) -> list[str]:
+def rows_of(own: dict[Way, dict], name: str, setting: str, ways: list[Way]) -> list[str]:
     """One line, and for opinions another one of the triplets."""
     if not own:
         return []
@@ -77,11 +90,11 @@ def figure(scores: dict | None, cell: dict | None, is_links: bool) -> str:
     return f"{text}; nearest head {cell['nearest_of_same']['f'] * 100:.1f}" if "nearest_of_same" in cell else text
 
 
-def choice_lines(found: Cells, ways: list[str]) -> list[str]:
+def choice_lines(found: Cells, ways: list[Way]) -> list[str]:
     rows: list[Any] = [(key, own) for key, own in found.items() if key[1] == "head_choice"]
     if not rows:
         return []
-    head = ["the right head", "cases", "chance", *("nearest head" if way == "rule" else WAYS[way] for way in ways)]
+    head = ["the right head", "cases", "chance", *("nearest head" if way[1] == "rule" else titled(way) for way in ways)]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for (name, _, first), own in rows:
         some = next(iter(own.values()))

@@ -11,7 +11,7 @@ from spacy.tokens import Doc
 from benchmarks.lib.link_data import Relation, Schema, Text
 from metaie_spacy.data.known_links import Link
 from metaie_spacy.data.rows import Place
-from metaie_spacy.links.follow import Wanted, follow
+from metaie_spacy.linking.follow import Wanted, follow
 from metaie_spacy.measure.asking import scorer_of
 from metaie_spacy.measure.links import Choice, support
 from metaie_spacy.schema import parse_links

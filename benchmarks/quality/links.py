@@ -13,18 +13,26 @@ or of the relation's own wording; the sentiment is the most frequent one of dev.
 words: "{query} of {head}", asked as a label. What the score is made of (support on the tail, the inverse question,
 distance), whether a tail goes to its best head alone, and the threshold are chosen on dev for every cell, so that nothing more can be had from words.
 links: the component's own links at its own threshold; nothing is chosen on dev.
+shots: the same after `fewshot.adapt` on the dataset's 5-shot file, labels and links together: each relation is asked of every
+gold head of its types, its inverse of every tail, and each sentiment of every aspect, answered by the opinions of that sentiment.
+The training is the same for all datasets, without rehearsal, as in quality.py. Adapted weights have no calibration of links: the
+threshold, the boundary of free answers, the weights of distance and inverse, one_head, and what is added to the log-odds of each
+sentiment (the few-shot file has each as often) are chosen on dev for every cell.
 """
 
 import argparse
 import hashlib
 import json
 import sys
+import time
 import warnings
 from collections import Counter
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Callable, Iterable, NamedTuple, Sequence
 
+import numpy as np
 import spacy
 import srsly
 
@@ -39,6 +47,19 @@ from benchmarks.lib.link_data import (
     read_row_texts,
     read_schema,
     read_texts,
+)
+from benchmarks.lib.link_shots import (
+    TRAINING,
+    Choices,
+    Pairs,
+    choose,
+    choose_priors,
+    likeliest,
+    shot_rows,
+    shots_file,
+    sign_odds,
+    train_on,
+    weigh,
 )
 from benchmarks.lib.link_ways import (
     RULES,
@@ -67,7 +88,7 @@ from metaie_spacy.pipelines import load_student
 
 DATASETS = ("conll2004", "ade", "aste_restaurant14", "aste_laptop14", "casie", "ewt_srl")
 EVENTS = ("casie",)
-WAYS = ("rule", "words", "links")
+WAYS = ("rule", "words", "links", "shots")
 CHOICE = "head_choice"
 Labelled = set[tuple[Link, str]]  # links, each with its head's label
 
@@ -105,7 +126,7 @@ class Bench:
     def run(self, way: str, setting: str) -> dict:
         if setting == CHOICE:
             return self.choice(way)
-        return {"rule": self.rule, "words": self.words, "links": self.links}[way](setting)
+        return {"rule": self.rule, "words": self.words, "links": self.links, "shots": self.shots}[way](setting)
 
     def f(self, texts: Sequence[Text], found: Sequence[Labelled]) -> float:
         return self.scores(texts, found)["f"]
@@ -204,6 +225,50 @@ class Bench:
         more = facts | {"nearest_of_same": packed(self.scores(self.test.texts, same))}
         return self.finish(setting, found, more, signs if self.schema.signs else None)
 
+    def shots(self, setting: str) -> dict:
+        """The component's links, weighed and kept as is best on dev."""
+        gold = [gold_of(text, is_event=self.is_event) for text in self.dev.texts]
+
+        def right(pairs: Pairs) -> np.ndarray:
+            links = [plain_links([pair], self.is_event) for pair in pairs.links]
+            return np.array([link <= gold[i] for i, link in zip(pairs.texts, links)], dtype=bool)
+
+        dev, given = (self.given(split, setting) for split in ("dev", "test"))
+        choices, dev_f = choose(
+            lambda tag: weigh(self.nlp, self.dev.texts, dev, self.schema, setting, tag),
+            right,
+            sum(map(len, gold)),
+            self.schema,
+            setting,
+        )
+        found = self.weighed(self.test, given, setting, choices)
+        same = [nearest_of_same(own, g, self.schema.relations) for own, g in zip(found, given)]
+        signs, priors = self.weighed_signs(dev, given, setting, choices) if self.schema.signs else (None, {})
+        more = priors | {
+            "choices": choices._asdict(),
+            "dev_f": dev_f,
+            "nearest_of_same": packed(self.scores(self.test.texts, same)),
+        }
+        return self.finish(setting, found, more, signs)
+
+    def weighed(self, split: Split, given: list[Given], setting: str, choices: Choices) -> list[Labelled]:
+        pairs = weigh(self.nlp, split.texts, given, self.schema, setting, choices.tag)
+        return pairs.by_text(pairs.kept(choices, pairs.scores(choices)), len(split.texts))
+
+    def weighed_signs(
+        self, dev: list[Given], test: list[Given], setting: str, choices: Choices
+    ) -> tuple[list[dict], dict]:
+        """The sentiment of each aspect, under the priors that are best on dev."""
+        pairs = [plain_links(own, False) for own in self.weighed(self.dev, dev, setting, choices)]
+
+        def f(signs: Sequence[dict]) -> float:
+            found = [triplets_of(own, by) for own, by in zip(pairs, signs)]
+            right = sum(len(own & text.triplets) for own, text in zip(found, self.dev.texts))
+            return 2 * right / max(1, sum(map(len, found)) + sum(len(text.triplets) for text in self.dev.texts))
+
+        priors = choose_priors(sign_odds(self.nlp, self.dev.texts, dev, self.schema), list(self.schema.signs), f)
+        return likeliest(sign_odds(self.nlp, self.test.texts, test, self.schema), priors), {"priors": priors}
+
     def choice(self, way: str) -> dict:
         return choice_of(self.nlp, self.test.texts, [self.schema] * len(self.test.texts), way)
 
@@ -293,6 +358,15 @@ def fingerprint(model: str, files: Sequence[Path], schema: dict | None, facts: d
     return digest.hexdigest()
 
 
+def after_shots(args: argparse.Namespace, folder: Path) -> Bench:
+    """The bench of weights that were trained on the dataset's few-shot file."""
+    schema, nlp = read_schema(folder.name), load_student(args.model)
+    start = time.monotonic()
+    train_on(nlp, shot_rows(folder, schema), schema)
+    print(f"{folder.name:18} trained in {time.monotonic() - start:.0f} s", flush=True)
+    return Bench(nlp, folder, args.split, args.texts)
+
+
 def run_cells(
     make: Callable[[], Bench | RowBench], name: str, settings: Sequence[str], ways: Sequence[str], args: argparse.Namespace,
     files: Sequence[Path], schema: dict | None,
@@ -302,15 +376,16 @@ def run_cells(
     for way in ways:
         for setting in settings:
             facts = {"dataset": name, "way": way, "setting": setting, "split": args.split, "first": args.texts}
+            facts |= {"training": asdict(TRAINING)} if way == "shots" else {}
             path = args.output / f"{cell_name(find_source(args.model).name, facts)}.json"
             key = fingerprint(args.model, files, schema, facts)
             if not args.again and path.exists() and srsly.read_json(path).get("fingerprint") == key:
                 continue
             bench = bench or make()
             result = bench.run(way, setting)
-            write_result(
-                path, facts | {"fingerprint": key} | result | {"texts": len(texts_of(bench))}, args.model, files
-            )
+            about = {"weights": args.about} if args.about else {}
+            facts |= about | {"fingerprint": key} | result | {"texts": len(texts_of(bench))}
+            write_result(path, facts, args.model, files)
             print(f"{name:18} {way:6} {setting:12} {summary(result)}", flush=True)
 
 
@@ -333,7 +408,7 @@ def summary(result: dict) -> str:
     )
     more = [f"triplets {result['triplets']['f']:.1%}"] if "triplets" in result else []
     more += [f"same answers, nearest head {result['nearest_of_same']['f']:.1%}"] if "nearest_of_same" in result else []
-    more += [f"{result[key]}" for key in ("rule", "knobs") if key in result]
+    more += [f"{result[key]}" for key in ("rule", "knobs", "choices") if key in result]
     return "  ".join([shown, *more])
 
 
@@ -342,8 +417,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of the datasets")
     parser.add_argument("--rows", type=Path, help="annotation rows with links instead of the datasets")
     parser.add_argument("--model", default="en_metaie_sm", help="package or directory")
+    parser.add_argument("--about", help="what the weights are, where they are in no package; it goes into the results")
     parser.add_argument("--dataset", action="append", choices=DATASETS, help="without it all")
-    parser.add_argument("--way", action="append", choices=WAYS, help="without it all")
+    parser.add_argument("--way", action="append", choices=WAYS, help="without it all but shots, which trains")
     parser.add_argument("--setting", action="append", choices=[*SETTINGS, CHOICE], help="without it all")
     parser.add_argument("--split", default="test", choices=("test", "dev"))
     parser.add_argument("--texts", type=int, default=200, help="texts of the split, drawn by seed 0; 0: all")
@@ -354,14 +430,14 @@ def main() -> None:
         parser.error("give --data, --rows or both")
     warnings.filterwarnings("ignore", module="metaie_spacy")
     nlp = load_student(args.model)
-    ways = args.way or WAYS
+    ways = args.way or [way for way in WAYS if way != "shots"]
 
     def wanted(settings: Iterable[str]) -> list[str]:
         return [setting for setting in settings if not args.setting or setting in args.setting]
 
     if args.rows:
         settings = wanted([*RowBench.settings, CHOICE])
-        for way in ways:
+        for way in [way for way in ways if way != "shots"]:
             own = settings if way != "rule" else [s for s in settings if s == CHOICE]
             run_cells(lambda: RowBench(nlp, args.rows, args.texts), args.rows.stem, own, [way], args, [args.rows], None)
     for name in (args.dataset or DATASETS) if args.data else ():
@@ -371,7 +447,10 @@ def main() -> None:
         settings = [s for s in SETTINGS if has_tails or s != "gold_spans"] + ([CHOICE] if name == "conll2004" else [])
         files = [folder / f"{part}.jsonl" for part in dict.fromkeys((args.split, "dev"))]
         make = partial(Bench, nlp, folder, args.split, args.texts)
-        run_cells(make, name, wanted(settings), ways, args, files, schema.plain)
+        run_cells(make, name, wanted(settings), [way for way in ways if way != "shots"], args, files, schema.plain)
+        if "shots" in ways:
+            files.append(shots_file(folder))
+            run_cells(partial(after_shots, args, folder), name, wanted(settings), ["shots"], args, files, schema.plain)
 
 
 if __name__ == "__main__":

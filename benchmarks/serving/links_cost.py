@@ -35,7 +35,7 @@ from benchmarks.lib.paths import CORPUS, ROOT
 from benchmarks.lib.provenance import write_result
 from benchmarks.lib.texts import drawn_texts
 from metaie_spacy import links
-from metaie_spacy.links.words import score_in_words
+from metaie_spacy.linking.words import score_in_words
 from metaie_spacy.model.links import Headed
 from metaie_spacy.spans import Logits
 

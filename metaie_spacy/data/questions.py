@@ -2,7 +2,7 @@
 
 Gold groups have `attrs["questions"]`: [start, end, relation, [[start, end], ...]] in characters, tails last; a question
 without tails was asked and has no answer. Groups that the component wrote have `attrs["links"]` and
-`attrs["asked_links"]`, see `links.results`.
+`attrs["asked_links"]`, see `linking.results`.
 """
 
 from typing import TYPE_CHECKING, Any, Iterable

@@ -2,20 +2,22 @@
 
 from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
+import numpy as np
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.util import minibatch
 
 from ..data.known_links import KnownLinks, Link, known_links
 from ..data.rows import Row
-from ..links.follow import Mention, Scorer, Wanted, Weighed, follow
-from ..links.words import score_in_words
+from ..linking.follow import Mention, Scorer, Wanted, Weighed, follow
+from ..linking.words import score_in_words
 from ..pipelines import active_pipe
 from ..schema import LinkSchema, Relation, parse_links
 from ..spans import Answer
 from .links import link_scores
 
 BATCH = 128  # texts whose heads are asked at a time
+CANDIDATE = "candidate answer"  # what answers are called that are given as candidates
 UNNAMED = "span"  # what a head is called that is no span of its row
 
 
@@ -136,6 +138,20 @@ def found_spans(doc: Doc, row: Row, own: LinkSchema, key: str) -> Asked:
         Answer(span.label_, span.start, span.end, float(score)) for span, score in zip(group, group.attrs["scores"])
     ]
     return Asked(doc, answers, list(group.attrs["asked"]), row_schema(row, own))
+
+
+def with_candidates(asked: Asked, row: Row) -> Asked:
+    """The same questions where the answers to all questions of the row are the candidates, and no other words."""
+    score = float(np.mean([answer.score for answer in asked.answers] or [1.0]))
+    places = {(start, end) for link in row.get("links", []) for start, end in link["tails"]}
+    spans = [asked.doc.char_span(start, end, alignment_mode="expand") for start, end in sorted(places)]
+    answers = [Answer(CANDIDATE, span.start, span.end, score) for span in spans if span is not None]
+    relations = tuple(relation._replace(tails=(CANDIDATE,)) for relation in asked.schema.relations)
+    return asked._replace(
+        answers=[*asked.answers, *answers],
+        labels=[*asked.labels, CANDIDATE],
+        schema=asked.schema._replace(relations=relations),
+    )
 
 
 def in_characters(doc: Doc, mention: Mention) -> tuple[int, int]:

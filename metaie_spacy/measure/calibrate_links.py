@@ -9,9 +9,9 @@ from spacy.tokens import Doc
 from ..data.documents import document_of
 from ..data.known_links import known_links
 from ..data.rows import Row
-from ..links import decode
+from ..linking import decode
 from ..schema import parse_links
-from .asking import ask, decided, found_spans
+from .asking import ask, decided, found_spans, with_candidates
 from .scores import PRF
 
 NAMES = tuple(decode.WEIGHTS)  # "bias" first
@@ -19,13 +19,16 @@ MIN_LINKS = 50  # pairs that are right, in each half
 TAGS = (0.15, 0.3, 0.5)  # boundaries for the tokens of free answers that are tried
 CUTS = np.arange(2, 99) / 100  # thresholds that are tried
 PRIOR = 1.0  # how many pairs' worth the constants of `decode.WEIGHTS` weigh
+FOR = ("head", "answer", "inverse", "tail")  # what speaks for a link
+SPANS = ("head", "tail", "inverse")  # of which rows of links say little
+SURE_PRIOR = 100.0  # the same of the scores of spans, of which rows of links say little
 BINS = 15  # bins of the expected calibration error
 
 
 class Pairs(NamedTuple):
     """What speaks for N pairs, and which of them are gold links.
 
-    parts (ndarray): a column a name of `decode.WEIGHTS`, the first all ones, float64 (N, 6). right (ndarray): (N,).
+    parts (ndarray): a column a name of `decode.WEIGHTS`, the first all ones, float64 (N, 7). right (ndarray): (N,).
     scores (ndarray): as they are now, (N,). gold (int): links that are to be found.
     """
 
@@ -40,7 +43,8 @@ def calibrate_links(pipe: Any, rows: Sequence[Row], docs: Sequence[Doc], *, seed
 
     A logistic regression on what speaks for a link (see `decode.features`), held near the constants of `decode.WEIGHTS`
     where the rows say little, is fitted to the links about the spans that the component finds in half of the
-    documents. The weights carry it as `link_calibration`, with "threshold" and "tag", the boundary of free answers.
+    documents: once where any words may answer, once where the answers to all questions of a row are the candidates.
+    The weights carry it as `link_calibration`, with "threshold" and "tag", the boundary of free answers.
 
     pipe: the component, which is changed. docs (Sequence[Doc]): of the rows, with the spans that it found.
     RETURNS (dict | None): the coefficients, "threshold", "tag", `texts`, and `before` and `after` on the other half
@@ -57,8 +61,9 @@ def calibrate_links(pipe: Any, rows: Sequence[Row], docs: Sequence[Doc], *, seed
         fitted = weigh(pipe, rows, docs, halves[0], {**old, "tag": tag})
         if fitted.right.sum() < MIN_LINKS or held.right.sum() < MIN_LINKS:
             continue
-        weights = fit(fitted)
-        cut, f = best_cut(fitted, scores_with(fitted, weights))
+        typed = weigh(pipe, rows, docs, halves[0], {**old, "tag": tag}, typed=True)
+        weights = fit(joined(fitted, typed))
+        cut, f = best_cut([fitted, typed], weights)
         if f > best_f:
             best, best_f = (weights, cut, tag), f
     if best is None:
@@ -83,11 +88,22 @@ def halved(rows: Sequence[Row], seed: int) -> tuple[list[int], list[int]]:
 
 
 def weigh(
-    pipe: Any, rows: Sequence[Row], docs: Sequence[Doc], chosen: Sequence[int], calibration: Mapping[str, float]
+    pipe: Any,
+    rows: Sequence[Row],
+    docs: Sequence[Doc],
+    chosen: Sequence[int],
+    calibration: Mapping[str, float],
+    *,
+    typed: bool = False,
 ) -> Pairs:
-    """The pairs about the spans that were found in the chosen rows, of which it is known whether they are right."""
+    """The pairs about the spans that were found in the chosen rows, of which it is known whether they are right.
+
+    typed (bool): the answers to all questions of a row are candidates for each; else any words may answer.
+    """
     own = parse_links({"links": pipe.links})
     asked = [found_spans(docs[i], rows[i], own, pipe.spans_key) for i in chosen]
+    if typed:
+        asked = [with_candidates(one, rows[i]) for one, i in zip(asked, chosen)]
     known = [known_links(rows[i]) for i in chosen]
     weighed: list = []
     for _ in ask(pipe, asked, calibration=calibration, weighed=weighed):
@@ -104,17 +120,35 @@ def weigh(
 
 
 def fit(pairs: Pairs) -> np.ndarray:
-    """Coefficients of the least log loss, by Newton's method, (6,); a weak prior holds them near the constants."""
-    start = np.array([decode.WEIGHTS[name] for name in NAMES])
-    x, y, at = pairs.parts, pairs.right.astype("float64"), start.copy()
-    prior = PRIOR * np.ones(len(NAMES))
+    """Coefficients of the least log loss, (7,); a weak prior holds them near the constants.
+
+    What speaks for a link never speaks against it: where the rows would have it so, the coefficient is 0.
+    """
+    fixed = np.zeros(len(NAMES), dtype=bool)
+    while True:
+        at = newton(pairs, fixed)
+        against = (at < 0) & ~fixed & np.isin(NAMES, FOR)
+        if not against.any():
+            break
+        fixed |= against
+    answer, inverse = NAMES.index("answer"), NAMES.index("inverse")
+    if not pairs.parts[:, inverse].any():  # nothing was asked back: it weighs against the answer as before
+        at[inverse] = at[answer] * decode.WEIGHTS["inverse"] / decode.WEIGHTS["answer"]
+    return at
+
+
+def newton(pairs: Pairs, fixed: np.ndarray) -> np.ndarray:
+    """The fit by Newton's method. fixed (ndarray): coefficients that are 0, bool (7,)."""
+    start = np.where(fixed, 0.0, [decode.WEIGHTS[name] for name in NAMES])
+    x, y, at = pairs.parts * ~fixed, pairs.right.astype("float64"), start.copy()
+    prior = np.array([SURE_PRIOR if name in SPANS else PRIOR for name in NAMES])
     for _ in range(100):
         chance = 1 / (1 + np.exp(-np.clip(x @ at, -500, 500)))
         gradient = x.T @ (chance - y) + prior * (at - start)
         information = (x * (chance * (1 - chance))[:, None]).T @ x + np.diag(prior)
         step = np.linalg.solve(information, gradient)
         size = 1.0
-        while size > 1e-6 and loss(x, y, at - size * step, start) > loss(x, y, at, start):
+        while size > 1e-6 and loss(x, y, at - size * step, start, prior) > loss(x, y, at, start, prior):
             size /= 2
         at = at - size * step
         if np.abs(size * step).max() < 1e-8:
@@ -122,21 +156,29 @@ def fit(pairs: Pairs) -> np.ndarray:
     return at
 
 
-def loss(x: np.ndarray, y: np.ndarray, at: np.ndarray, start: np.ndarray) -> float:
+def loss(x: np.ndarray, y: np.ndarray, at: np.ndarray, start: np.ndarray, prior: np.ndarray) -> float:
     z = x @ at
-    return float((np.logaddexp(0, z) - y * z).sum() + PRIOR * ((at - start) ** 2).sum() / 2)
+    return float((np.logaddexp(0, z) - y * z).sum() + (prior * (at - start) ** 2).sum() / 2)
 
 
 def scores_with(pairs: Pairs, weights: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-np.clip(pairs.parts @ weights, -500, 500)))
 
 
-def best_cut(pairs: Pairs, scores: np.ndarray) -> tuple[float, float]:
-    """The threshold of the best F, and that F."""
-    kept = scores >= CUTS[:, None]
-    right = (kept & pairs.right).sum(1)
-    f = 2 * right / np.maximum(1, kept.sum(1) + pairs.gold)
-    return float(CUTS[f.argmax()]), float(f.max())
+def joined(free: Pairs, typed: Pairs) -> Pairs:
+    """The pairs of both."""
+    columns = (np.concatenate([one, other]) for one, other in zip(free[:3], typed[:3]))
+    return Pairs(*columns, free.gold + typed.gold)
+
+
+def best_cut(parts: Sequence[Pairs], weights: np.ndarray) -> tuple[float, float]:
+    """The threshold of the best mean F of several sets of pairs, and that F."""
+    total = np.zeros(len(CUTS))
+    for pairs in parts:
+        kept = scores_with(pairs, weights) >= CUTS[:, None]
+        right = (kept & pairs.right).sum(1)
+        total += 2 * right / np.maximum(1, kept.sum(1) + pairs.gold) / len(parts)
+    return float(CUTS[total.argmax()]), float(total.max())
 
 
 def measure(pairs: Pairs, scores: np.ndarray, threshold: float) -> dict:

@@ -10,6 +10,7 @@ HEAD_INNER = 512  # width of the heads' hidden layer
 HEAD_WIDTH = 256  # of a token's and a label's vector, for B and for I
 ENCODER_NAMES = ("encoder.", "links.layers.")  # begin the names of weights that come from the encoder
 HEAD_SCALE = 8.0  # the head's learning rate, in multiples of the encoder's
+LINK_PARTS = ("bias", "head", "answer", "inverse", "distance", "tail", "free")  # what a link's score is made of
 LINK_LAYER = 2 / 3  # of the layers, from whose states the head pass reads on
 DROPOUT = 0.1
 O_WEIGHT = 0.25  # of O against B and I in the loss of open labels

@@ -8,6 +8,7 @@ from transformers import CONFIG_MAPPING, PretrainedConfig
 
 from ..data.jsonl import parse_json
 from .damage import shown
+from .defaults import LINK_PARTS
 from .encoder import FAMILIES, POSITION_OFFSET
 from .links import N_BUCKETS
 

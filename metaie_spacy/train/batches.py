@@ -260,14 +260,17 @@ def link_batch(
     return Batch(headed, pieces.labels(shown), asked | foreign, tags, weights, rows)
 
 
-def balanced(item: Item, rng: random.Random) -> Item:
-    """The item with at most as many questions without an answer as there are with one, drawn anew each time.
+def balanced(item: Item, rng: random.Random, share: float = 1.0) -> Item:
+    """The item with not too many questions without an answer, drawn anew each time.
 
     In a few examples of many heads almost everything is unanswered, and the model would learn to say nothing.
+
+    share (float): questions without an answer for each one that has one; at least one stays.
     """
     answered = [question for question in item.links if question.tails]
     others = [question for question in item.links if not question.tails]
-    return item._replace(links=answered + rng.sample(others, min(len(others), max(1, len(answered)))))
+    most = max(1, round(share * len(answered)))
+    return item._replace(links=answered + rng.sample(others, min(len(others), most)))
 
 
 def by_head(

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from ..data.items import Item, Question
+from ..measure.links import Choice, head_choice, support
 from ..measure.scores import PRF
 from ..model.encoder import PackedEncoder
 from ..model.pieces import WordPieces
@@ -62,40 +63,20 @@ def link_scores(asked: Sequence[Asked], thresholds: Sequence[float]) -> dict[flo
     return counts
 
 
-def head_choice(asked: Sequence[Asked]) -> dict[str, float]:
-    """How often a tail is likelier of its own head than of every other head of the relation in the text.
-
-    Of tails that are right of one head among at least two. RETURNS (dict): "right" (share), "cases", "chance" (mean of
-    1 / heads).
-    """
+def choices(asked: Sequence[Asked]) -> Iterator[Choice]:
+    """Where a head has to be chosen: tails that are right of one head among at least two that were asked."""
     groups: dict[tuple[int, str], list[Asked]] = {}
     for one in asked:
         groups.setdefault((id(one.item), one.question.label), []).append(one)
-    right, chances = 0, []
     for group in groups.values():
-        for one in group if len(group) > 1 else []:
+        for right, one in enumerate(group) if len(group) > 1 else ():
             for tail in one.question.tails:
-                if sum(tail in other.question.tails for other in group) > 1:
-                    continue
-                others = [_support(other, tail) for other in group if other is not one]
-                right += _support(one, tail) > max(others)
-                chances.append(1 / len(group))
-    return {
-        "right": right / max(1, len(chances)),
-        "cases": len(chances),
-        "chance": sum(chances) / max(1, len(chances)),
-    }
+                if sum(tail in other.question.tails for other in group) == 1:
+                    yield Choice(right, [_support(other, tail) for other in group])
 
 
 def _support(asked: Asked, tail: tuple[int, int]) -> float:
-    """Mean probability of B or I over the tokens of a tail."""
-    rows = [row for row, token in enumerate(asked.tokens) if tail[0] <= token < tail[1]]
-    if not rows:
-        return 0.0
-    logits = asked.logits[rows].astype("float64")
-    peak = np.maximum(logits.max(-1), 0)
-    tags = np.exp(logits - peak[:, None]).sum(-1)
-    return float((tags / (np.exp(-peak) + tags)).mean())
+    return support(asked.logits[[row for row, token in enumerate(asked.tokens) if tail[0] <= token < tail[1]]])
 
 
 def settle_link_bias(model: PackedEncoder, pieces: WordPieces, items: Sequence[Item]) -> dict:
@@ -117,5 +98,5 @@ def settle_link_bias(model: PackedEncoder, pieces: WordPieces, items: Sequence[I
         "dev_links_p": after.precision,
         "dev_links_r": after.recall,
         "dev_links_f": after.fscore,
-        "dev_head_choice": head_choice(asked),
+        "dev_head_choice": head_choice(choices(asked)),
     }

@@ -55,21 +55,26 @@ def loss_gradient(logits, batch: Batch, o_weight: float = O_WEIGHT) -> tuple[flo
     return float(loss.detach()), torch2xp(leaf.grad)
 
 
-def parameter_groups(model: nn.Module, lr: float, head_scale: float, weight_decay: float) -> list[dict]:
+def parameter_groups(
+    model: nn.Module, lr: float, head_scale: float, weight_decay: float, link_scale: float = 1.0
+) -> list[dict]:
     """Parameter groups for AdamW: the encoder at `lr`, our own vectors and heads at `lr * head_scale`.
+
+    link_scale (float): the head pass learns so many times as fast.
 
     RETURNS (list[dict]): with `lr` and `weight_decay`; norms and biases do not decay.
     """
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[bool, bool, bool], list[nn.Parameter]] = {}
     for name, parameter in ((name, p) for name, p in model.named_parameters() if p.requires_grad):
-        groups.setdefault((name.startswith(ENCODER_NAMES), parameter.ndim > 1), []).append(parameter)
+        kind = name.startswith(ENCODER_NAMES), parameter.ndim > 1, name.startswith("links.")
+        groups.setdefault(kind, []).append(parameter)
     return [
         {
             "params": parameters,
-            "lr": lr * (1.0 if is_encoder else head_scale),
+            "lr": lr * (1.0 if is_encoder else head_scale) * (link_scale if is_link else 1.0),
             "weight_decay": weight_decay if is_matrix else 0.0,
         }
-        for (is_encoder, is_matrix), parameters in groups.items()
+        for (is_encoder, is_matrix, is_link), parameters in groups.items()
     ]
 
 

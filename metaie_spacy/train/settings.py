@@ -87,11 +87,13 @@ class FewShotSettings:
     """How an adaptation trains.
 
     steps (int): optimizer steps. lr (float): learning rate of the encoder, after a warm-up of 20
-        steps; the head's is `lr * head_scale`. Word vectors are not trained.
+        steps; the head's is `lr * head_scale`. Word vectors are not trained. link_scale (float): what asks
+        about spans learns so many times as fast.
     batch_size (int): examples of one step. rehearsal (float): corpus rows per example, against
         forgetting; 0: none. Whatever their number, their loss counts as much as that of the examples.
     o_weight (float): weight of tokens outside spans in the loss; 1 keeps the number of spans right,
-        less than 1 tags more.
+        less than 1 tags more. unanswered (float): questions about a span without an answer that a text asks
+        at most for each one that has an answer.
     ema (float): decay of the averaged weights, which are kept in the end; 0 turns averaging off.
     """
 
@@ -101,6 +103,8 @@ class FewShotSettings:
     batch_size: int = 8
     rehearsal: float = 0.25
     o_weight: float = 0.5
+    unanswered: float = 1.0
+    link_scale: float = 1.0
     weight_decay: float = 0.01
     ema: float = 0.97
     seed: int = 0
@@ -108,6 +112,8 @@ class FewShotSettings:
     def __post_init__(self):
         _check(self, "steps", least=1)
         _check(self, "rehearsal", least=0)
+        _check(self, "unanswered", least=0)
+        _check(self, "link_scale", above=0)
         _check_optimizer(self)
 
 

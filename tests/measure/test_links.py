@@ -9,7 +9,7 @@ from spacy.tokens import SpanGroup
 from spacy.training import Example
 
 from metaie_spacy.data.known_links import KnownLinks, known_links
-from metaie_spacy.links import decode
+from metaie_spacy.linking import decode
 from metaie_spacy.measure import asking, calibrate_links
 from metaie_spacy.measure.asking import evaluate_links, gold_spans, row_schema
 from metaie_spacy.measure.calibrate_links import NAMES, Pairs, best_cut, fit, measure, scores_with

@@ -24,7 +24,7 @@ from hostile_weights import (
 )
 
 import metaie_spacy
-from metaie_spacy.links import decode
+from metaie_spacy.linking import decode
 from metaie_spacy.model.pieces import WordPieces, load_tokenizer
 from metaie_spacy.model.saved_config import LINK_PARTS
 from metaie_spacy.model.tokenizer_file import read_tokenizer

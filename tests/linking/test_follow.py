@@ -9,7 +9,7 @@ from counting import assert_grows_evenly, peak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metaie_spacy.links.follow import Wanted, follow, levels
+from metaie_spacy.linking.follow import Wanted, follow, levels
 from metaie_spacy.schema import LinkSchema, Relation, parse_links
 from metaie_spacy.spans import Answer, Logits
 

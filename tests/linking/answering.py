@@ -4,7 +4,7 @@ import numpy as np
 import spacy
 from spacy.tokens import Doc
 
-from metaie_spacy.links.follow import Wanted, follow
+from metaie_spacy.linking.follow import Wanted, follow
 from metaie_spacy.schema import parse_links
 from metaie_spacy.spans import Answer, Logits
 

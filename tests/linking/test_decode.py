@@ -9,10 +9,26 @@ from counting import peak, steps
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metaie_spacy.links import decode
-from metaie_spacy.links.decode import Pairs, chosen, features, gaps, peak_near, presence, probability, shares, support
+from metaie_spacy.linking import decode
+from metaie_spacy.linking.decode import (
+    WEIGHTS,
+    Pairs,
+    chosen,
+    features,
+    gaps,
+    peak_near,
+    presence,
+    probability,
+    shares,
+    support,
+)
+from metaie_spacy.model.defaults import LINK_PARTS
 
 UNKNOWN = np.array([np.nan])
+
+
+def test_weights_may_carry_a_number_for_each_part_of_a_score():
+    assert tuple(WEIGHTS) == LINK_PARTS
 
 
 def test_presence_is_the_probability_of_B_or_I_whatever_the_size_of_the_logits():
@@ -49,8 +65,8 @@ def test_distance_is_in_characters_between_the_spans_on_either_side():
 
 
 def test_every_part_moves_the_probability_its_way_and_what_is_unknown_does_not():
-    def of(head=0.7, answer=0.6, inverse=np.nan, gap=10, tail=np.nan):
-        parts = features(*(np.array([value], dtype=float) for value in (head, answer, inverse, gap, tail)))
+    def of(head=0.7, answer=0.6, inverse=np.nan, gap=10, tail=np.nan, free=0.0):
+        parts = features(*(np.array([value], dtype=float) for value in (head, answer, inverse, gap, tail, free)))
         return probability(parts)[0]
 
     assert of(head=0.9) > of() > of(answer=0.5) and of(gap=11) < of() < of(inverse=0.9) and of(tail=0.9) > of()
@@ -60,10 +76,11 @@ def test_every_part_moves_the_probability_its_way_and_what_is_unknown_does_not()
 
 
 def test_a_calibration_changes_the_weights_by_name():
-    parts = features(np.array([0.5]), np.array([0.9]), UNKNOWN, np.array([0.0]), UNKNOWN)
+    parts = features(np.array([0.5]), np.array([0.9]), UNKNOWN, np.array([0.0]), UNKNOWN, np.array([True]))
     weights = dict.fromkeys(decode.WEIGHTS, 0.0)
     assert probability(parts, weights) == [0.5]
     assert probability(parts, weights | {"answer": 1.0}) == pytest.approx([0.9])
+    assert probability(parts, weights | {"free": 2.0}) == pytest.approx([1 / (1 + np.exp(-2))])
 
 
 def chosen_by_definition(pairs, scores, threshold, most, one_head):
@@ -121,6 +138,6 @@ def test_choosing_takes_no_step_a_pair_and_no_square_of_memory():
 def test_decoding_needs_neither_spacy_nor_torch():
     code = (
         "import sys; sys.modules.update(dict.fromkeys(['spacy', 'torch', 'thinc'])); "
-        "import metaie_spacy.links.decode as d; print(d.THRESHOLD)"
+        "import metaie_spacy.linking.decode as d; print(d.THRESHOLD)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "0.5\n"

@@ -1,6 +1,7 @@
 """Links that are learned: from rows and docs, in update and few-shot training, and what stays as it was."""
 
 import json
+import random
 
 import pytest
 import spacy
@@ -9,14 +10,17 @@ from helpers import CNN, LISTENER, row, shared
 from spacy.training import Example
 
 import metaie_spacy
+from metaie_spacy import fewshot
 from metaie_spacy.convert.annotations import read_annotations
 from metaie_spacy.data.anchored import anchored_links
 from metaie_spacy.data.corpus import make_corpus
-from metaie_spacy.data.items import blank_tokenizer, example_item, read_items
+from metaie_spacy.data.items import Item, Question, blank_tokenizer, example_item, read_items
 from metaie_spacy.data.questions import as_questions, group_links
 from metaie_spacy.fewshot import Settings, adapt, link_schema
-from metaie_spacy.links.learned import links_of_rows
+from metaie_spacy.linking.learned import links_of_rows
 from metaie_spacy.model.windows import cut_items
+from metaie_spacy.train.batches import balanced
+from metaie_spacy.train.optim import parameter_groups
 
 FAST = Settings(steps=150, lr=2e-3, ema=0.9, rehearsal=0.0)
 
@@ -84,6 +88,45 @@ def test_wordings_of_the_component_are_what_is_trained(make_nlp):
     pipe = nlp.get_pipe("metaie")
     pipe.links = {"employer": {"head": "person", "query": ["works for", "is paid by"]}}
     assert link_schema(ROWS, pipe)["employer"]["query"] == ["works for", "is paid by"]
+
+
+def test_answers_are_asked_back_where_the_component_asks_them_back():
+    item = fewshot.tokens_of(spacy.blank("en"), ROWS[:1], "the rows")[0]
+    ada, bob = ((question.start, question.end) for question in item.links)
+    acme, bolt = (question.tails[0] for question in item.links)
+    relation = {"head": "person", "query": "employer", "tail": "firm"}
+    asked = fewshot.asked_back(item, {"employer": relation | {"inverse": ["employee", "staff"]}})
+    assert [(question[:2], question.label, question.tails) for question in asked] == [
+        (firm, wording, (person,)) for firm, person in ((acme, ada), (bolt, bob)) for wording in ("employee", "staff")
+    ]
+    alone = item._replace(links=[item.links[0], item.links[1]._replace(tails=())])
+    backwards = fewshot.asked_back(alone, {"employer": relation | {"inverse": "employee"}})
+    assert [question.tails for question in backwards] == [(ada,), ()]  # nobody has the second firm
+    assert fewshot.asked_back(item, {"employer": relation}) == []
+    assert fewshot.asked_back(item._replace(links=()), {"employer": relation | {"inverse": "employee"}}) == []
+
+
+@pytest.mark.parametrize("share, most", [(0.0, 1), (1.0, 2), (1.5, 3), (9.0, 6)])
+def test_questions_without_an_answer_are_as_many_as_the_settings_say(share, most):
+    questions = [Question(i, i + 1, "employer", ((9, 10),) if i < 2 else ()) for i in range(8)]
+    item = Item("a", list("abcdefghij"), [], [], links=questions)
+    kept = balanced(item, random.Random(0), share).links
+    assert len(kept) == 2 + most and kept[:2] == questions[:2]
+
+
+def test_the_head_pass_alone_learns_faster_where_the_settings_say_so(make_nlp):
+    nlp = make_nlp(["person"])
+    shim = nlp.get_pipe("metaie").model.shims[0]
+    shim.add_links()
+    rates = {}
+    for scale in (1.0, 3.0):
+        groups = parameter_groups(shim.module, 0.1, 2.0, 0.0, scale)
+        rates[scale] = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
+    faster = {
+        name: rates[3.0][id(p)] / rates[1.0][id(p)] for name, p in shim.module.named_parameters() if p.requires_grad
+    }
+    assert {round(times, 6) for name, times in faster.items() if name.startswith("links.")} == {3.0}
+    assert {times for name, times in faster.items() if not name.startswith("links.")} == {1.0}
 
 
 @pytest.mark.parametrize("architecture", ["LabelToSpan", "tok2vec", "transformer"])

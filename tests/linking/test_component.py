@@ -12,7 +12,7 @@ from spacy.tokens import Doc, DocBin
 
 import metaie_spacy
 from metaie_spacy import pipe_with_labels
-from metaie_spacy.links.words import BLOCK, MOST_BYTES
+from metaie_spacy.linking.words import BLOCK, MOST_BYTES
 
 TEXT = "Ada Lovelace works for the Royal Society in London, and Bob Smith for KLM in Paris."
 LABELS = {
@@ -132,10 +132,10 @@ def test_a_doc_without_the_group_is_told_and_one_without_links_has_none(nlp):
 
 
 def test_the_function_is_met_whatever_was_imported_before():
-    import metaie_spacy.links.decode
+    import metaie_spacy.linking.decode
     from metaie_spacy import links
 
-    assert callable(links) and callable(metaie_spacy.links) and metaie_spacy.links.decode.THRESHOLD == 0.5
+    assert callable(links) and callable(metaie_spacy.links) and metaie_spacy.linking.decode.THRESHOLD == 0.5
     assert "links" in dir(metaie_spacy)
 
 

@@ -12,6 +12,7 @@ WEIGHTS: Mapping[str, float] = {
     "inverse": 0.5,  # of the head's support, when the answer is asked
     "distance": -0.25,  # log(1 + characters between head and answer)
     "tail": 0.15,  # of the tail's score, where it is an entity
+    "free": 0.0,  # 1 where any words might answer, 0 where candidates did
 }
 THRESHOLD = 0.5  # the least probability of a link, where nothing says another
 SURE = 9.0  # the largest log-odds that one part brings, and minus it the least
@@ -74,12 +75,17 @@ def gaps(head_starts: np.ndarray, head_ends: np.ndarray, starts: np.ndarray, end
 
 
 def features(
-    head_scores: np.ndarray, support: np.ndarray, inverse: np.ndarray, gap: np.ndarray, tail_scores: np.ndarray
+    head_scores: np.ndarray,
+    support: np.ndarray,
+    inverse: np.ndarray,
+    gap: np.ndarray,
+    tail_scores: np.ndarray,
+    is_free: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """What a link's log-odds are made of, by its name in `WEIGHTS`, each (N,); what is not known is 0.
 
     inverse (ndarray): NaN where it was not asked. gap (ndarray): in characters. tail_scores (ndarray): NaN for a tail
-        that is no entity.
+        that is no entity. is_free (ndarray): whether any words might answer, bool.
     """
     return {
         "head": log_odds(head_scores),
@@ -87,6 +93,7 @@ def features(
         "inverse": np.where(np.isnan(inverse), 0.0, log_odds(inverse)),
         "distance": np.log1p(gap),
         "tail": np.where(np.isnan(tail_scores), 0.0, log_odds(tail_scores)),
+        "free": is_free.astype("float64"),
     }
 
 

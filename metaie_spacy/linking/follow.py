@@ -356,7 +356,8 @@ class _Links:
         heads, tails = text.columns(self.heads), text.columns(self.tails)
         gap = decode.gaps(*(part[pairs.heads] for part in heads[1:]), *(part[pairs.tails] for part in tails[1:]))
         tail_scores = np.where([tail.is_free for tail in self.tails], np.nan, tails[0])[pairs.tails]
-        parts = decode.features(heads[0][pairs.heads], pairs.support, pairs.inverse, gap, tail_scores)
+        free = np.full(len(pairs.tails), not self.relation.tails)
+        parts = decode.features(heads[0][pairs.heads], pairs.support, pairs.inverse, gap, tail_scores, free)
         scores = decode.probability(parts, {**decode.WEIGHTS, **(text.calibration or {})})
         if text.weighed is not None:
             text.weighed += self._weighed(parts, scores)
