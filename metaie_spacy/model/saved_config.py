@@ -14,7 +14,6 @@ from .links import N_BUCKETS
 
 MOST_BYTES = 8 * 2**20  # of config.json; label_counts are most of it, 40 kB in the packaged model
 MOST_COUNTS = 200_000  # labels in label_counts
-LINK_PARTS = ("bias", "head", "answer", "inverse", "distance", "tail")  # of link_calibration, see links/decode.py
 LEAST_WINDOW = 8  # pieces: of fewer no text and label fit
 ARCHITECTURES = ("LabelToSpan", "CrossEncoder", "SharedTransformer")
 ACTIVATIONS = (

@@ -26,7 +26,6 @@ from hostile_weights import (
 import metaie_spacy
 from metaie_spacy.linking import decode
 from metaie_spacy.model.pieces import WordPieces, load_tokenizer
-from metaie_spacy.model.saved_config import LINK_PARTS
 from metaie_spacy.model.tokenizer_file import read_tokenizer
 from metaie_spacy.model.weights import architecture_of
 from metaie_spacy.release.assemble import average
@@ -351,10 +350,6 @@ def test_what_a_calibration_of_links_lacks_is_as_in_weights_without_one(linked, 
             lambda config: config["metaie"]["link_calibration"].update({lacking: decode.WEIGHTS[lacking]}),
         )
         assert links_of(linked) == found
-
-
-def test_weights_may_carry_a_coefficient_for_all_that_links_are_weighed_by():
-    assert LINK_PARTS == tuple(decode.WEIGHTS)
 
 
 def test_calibrations_at_the_bounds_give_probabilities(linked, links_of):
