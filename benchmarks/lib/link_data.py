@@ -49,7 +49,7 @@ class Text(NamedTuple):
 
 
 def read_schema(dataset: str, path: Path = SCHEMAS, *, about: bool = False) -> Schema:
-    """The schema of a dataset. about (bool): relations are asked as "about" says, where it does: of weights that bind.
+    """The schema of a dataset. about (bool): relations are asked in the wordings under "about" too: of weights that bind.
 
     RAISES (ValueError): the file has no such dataset.
     """
@@ -61,7 +61,7 @@ def read_schema(dataset: str, path: Path = SCHEMAS, *, about: bool = False) -> S
     for name, link in plain["links"].items():
         links[name] = {key: value for key, value in link.items() if key != "about"}
         if about and "about" in link:
-            links[name]["query"] = link["about"]
+            links[name]["query"] = [*as_tuple(link["query"]), *as_tuple(link["about"])]
     plain = {**plain, "links": links}
     relations = [
         Relation(name, *(as_tuple(link.get(key, ())) for key in ("head", "query", "inverse", "tail")))

@@ -13,7 +13,7 @@ or of the relation's own wording; the sentiment is the most frequent one of dev.
 words: "{query} of {head}", asked as a label. What the score is made of (support on the tail, the inverse question,
 distance), whether a tail goes to its best head alone, and the threshold are chosen on dev for every cell, so that nothing more can be had from words.
 links: the component's own links at its own threshold; nothing is chosen on dev. Relations are asked in the wordings
-that links.yml has under "about", the names that such relations have in the rows that links were trained on.
+that links.yml has under "about", too: the names that such relations have in the rows that links were trained on.
 shots: the same after `fewshot.adapt` on the dataset's 5-shot file, labels and links together: each relation is asked of every
 gold head of its types, its inverse of every tail, and each sentiment of every aspect, answered by the opinions of that sentiment.
 The training is the same for all datasets, without rehearsal, as in quality.py. Adapted weights have no calibration of links: the
