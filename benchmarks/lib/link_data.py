@@ -48,12 +48,21 @@ class Text(NamedTuple):
     triplets: frozenset[Link]
 
 
-def read_schema(dataset: str, path: Path = SCHEMAS) -> Schema:
-    """RAISES (ValueError): the file has no such dataset."""
+def read_schema(dataset: str, path: Path = SCHEMAS, *, about: bool = False) -> Schema:
+    """The schema of a dataset. about (bool): relations are asked in the wordings under "about" too: of weights that bind.
+
+    RAISES (ValueError): the file has no such dataset.
+    """
     schemas = yaml.safe_load(path.read_text(encoding="utf8"))
     if dataset not in schemas:
         raise ValueError(f"{path.name} has no dataset '{dataset}', only {', '.join(schemas)}.")
     plain = schemas[dataset]
+    links = {}
+    for name, link in plain["links"].items():
+        links[name] = {key: value for key, value in link.items() if key != "about"}
+        if about and "about" in link:
+            links[name]["query"] = [*as_tuple(link["query"]), *as_tuple(link["about"])]
+    plain = {**plain, "links": links}
     relations = [
         Relation(name, *(as_tuple(link.get(key, ())) for key in ("head", "query", "inverse", "tail")))
         for name, link in plain["links"].items()

@@ -12,7 +12,8 @@ the types; the best of them on dev. Where tails are free they are the spans that
 or of the relation's own wording; the sentiment is the most frequent one of dev.
 words: "{query} of {head}", asked as a label. What the score is made of (support on the tail, the inverse question,
 distance), whether a tail goes to its best head alone, and the threshold are chosen on dev for every cell, so that nothing more can be had from words.
-links: the component's own links at its own threshold; nothing is chosen on dev.
+links: the component's own links at its own threshold; nothing is chosen on dev. Relations are asked in the wordings
+that links.yml has under "about", too: the names that such relations have in the rows that links were trained on.
 shots: the same after `fewshot.adapt` on the dataset's 5-shot file, labels and links together: each relation is asked of every
 gold head of its types, its inverse of every tail, and each sentiment of every aspect, answered by the opinions of that sentiment.
 The training is the same for all datasets, without rehearsal, as in quality.py. Adapted weights have no calibration of links: the
@@ -106,6 +107,7 @@ class Bench:
 
     def __init__(self, nlp: spacy.Language, folder: Path, split: str, number: int):
         self.nlp, self.name, self.schema = nlp, folder.name, read_schema(folder.name)
+        self.about = read_schema(folder.name, about=True)
         self.is_event = self.name in EVENTS
         self.test, self.dev = (self._read(folder, part, number) for part in (split, "dev"))
 
@@ -220,7 +222,7 @@ class Bench:
 
     def links(self, setting: str) -> dict:
         given = self.given("test", setting)
-        found, signs, facts = ask_links(self.nlp, self.test.texts, given, self.schema, setting)
+        found, signs, facts = ask_links(self.nlp, self.test.texts, given, self.about, setting)
         same = [nearest_of_same(own, g, self.schema.relations) for own, g in zip(found, given)]
         more = facts | {"nearest_of_same": packed(self.scores(self.test.texts, same))}
         return self.finish(setting, found, more, signs if self.schema.signs else None)
@@ -270,7 +272,8 @@ class Bench:
         return likeliest(sign_odds(self.nlp, self.test.texts, test, self.schema), priors), {"priors": priors}
 
     def choice(self, way: str) -> dict:
-        return choice_of(self.nlp, self.test.texts, [self.schema] * len(self.test.texts), way)
+        schema = self.about if way == "links" else self.schema
+        return choice_of(self.nlp, self.test.texts, [schema] * len(self.test.texts), way)
 
 
 def choice_of(nlp: spacy.Language, texts: Sequence[Text], schemas: Sequence[Schema], way: str) -> dict:
@@ -377,6 +380,10 @@ def run_cells(
         for setting in settings:
             facts = {"dataset": name, "way": way, "setting": setting, "split": args.split, "first": args.texts}
             facts |= {"training": asdict(TRAINING)} if way == "shots" else {}
+            if way == "links" and schema is not None:
+                facts["queries"] = {
+                    relation.name: relation.queries for relation in read_schema(name, about=True).relations
+                }
             path = args.output / f"{cell_name(find_source(args.model).name, facts)}.json"
             key = fingerprint(args.model, files, schema, facts)
             if not args.again and path.exists() and srsly.read_json(path).get("fingerprint") == key:
