@@ -57,7 +57,45 @@ def links_block(folder: Path = RESULTS / "links") -> list[str]:
             for setting in SETTINGS:
                 lines += rows_of(found.get((name, setting, first), {}), name, setting, ways)
         lines.append("")
-    return lines + choice_lines(found, ways)
+    return lines + choice_lines(found, ways) + cost_lines() + hostile_lines()
+
+
+def cost_lines(path: Path = RESULTS / "links_cost.json") -> list[str]:
+    """What links cost beside labels alone, and what a pass for every question would."""
+    if not path.exists():
+        return []
+    cost = json.loads(path.read_text(encoding="utf8"))
+    counts, times = cost["counts"]["links"], cost["against_labels"]
+    bound, ratio = counts["bound"], times["links"]["ratio"]
+    return [
+        "",
+        f"Cost, {cost['texts']} texts of `{cost['data']}` with `{cost['schema']}` ({cost['relations']} relations, {counts['heads']} heads) on "
+        f"{of_model(cost)}: links and labels take {ratio:.2f} x the CPU time of the labels alone "
+        f"({'at most' if ratio <= bound else 'more than'} {bound:.2f}, which is 1.2 x what the pieces that are read once more would "
+        f"cost). One pass for every head and relation takes {cost['against_links']['single']['ratio']:.1f} x as long as that, questions in "
+        f"words {cost['against_links']['in words']['ratio']:.1f} x. By `{script(cost)}`.",
+    ]
+
+
+def hostile_lines(path: Path = RESULTS / "robustness.json") -> list[str]:
+    """What became of links in hostile texts."""
+    found = json.loads(path.read_text(encoding="utf8")).get("links") if path.exists() else None
+    if not found:
+        return []
+    return [
+        "",
+        f"Hostile texts: of {found['texts']:,} texts of random Unicode, a tree of links of depth 3 with inverse questions and attributes is "
+        f"asked on {of_model(found)}: {len(found['refused'])} refused, {found['links']:,} links, all places right; alone instead of in a batch, no score changes by more "
+        f"than {found['largest_change_alone']:.1e}. By `{script(found)}`.",
+    ]
+
+
+def of_model(result: dict) -> str:
+    return result["model"] if result["model"] == PACKAGED else f"development weights {result['model']}"
+
+
+def script(result: dict) -> str:
+    return result["command"].split(" --")[0]
 
 
 def rows_of(own: dict[Way, dict], name: str, setting: str, ways: list[Way]) -> list[str]:
