@@ -63,13 +63,18 @@ def read_schema(dataset: str, path: Path = SCHEMAS, *, about: bool = False) -> S
         if about and "about" in link:
             links[name]["query"] = [*as_tuple(link["query"]), *as_tuple(link["about"])]
     plain = {**plain, "links": links}
+    if "attributes" in plain:
+        own = {key: value for key, value in plain["attributes"]["sentiment"].items() if key != "about"}
+        if about:
+            own["options"] = {**own["options"], **plain["attributes"]["sentiment"].get("about", {})}
+        plain["attributes"] = {"sentiment": own}
     relations = [
         Relation(name, *(as_tuple(link.get(key, ())) for key in ("head", "query", "inverse", "tail")))
         for name, link in plain["links"].items()
     ]
     sentiment = plain.get("attributes", {}).get("sentiment", {"head": (), "options": {}})
     labels = {name: as_tuple(wordings) for name, wordings in plain["labels"].items()}
-    signs = {name: as_tuple(wordings) for name, wordings in sentiment["options"].items()}
+    signs = {name: as_tuple(wordings or ()) for name, wordings in sentiment["options"].items()}
     return Schema(labels, tuple(relations), signs, plain, as_tuple(sentiment["head"]))
 
 

@@ -57,11 +57,12 @@ def links_block(folder: Path = RESULTS / "links") -> list[str]:
             for setting in SETTINGS:
                 lines += rows_of(found.get((name, setting, first), {}), name, setting, ways)
         lines.append("")
-    return lines + choice_lines(found, ways) + cost_lines() + hostile_lines()
+    return lines + choice_lines(found, ways) + cost_lines(folder.parent) + hostile_lines(folder.parent)
 
 
-def cost_lines(path: Path = RESULTS / "links_cost.json") -> list[str]:
+def cost_lines(folder: Path) -> list[str]:
     """What links cost beside labels alone, and what a pass for every question would."""
+    path = folder / "links_cost.json"
     if not path.exists():
         return []
     cost = json.loads(path.read_text(encoding="utf8"))
@@ -77,8 +78,9 @@ def cost_lines(path: Path = RESULTS / "links_cost.json") -> list[str]:
     ]
 
 
-def hostile_lines(path: Path = RESULTS / "robustness.json") -> list[str]:
+def hostile_lines(folder: Path) -> list[str]:
     """What became of links in hostile texts."""
+    path = folder / "robustness.json"
     found = json.loads(path.read_text(encoding="utf8")).get("links") if path.exists() else None
     if not found:
         return []

@@ -18,6 +18,7 @@ THRESHOLD = 0.5  # the least probability of a link, where nothing says another
 SURE = 9.0  # the largest log-odds that one part brings, and minus it the least
 FLOOR = 0.01  # a candidate with less support is no answer, whatever else speaks for it
 MAYBE = 0.05  # an answer with less support is not asked back
+UNSAID = 0.3  # an option without a wording holds where each of the others is said with less presence
 NEAR = 8  # tokens on each side of a span in which its attribute is looked for; of 4 to all, 4 to 8 were best in words
 
 

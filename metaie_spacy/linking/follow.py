@@ -411,8 +411,11 @@ class _Options:
 
     def __init__(self, text: _Text, attribute: Attribute, heads: list[Mention]):
         self.text, self.attribute, self.heads, self.shared = text, attribute, heads, _Options
-        self.wordings = tuple(_Wording(attribute, name, queries) for name, queries in attribute.options)
-        self.peaks = np.full((len(heads), len(self.wordings)), np.nan)
+        self.wordings = tuple(_Wording(attribute, name, queries) for name, queries in attribute.options if queries)
+        self.names = [wording.name for wording in self.wordings]
+        self.names += [name for name, queries in attribute.options if not queries]  # where none of the others is said
+        self.peaks = np.full((len(heads), len(self.names)), np.nan)
+        self.peaks[:, len(self.wordings) :] = decode.UNSAID
 
     def places(self) -> Iterator[tuple[int, Place]]:
         return self.text.with_words(self.heads)
@@ -434,4 +437,4 @@ class _Options:
         for row, best, share in zip(rows.tolist(), found.argmax(1).tolist(), found.max(1).tolist()):
             place = self.heads[row][:2]
             for mention in self.text.at_place(self.attribute.heads, place):
-                self.text.attributes.append((mention, self.attribute.name, self.wordings[best].name, share))
+                self.text.attributes.append((mention, self.attribute.name, self.names[best], share))

@@ -35,7 +35,8 @@ class Relation(NamedTuple):
 class Attribute(NamedTuple):
     """One of several options for each span of a label, such as its sentiment.
 
-    heads (tuple[str, ...]): labels. options (tuple): the name of each with its wordings.
+    heads (tuple[str, ...]): labels. options (tuple): the name of each with its wordings; one without any holds where
+    none of the others is said.
     """
 
     name: str
@@ -123,7 +124,7 @@ def _plain_relation(relation: Relation) -> dict[str, Any]:
 
 
 def _plain_attribute(attribute: Attribute) -> dict[str, Any]:
-    options = {name: _one_or_all(list(wordings)) for name, wordings in attribute.options}
+    options = {name: _one_or_all(list(wordings)) if wordings else None for name, wordings in attribute.options}
     return {"head": _one_or_all(list(attribute.heads)), "options": options}
 
 
@@ -236,7 +237,14 @@ def _attribute(place: str, name: str, value: Any) -> tuple[str, Attribute]:
     value = _object(place, value, ("head", "options"), ("head", "options"), example)
     given, inner = value["options"], f"{place}['options']"
     if isinstance(given, Mapping):
-        options = [(option, _names(words, where)) for where, option, words in entries(given, inner)]
+        options = [
+            (option, () if words is None else _names(words, where)) for where, option, words in entries(given, inner)
+        ]
+        if sum(not words for _, words in options) > 1:
+            raise ValueError(
+                f"{inner} has several options without a wording, but only one can hold where none of the others is "
+                "said. Give the others wordings."
+            )
     elif isinstance(given, (list, tuple)):
         options = [(check_text(option, f"{inner}[{i}]"), (option,)) for i, option in enumerate(given)]
     else:

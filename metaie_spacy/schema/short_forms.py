@@ -8,7 +8,7 @@ SHORT_FORMS = ("relations", "events", "roles", "aspects")
 VERB = "verb"  # what a label of `roles` is asked as
 ASPECT_KEYS = (*LABEL_KEYS, "opinion", "sentiment")
 OPINION, SENTIMENT = "opinion", "sentiment"
-SENTIMENTS = {"positive": "positive opinion", "negative": "negative opinion", "neutral": "neutral opinion"}
+SENTIMENTS = {"positive": "positive opinion", "negative": "negative opinion", "neutral": None}
 
 
 class Entry(NamedTuple):

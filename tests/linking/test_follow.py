@@ -339,3 +339,14 @@ def test_any_heads_and_tails_give_links_between_them_once(data):
     assert {answer[:3] for answer in followed.answers} == {
         (link.tail.label, *link.tail[:2]) for link in followed.links if link.tail.is_free
     }
+
+
+def test_an_option_without_a_wording_holds_where_no_other_is_said():
+    schema = {
+        "attributes": {"taste": {"head": "DISH", "options": {"plain": None, "good": "positive", "bad": "negative"}}}
+    }
+    ask = Answering({("soup", "negative"): [("awful", 2.0)], ("bread", "positive"): [("soft", -2.0)]})
+    [found] = follow([wanted("The soup was awful. Then came bread, soft.", schema, DISH=["soup", "bread"])], ask)
+    options = {mention.start: (name, option) for mention, name, option, _ in found.attributes}
+    assert list(options.values()) == [("taste", "bad"), ("taste", "plain")]
+    assert all(query in ("positive", "negative") for call in ask.calls for _, own in call for query in own)

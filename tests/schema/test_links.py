@@ -201,6 +201,7 @@ CASES = [
     ({"attributes": {"x": {"head": "ORG"}}}, r"attributes\['x'\] has no \"options\""),
     ({"attributes": {"x": {"head": "ORG", "options": ["a"]}}}, r"attributes\['x'\]\['options'\] must be at least two different options"),
     ({"attributes": {"x": {"head": "ORG", "options": ["a", "b", "a"]}}}, "two different options"),
+    ({"attributes": {"x": {"head": "ORG", "options": {"a": None, "b": None}}}}, "several options without a wording"),
     ({"attributes": {"x": {"head": "ORG", "options": "a, b"}}}, r"attributes\['x'\]\['options'\] must be a list of names"),
     ({"attributes": {"x": {"head": "film", "options": ["a", "b"]}}}, r"attributes\['x'\]\['head'\] names 'film'"),
     ({"links": {"x": {"head": "ORG"}}, "attributes": {"x": {"head": "ORG", "options": ["a", "b"]}}}, r"attributes\['x'\]: 'x' is the name of a link too"),
@@ -325,3 +326,10 @@ def test_plain_links_parse_to_themselves(links, attributes):
     }
     found = parse_links(given, LABELS)
     assert parse_links(json.loads(json.dumps(plain_links(found))), LABELS) == found
+
+
+def test_an_option_without_a_wording_comes_back_as_it_was():
+    given = {"attributes": {"tone": {"head": "ASPECT", "options": {"glad": "glad words", "neither": None}}}}
+    found = parse_links(given)
+    assert found.attributes[0].options == (("glad", ("glad words",)), ("neither", ()))
+    assert plain_links(found) == given and parse_links(plain_links(found)) == found
