@@ -381,9 +381,9 @@ def run_cells(
             facts = {"dataset": name, "way": way, "setting": setting, "split": args.split, "first": args.texts}
             facts |= {"training": asdict(TRAINING)} if way == "shots" else {}
             if way == "links" and schema is not None:
-                facts["queries"] = {
-                    relation.name: relation.queries for relation in read_schema(name, about=True).relations
-                }
+                asked = read_schema(name, about=True)
+                facts["queries"] = {relation.name: relation.queries for relation in asked.relations}
+                facts |= {"options": asked.signs} if asked.signs else {}
             path = args.output / f"{cell_name(find_source(args.model).name, facts)}.json"
             key = fingerprint(args.model, files, schema, facts)
             if not args.again and path.exists() and srsly.read_json(path).get("fingerprint") == key:
