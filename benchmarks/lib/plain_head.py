@@ -8,8 +8,9 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from metaie_spacy.data.items import Item
-from metaie_spacy.fewshot import Settings, cycle, descend
+from metaie_spacy.fewshot import Settings
 from metaie_spacy.train.optim import trained
+from metaie_spacy.train.shots import cycle, descend
 
 
 class PlainTagger:
