@@ -190,7 +190,7 @@ def _parts_of(item: Item, windows: Sequence[Window]) -> tuple[list[Item], set[Pl
     return found, shown
 
 
-def _questions_in(questions: Sequence[Question], start: int, end: int) -> list[Question]:
+def _questions_in(questions: Sequence[Question], start: int, end: int) -> tuple[Question, ...]:
     """Questions of which the head and all tails lie in a window, on its tokens."""
     found = []
     for question in questions:
@@ -198,4 +198,4 @@ def _questions_in(questions: Sequence[Question], start: int, end: int) -> list[Q
         if all(start <= first and last <= end for first, last in places):
             head, *tails = ((first - start, last - start) for first, last in places)
             found.append(Question(*head, question.label, tuple(tails)))
-    return found
+    return tuple(found)

@@ -26,7 +26,7 @@ def step_batches(
 
     Labels and links of a text never share a batch: their losses would share its weights.
     """
-    labels = label_batches([item for item in items if item.spans or item.absent], closed, rehearsed, pieces, settings)
+    labels = label_batches(items, closed, rehearsed, pieces, settings)
     links = link_batches(items, rehearsed, pieces, settings)
     while True:
         yield [*next(labels), *next(links)]

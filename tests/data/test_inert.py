@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from spacy.tokens import Span, SpanGroup
 
 from metaie_spacy.cli.app import main
+from metaie_spacy.cli.linked import found_in
 from metaie_spacy.cli.output import render_html, table
 from metaie_spacy.convert.convert import convert
 from metaie_spacy.curate.curate import curate
@@ -70,13 +71,15 @@ def test_a_page_shows_labels_and_texts_and_runs_none():
 
 
 def test_a_table_for_a_terminal_holds_no_escape_sequence():
-    shown = table(hostile_doc().text, rows(hostile_doc(), "metaie"))
+    shown = table(hostile_doc().text, found_in(hostile_doc(), "metaie"))
     assert "\x1b" not in shown and "\x9b" not in shown and "\\x1b" in shown and "\u202e" not in shown
 
 
 def test_a_score_that_is_no_number_is_null_in_json_and_none_in_a_table():
-    (row,) = rows(hostile_doc(float("nan")), "metaie")
-    assert row["score"] is None and json.loads(json_text(row))["score"] is None and "none" in table("x", [row])
+    doc = hostile_doc(float("nan"))
+    (row,) = rows(doc, "metaie")
+    assert row["score"] is None and json.loads(json_text(row))["score"] is None
+    assert "none" in table("x", found_in(doc, "metaie"))
 
 
 def test_messages_show_what_stands_in_them(tmp_path, capsys, monkeypatch):

@@ -201,7 +201,14 @@ def test_links_are_evaluated_about_gold_heads_and_end_to_end(monkeypatch, binds,
 def pairs_of(n, seed=0):
     rng = np.random.default_rng(seed)
     parts = np.concatenate([np.ones((n, 1)), rng.normal(size=(n, len(NAMES) - 1)) * 2], 1)
-    truth = np.array([-1.0, 0.5, 1.5, 0.0, -0.5, 0.25])
+    truth = np.array(
+        [
+            {"bias": -1.0, "head": 0.3, "answer": 1.5, "inverse": 0.4, "distance": -0.5, "tail": 0.25, "free": 0.5}[
+                name
+            ]
+            for name in NAMES
+        ]
+    )
     right = rng.random(n) < 1 / (1 + np.exp(-parts @ truth))
     return Pairs(parts, right, np.full(n, 0.5), int(right.sum())), truth
 
@@ -209,6 +216,22 @@ def pairs_of(n, seed=0):
 def test_coefficients_are_found_again():
     pairs, truth = pairs_of(20_000)
     assert np.allclose(fit(pairs), truth, atol=0.12)
+
+
+def test_what_speaks_for_a_link_never_counts_against_it():
+    pairs, _ = pairs_of(5000)
+    odds = np.random.default_rng(1)
+    against = pairs._replace(right=odds.random(5000) < 1 / (1 + np.exp(2 * pairs.parts[:, NAMES.index("head")])))
+    weights = dict(zip(NAMES, fit(against)))
+    assert weights["head"] == 0 and min(weights[name] for name in ("answer", "inverse", "tail")) >= 0
+
+
+def test_a_question_that_was_never_asked_back_keeps_its_share_of_the_answer():
+    pairs, _ = pairs_of(5000)
+    pairs.parts[:, NAMES.index("inverse")] = 0
+    weights = dict(zip(NAMES, fit(pairs)))
+    share = decode.WEIGHTS["inverse"] / decode.WEIGHTS["answer"]
+    assert weights["inverse"] == pytest.approx(weights["answer"] * share)
 
 
 def test_where_nothing_was_seen_the_constants_stay():
@@ -228,8 +251,10 @@ def test_all_right_pairs_leave_the_fit_finite():
 
 def test_fitted_scores_are_probabilities_and_the_cut_is_the_best():
     pairs, _ = pairs_of(5000)
-    scores = scores_with(pairs, fit(pairs))
-    cut, f = best_cut(pairs, scores)
+    weights = fit(pairs)
+    scores = scores_with(pairs, weights)
+    cut, f = best_cut([pairs], weights)
+    assert best_cut([pairs, pairs], weights) == pytest.approx((cut, f))
     assert measure(pairs, scores, cut)["f"] == pytest.approx(f)
     assert all(measure(pairs, scores, other)["f"] <= f for other in (0.1, 0.3, 0.7, 0.9))
     assert measure(pairs, scores, cut)["ece"] < 0.03 < measure(pairs, pairs.scores, 0.5)["ece"] + 0.03
