@@ -94,9 +94,8 @@ def adapt(
             own = {query for label in closed for query in label.queries}
         relations = link_schema(rows, pipe)
         queries = {name: relation["query"] for name, relation in relations.items()}
-        items = [
-            item._replace(links=asked_in_words(item.links, queries) + asked_back(item, pipe.links)) for item in items
-        ]
+        asked = pipe.links
+        items = [item._replace(links=asked_in_words(item.links, queries) + asked_back(item, asked)) for item in items]
         asking = any(item.links for item in items)
         own |= {question.label for item in items for question in item.links}
         label_sizes(sorted(own), shim.pieces, shim.module.label_room)

@@ -6,7 +6,7 @@ from .items import group_asked, group_unsure
 from .known import Known, Stretches, known_of, unsure_of
 from .questions import group_links
 from .rows import Link as RowLink
-from .rows import Place, Row, places
+from .rows import Place, Row, labels_at, places
 
 if TYPE_CHECKING:
     from spacy.tokens import SpanGroup
@@ -75,13 +75,11 @@ def group_known_links(group: "SpanGroup") -> KnownLinks:
 
 def _known_links(links: Iterable[RowLink], spans: Iterable[Place], unsure: Iterable[Ends], known: Known) -> KnownLinks:
     found, asked = set(), set()
-    labels_at: dict[Ends, set[str]] = {}
-    for start, end, label in spans:
-        labels_at.setdefault((start, end), set()).add(label)
+    by_place = labels_at(spans)
     head_labels: dict[str, set[str]] = {}
     for link in links:
         head, label = (link["head"][0], link["head"][1]), link["label"]
         asked.add((head, label))
         found |= {(head, (start, end), label) for start, end in link["tails"]}
-        head_labels.setdefault(label, set()).update(labels_at.get(head, ()))
+        head_labels.setdefault(label, set()).update(by_place.get(head, ()))
     return KnownLinks(found, asked, unsure, known, head_labels)

@@ -83,6 +83,14 @@ def places(row: Row, names: Collection[str] | None = None) -> list[Place]:
     return [place(span) for span in row["spans"] if names is None or span["label"] in names]
 
 
+def labels_at(spots: Iterable[Place]) -> dict[tuple[int, int], list[str]]:
+    """Start and end -> the labels that stand there."""
+    found: dict[tuple[int, int], list[str]] = {}
+    for start, end, label in spots:
+        found.setdefault((start, end), []).append(label)
+    return found
+
+
 def spans_at(found: Iterable[Place]) -> list[Span]:
     """Places as the spans of a row."""
     return [{"start": start, "end": end, "label": label} for start, end, label in found]

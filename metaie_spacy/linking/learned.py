@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any, Iterable
 
-from ..data.rows import Row
+from ..data.rows import Row, labels_at, places
 
 TYPED = 0.9  # of a link's answers are spans of some labels, so that others are none: then only such spans are asked
 
@@ -18,15 +18,13 @@ def links_of_rows(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
     tails: dict[str, Counter] = {}
     answers: Counter = Counter()
     for row in rows:
-        labels_at: dict[tuple[int, int], list[str]] = {}
-        for span in row["spans"]:
-            labels_at.setdefault((span["start"], span["end"]), []).append(span["label"])
+        by_place = labels_at(places(row))
         for link in row.get("links", []):
             name = link["label"]
-            heads.setdefault(name, Counter()).update(labels_at.get((link["head"][0], link["head"][1]), []))
+            heads.setdefault(name, Counter()).update(by_place.get((link["head"][0], link["head"][1]), []))
             for start, end in link["tails"]:
                 answers[name] += 1
-                tails.setdefault(name, Counter()).update(dict.fromkeys(labels_at.get((start, end), []), 1))
+                tails.setdefault(name, Counter()).update(dict.fromkeys(by_place.get((start, end), []), 1))
     found = {}
     for name, own in heads.items():
         if not own:

@@ -8,7 +8,7 @@ from spacy.tokens import Doc
 from spacy.util import minibatch
 
 from ..data.known_links import KnownLinks, Link, known_links
-from ..data.rows import Row
+from ..data.rows import Row, labels_at, places
 from ..linking.follow import Mention, Scorer, Wanted, Weighed, follow
 from ..linking.words import score_in_words
 from ..pipelines import active_pipe
@@ -96,13 +96,11 @@ def row_schema(row: Row, own: LinkSchema) -> LinkSchema:
 
     Heads are the labels of the row's spans where a relation was asked. own (LinkSchema): of the component.
     """
-    labels_at: dict[tuple[int, int], set[str]] = {}
-    for span in row["spans"]:
-        labels_at.setdefault((span["start"], span["end"]), set()).add(span["label"])
+    by_place = labels_at(places(row))
     heads: dict[str, set[str]] = {}
     for link in row.get("links", []):
         place = link["head"][0], link["head"][1]
-        heads.setdefault(link["label"], set()).update(labels_at.get(place, {UNNAMED}))
+        heads.setdefault(link["label"], set()).update(by_place.get(place, [UNNAMED]))
     relations = []
     for name, labels in heads.items():
         known = [relation for relation in own.relations if relation.name == name]
@@ -120,10 +118,9 @@ def wording(name: str) -> str:
 
 def gold_spans(doc: Doc, row: Row, own: LinkSchema) -> Asked:
     """A row's spans as sure answers, and the heads of its links that are none of them. They take whole tokens."""
-    places = {(span["start"], span["end"]): span["label"] for span in row["spans"]}
-    spans = [(span["start"], span["end"], span["label"]) for span in row["spans"]]
+    spans = places(row)
     heads = {(link["head"][0], link["head"][1]) for link in row.get("links", [])}
-    spans += [(*head, UNNAMED) for head in sorted(heads - places.keys())]
+    spans += [(*head, UNNAMED) for head in sorted(heads - {spot[:2] for spot in spans})]
     answers = []
     for start, end, label in spans:
         span = doc.char_span(start, end, label, alignment_mode="expand")
@@ -143,8 +140,8 @@ def found_spans(doc: Doc, row: Row, own: LinkSchema, key: str) -> Asked:
 def with_candidates(asked: Asked, row: Row) -> Asked:
     """The same questions where the answers to all questions of the row are the candidates, and no other words."""
     score = float(np.mean([answer.score for answer in asked.answers] or [1.0]))
-    places = {(start, end) for link in row.get("links", []) for start, end in link["tails"]}
-    spans = [asked.doc.char_span(start, end, alignment_mode="expand") for start, end in sorted(places)]
+    tails = {(start, end) for link in row.get("links", []) for start, end in link["tails"]}
+    spans = [asked.doc.char_span(start, end, alignment_mode="expand") for start, end in sorted(tails)]
     answers = [Answer(CANDIDATE, span.start, span.end, score) for span in spans if span is not None]
     relations = tuple(relation._replace(tails=(CANDIDATE,)) for relation in asked.schema.relations)
     return asked._replace(

@@ -51,13 +51,6 @@ class Headed(NamedTuple):
     words: Tensor
     heads: Heads
 
-    def to(self, device: torch.device) -> "Headed":
-        """On a device."""
-        states = None if self.states is None else self.states.to(device)
-        texts = None if self.texts is None else type(self.texts)(*(t.to(device) for t in self.texts))
-        lengths, first, words = (t.to(device) for t in (self.lengths, self.first, self.words))
-        return Headed(states, texts, lengths, first, words, Heads(*(t.to(device) for t in self.heads)))
-
 
 class Kept:
     """States that the head pass starts from, of what was read already: only so many that memory stays small.

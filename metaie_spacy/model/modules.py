@@ -70,7 +70,7 @@ class LabelToSpan(PackedEncoder):
 
     def forward(
         self,
-        texts: Texts | Headed,
+        texts: Texts | TokenVectors | Headed,
         labels: Labels | LabelStates,
         asked: Tensor | None = None,
         tap: list[Tensor] | None = None,
@@ -86,12 +86,18 @@ class LabelToSpan(PackedEncoder):
         states = self.encode_labels(labels) if isinstance(labels, Labels) else labels
         if isinstance(texts, Headed):
             return self.about(texts, states)
+        return self.match(self.tokens(texts, states, asked, tap), states)
+
+    def tokens(
+        self, texts: Texts | TokenVectors, states: LabelStates, asked: Tensor | None, tap: list[Tensor] | None
+    ) -> Tensor:
+        """The states of the scored tokens, (W, width); arguments as of `forward`."""
         prefix = None
         if len(states.kv):
             prefix = Prefix(states.kv, *label_pieces(states.lengths, asked))
         x, rows = self.inputs(texts)
         at = None if tap is None else (self.options["link_layer"], tap)
-        return self.match(self.run(x, rows, prefix, tap=at)[texts.first], states)
+        return self.run(x, rows, prefix, tap=at)[texts.first]
 
     def inputs(self, texts: Texts) -> tuple[Tensor, Unfolded]:
         """What the first layer reads of texts, (N, hidden), and how they lie."""
@@ -123,24 +129,17 @@ class SharedTransformer(LabelToSpan):
     `config.metaie["token_width"]` is the width of those vectors.
     """
 
-    def forward(
-        self,
-        texts: TokenVectors | Headed,
-        labels: Labels | LabelStates,
-        asked: Tensor | None = None,
-        tap: list[Tensor] | None = None,
+    def tokens(
+        self, texts: TokenVectors, states: LabelStates, asked: Tensor | None, tap: list[Tensor] | None
     ) -> Tensor:
-        """As `LabelToSpan.forward`; no label changes how a text is read, so `asked` has no effect.
+        """The vectors of the scored tokens; no label changes how a text is read.
 
         RAISES (ValueError): the vectors are of another width than those of the training.
         """
-        states = self.encode_labels(labels) if isinstance(labels, Labels) else labels
-        if isinstance(texts, Headed):
-            return self.about(texts, states)
-        return self.match(self.link_states(texts)[texts.rows], states)
+        return self.link_states(texts)[texts.rows]
 
     def link_states(self, texts: TokenVectors) -> Tensor:
-        """The vectors as they came. RAISES (ValueError): as `forward`."""
+        """The vectors as they came. RAISES (ValueError): as `tokens`."""
         if texts.vectors.shape[-1] != self.token_width:
             raise ValueError(
                 f"The token vectors are {texts.vectors.shape[-1]} wide, but this "

@@ -1,9 +1,16 @@
 """Packed batches: what encoders take (torch only)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+
+def moved(packed: Any, device: torch.device) -> Any:
+    """Packed tensors on a device; what they nest goes along, and None stays."""
+    if packed is None:
+        return None
+    return packed.to(device) if isinstance(packed, Tensor) else type(packed)(*(moved(part, device) for part in packed))
 
 
 class Texts(NamedTuple):

@@ -1,6 +1,6 @@
 """Logits of texts for their labels, in batches."""
 
-from typing import Callable, Collection, Iterator, Sequence
+from typing import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -8,9 +8,10 @@ from spacy.tokens import Doc
 from thinc.api import Model
 
 from ..spans import Logits
+from .defaults import OVERLAP, WINDOW
 from .links import Kept
 from .pieces import WordPieces, label_sizes
-from .windows import split_windows
+from .windows import Window, split_windows
 
 MAX_SPREAD = 16  # different label sets that one batch mixes
 
@@ -49,13 +50,12 @@ def score_texts(
     YIELDS (Logits): for the queries, as strings; a text comes once per chunk of its queries.
     """
     shim, limits = model.shims[0], model.shims[0].limits
-    limit = min(limits["window"] - 2, shim.module.text_room)
     windows, scored = [], []
     for i, words in enumerate(texts):
         sizes = [len(ids) for ids in shim.pieces(words)]
         scored.append([j for j, size in enumerate(sizes) if size])
         if scored[-1]:
-            windows.append(split_windows(sizes, limit, min(limits["overlap"], limit // 2 - 1), i, words))
+            windows.append(windows_of(limits, shim.module.text_room, sizes, i, words))
     by_text = {parts[0].text: parts for parts in windows}
     chunks = label_chunks([queries[i] for i in by_text], shim.pieces, limits["label_budget"], shim.module.label_room)
     by_chunks = dict(zip(by_text, chunks))
@@ -71,6 +71,14 @@ def score_texts(
                 yield Logits(part.text, chunk, scored[part.text], values)
 
 
+def windows_of(
+    limits: Mapping[str, int], room: int, sizes: Sequence[int], text: int, words: Sequence[str]
+) -> list[Window]:
+    """The windows of a text, see `split_windows`. room (int): most pieces of one, whatever the limits say."""
+    limit = min(limits.get("window", WINDOW) - 2, room)
+    return split_windows(sizes, limit, min(limits.get("overlap", OVERLAP), limit // 2 - 1), text, words)
+
+
 def label_chunks(
     queries: Sequence[tuple[str, ...]], pieces: WordPieces, budget: int, window: int
 ) -> list[list[tuple[str, ...]]]:
@@ -81,7 +89,7 @@ def label_chunks(
 
 def _run_jobs(model: Model, texts: Sequence[Sequence[str]], jobs: list, kept: Kept | None = None) -> Iterator[tuple]:
     shim = model.shims[0]
-    for batch in _batches(jobs, shim.limits["token_budget"], shim.module.passes):
+    for batch in batches(jobs, shim.limits["token_budget"], shim.module.passes):
         packed, read = shim.pieces.texts([texts[part.text][part.start : part.end] for part, _ in batch])
         tap: list[torch.Tensor] | None = None if kept is None or not shim.keeps_states else []
         labels, asked = asked_of_batch([chunk for _, chunk in batch])
@@ -117,8 +125,14 @@ def by_job(
         yield part, chunk, rows if asked is None else rows[:, [column[label] for label in chunk]], words
 
 
-def _batches(jobs: list, budget: int, passes_for: Callable[[int], int]) -> Iterator[list]:
-    """Jobs sorted by length, cut where the padded pieces or the spread of label sets grow too large."""
+def batches(
+    jobs: Iterable[tuple], budget: int, passes_for: Callable[[int], int] = lambda n_labels: 1
+) -> Iterator[list]:
+    """Jobs sorted by length, cut where the padded pieces or the spread of label sets grow too large.
+
+    jobs (Iterable[tuple]): what is read, with `size`, `text` and `start`, its labels, and anything else.
+    passes_for (Callable): number of labels -> passes of what is read.
+    """
     ordered = sorted(jobs, key=lambda job: (job[0].size, job[1], job[0].text, job[0].start))
     batch, chunks, cost = [], set(), 0
     for job in ordered:

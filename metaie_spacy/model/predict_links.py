@@ -1,17 +1,17 @@
 """Logits of what texts say about their spans, in batches over heads and texts."""
 
 from itertools import accumulate
-from typing import Any, Callable, Iterator, NamedTuple, Sequence
+from typing import Callable, Iterator, NamedTuple, Sequence
 
 import torch
 from spacy.tokens import Doc
 from thinc.api import ArgsKwargs, Model, torch2xp
 
 from ..spans import Logits
-from .defaults import OVERLAP, TOKEN_BUDGET, WINDOW
+from .defaults import TOKEN_BUDGET
 from .links import Headed, Heads, Kept
-from .predict import MAX_SPREAD, as_numpy, asked_of_batch, by_job, label_chunks
-from .windows import Window, split_windows
+from .predict import as_numpy, asked_of_batch, batches, by_job, label_chunks, windows_of
+from .windows import Window
 
 MORE_LABELS = 8  # times as many pieces as one pass over a text has
 
@@ -99,20 +99,21 @@ def score_heads(
     budget, sizes = shim.limits.get("token_budget", TOKEN_BUDGET), reader.sizes
     # No text attends to these labels, so that many more of them share a pass.
     chunks = label_chunks(queries, shim.pieces, MORE_LABELS * shim.limits["label_budget"], shim.module.label_room)
-    windows = {i: _windows(shim.limits, reader, i) for i in reader.words}
+    windows = {i: windows_of(shim.limits, reader.room, sizes[i], i, words) for i, words in reader.words.items()}
     sums = {i: list(accumulate(sizes[i], initial=0)) for i in reader.words}
     by_stretch: dict[Stretch, list[int]] = {}
     for number, (i, start, _) in enumerate(heads):
         if sums[i][-1] and chunks[number]:
             by_stretch.setdefault(_stretch(windows[i], sums[i], start, reader), []).append(number)
-    for part in _under_budget(sorted(by_stretch, key=lambda stretch: (stretch.size, stretch)), budget):
+    for read in batches(((stretch, ()) for stretch in by_stretch), budget):
+        part = [stretch for stretch, _ in read]
         states, lengths, first, scored = reader.read(part)
         of = {stretch: b for b, stretch in enumerate(part)}
         counts = torch.tensor([len(kept) for kept in scored])
         jobs = [
             (stretch, chunk, number) for stretch in part for number in by_stretch[stretch] for chunk in chunks[number]
         ]
-        for batch in _head_batches(jobs, budget):
+        for batch in batches(jobs, budget):
             own = [of[stretch] for stretch, _, _ in batch]
             places = [_place(heads[number], stretch, sums[stretch.text], reader.edge) for stretch, _, number in batch]
             columns = (torch.tensor(column, dtype=torch.int64) for column in (own, *zip(*places)))
@@ -124,12 +125,6 @@ def score_heads(
                 jobs_of_batch, labels, asked, logits, [scored[b] for b in own]
             ):
                 yield Logits(number, chunk, [stretch.start + i for i in tokens], values)
-
-
-def _windows(limits: dict[str, int], reader: Reader, text: int) -> list[Window]:
-    limit = min(limits.get("window", WINDOW) - 2, reader.room)
-    overlap = min(limits.get("overlap", OVERLAP), limit // 2 - 1)
-    return split_windows(reader.sizes[text], limit, overlap, text, reader.words[text])
 
 
 def _stretch(windows: list[Window], sums: list[int], head: int, reader: Reader) -> Stretch:
@@ -148,30 +143,3 @@ def _place(head: tuple[int, int, int], stretch: Stretch, sums: list[int], edge: 
     """First and end state of a head in its stretch; what lies outside of it is left away."""
     _, start, end = head
     return edge + sums[start] - sums[stretch.start], edge + sums[min(end, stretch.end)] - sums[stretch.start]
-
-
-def _under_budget(stretches: list[Stretch], budget: int) -> Iterator[list[Stretch]]:
-    """Stretches, the shortest first, that are read together."""
-    part: list[Stretch] = []
-    for stretch in stretches:
-        if part and stretch.size * (len(part) + 1) > budget:
-            yield part
-            part = []
-        part.append(stretch)
-    if part:
-        yield part
-
-
-def _head_batches(jobs: list[tuple[Stretch, Any, int]], budget: int) -> Iterator[list[tuple[Stretch, Any, int]]]:
-    """Heads whose texts run together, cut where the padded states or the spread of label sets grow too large."""
-    batch: list[tuple[Stretch, Any, int]] = []
-    chunks: set[Any] = set()
-    for job in sorted(jobs, key=lambda job: (job[0].size, job[1], job[2])):
-        wider = chunks | {job[1]}
-        if batch and (job[0].size * (len(batch) + 1) > budget or len(wider) > MAX_SPREAD):
-            yield batch
-            batch, wider = [], {job[1]}
-        batch.append(job)
-        chunks = wider
-    if batch:
-        yield batch

@@ -13,7 +13,7 @@ from ..spans import Logits
 from .defaults import DROPOUT, HEAD_INNER, HEAD_WIDTH, LABEL_CACHE, WINDOW, check_limits
 from .links import Headed, Kept
 from .modules import SharedTransformer
-from .packed import TokenVectors
+from .packed import TokenVectors, moved
 from .predict import as_numpy, label_chunks
 from .predict_links import Reader, Stretch, score_heads
 from .shim import MetaIEShim
@@ -92,7 +92,7 @@ def forward(model: Model, inputs: tuple, is_train: bool) -> tuple[np.ndarray, Ca
     shim = model.shims[0]
     flat = xp2torch(model.ops.flatten(vectors), requires_grad=is_train, device=shim.device)
     if isinstance(rows, Headed):
-        texts: TokenVectors | Headed = rows.to(shim.device)._replace(states=flat)
+        texts: TokenVectors | Headed = moved(rows, shim.device)._replace(states=flat)
     else:
         texts = TokenVectors(flat, rows.to(shim.device))
     output, torch_backprop = shim(ArgsKwargs(args=(texts, labels, asked), kwargs={}), is_train)

@@ -30,7 +30,7 @@ from .encoder import PackedEncoder
 from .label_cache import LabelCache
 from .links import Headed, Kept
 from .modules import rescale
-from .packed import Labels, LabelStates, Texts
+from .packed import Labels, LabelStates, Texts, moved
 from .pieces import WordPieces, load_tokenizer
 from .saved import Saved, filled, read_bytes, read_directory
 
@@ -293,9 +293,7 @@ class MetaIEShim(PyTorchShim):
             self.module.eval()
             module = self.predictor
             states = self.encode_labels(labels)
-            logits = module(
-                on_device(texts, self.device), states, None if asked is None else asked.to(self.device), *tap
-            )
+            logits = module(moved(texts, self.device), states, None if asked is None else asked.to(self.device), *tap)
         if not bool(torch.isfinite(logits).all()):
             raise damaged("use", "its scores are no numbers, so that its weights cannot be right")
         self._count(int(texts.lengths[texts.heads.text].sum()) if isinstance(texts, Headed) else len(texts[0]))
@@ -305,7 +303,7 @@ class MetaIEShim(PyTorchShim):
         """The states that the head pass starts from, (N, width)."""
         with self.lock, torch.inference_mode():
             self.module.eval()
-            states = self.predictor.link_states(on_device(texts, self.device))
+            states = self.predictor.link_states(moved(texts, self.device))
         self._count(len(texts[0]))
         return states
 
@@ -325,7 +323,7 @@ class MetaIEShim(PyTorchShim):
         return self.labels.get(labels, self._encode) if self.module.shares_labels else self._pack(labels)
 
     def _pack(self, labels: Sequence[str]) -> Labels:
-        return Labels(*(t.to(self.device) for t in self.pieces.labels(labels)))
+        return moved(self.pieces.labels(labels), self.device)
 
     def _encode(self, labels: Sequence[str]) -> LabelStates:
         return self.module.encode_labels(self._pack(labels))  # once each: always in float32
@@ -364,11 +362,6 @@ class MetaIEShim(PyTorchShim):
         if self.loaded:
             super().to_device(device_type, device_id)
             self.forget()
-
-
-def on_device(texts: Any, device: torch.device) -> Any:
-    """Packed texts, with or without heads, on a device."""
-    return texts.to(device) if isinstance(texts, Headed) else type(texts)(*(t.to(device) for t in texts))
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from ..data.items import Item
 from ..data.wordings import synonyms
 from ..model.encoder import PackedEncoder, label_means
 from ..model.links import Headed, Heads
-from ..model.packed import Labels, Texts
+from ..model.packed import Labels, Texts, moved
 from ..model.pieces import WordPieces
 from ..schema import Label, same_label
 
@@ -46,12 +46,7 @@ class Batch(NamedTuple):
     rows: Tensor
 
     def to(self, device: torch.device) -> "Batch":
-        if isinstance(self.texts, Headed):
-            texts: Texts | Headed = self.texts.to(device)
-        else:
-            texts = Texts(*(t.to(device) for t in self.texts))
-        labels = Labels(*(t.to(device) for t in self.labels))
-        return Batch(texts, labels, *(t.to(device) for t in self[2:]))
+        return moved(self, device)
 
 
 class LabelSpace:
@@ -200,14 +195,14 @@ def link_batch(
     rng: random.Random | None = None,
     *,
     space: LabelSpace | None = None,
-    most: int = MAX_HEADS,
+    most: int | None = MAX_HEADS,
     by_token: bool = False,
 ) -> Batch:
     """A batch that asks about spans of texts what was asked of them.
 
     space (LabelSpace | None): each head is asked some relations of the batch's other texts too, but for those that may
         be true of it: too like one that it was asked. None: nothing else is asked.
-    most (int): heads of one text, drawn by `rng`; without it the first ones.
+    most (int | None): heads of one text at most, drawn by `rng`; without it the first ones. None: all.
     by_token (bool): each token has one state, which another model makes; else the texts are read by pieces.
     RETURNS (Batch): each head's text is scored; its rows are those of all heads one after the other.
     RAISES (ValueError): no item has a question.

@@ -8,7 +8,7 @@ import torch
 
 from ..data.items import Item, Question
 from ..measure.links import Choice, head_choice, support
-from ..measure.scores import PRF
+from ..measure.scores import PRF, exact_matches
 from ..model.encoder import PackedEncoder
 from ..model.pieces import WordPieces
 from ..spans import decode
@@ -34,7 +34,7 @@ def ask_items(
     asking = sorted((item for item in items if item.links), key=lambda item: len(item.words))
     for start in range(0, len(asking), batch_size):
         part = asking[start : start + batch_size]
-        batch = link_batch(part, pieces, most=len(max(part, key=lambda item: len(item.links)).links))
+        batch = link_batch(part, pieces, most=None)
         labels = sorted({question.label for item in part for question in item.links})
         device = model.bias.device
         with torch.no_grad():
@@ -52,14 +52,11 @@ def ask_items(
 
 def link_scores(asked: Sequence[Asked], thresholds: Sequence[float]) -> dict[float, PRF]:
     """Exact-match scores of free answers at each threshold, gold heads given."""
+    gold = [set(one.question.tails) for one in asked]
     counts = {}
     for threshold in thresholds:
-        total = PRF(0, 0, 0)
-        for one in asked:
-            found = decode(one.logits[:, None], [""], np.array([threshold]), one.tokens)
-            spots, gold = {(answer.start, answer.end) for answer in found}, set(one.question.tails)
-            total = PRF(*map(sum, zip(total, (len(gold & spots), len(spots - gold), len(gold - spots)))))
-        counts[threshold] = total
+        answers = (decode(one.logits[:, None], [""], np.array([threshold]), one.tokens) for one in asked)
+        counts[threshold] = exact_matches(gold, [{(answer.start, answer.end) for answer in own} for own in answers])
     return counts
 
 

@@ -1,6 +1,7 @@
 """The steps of an adaptation to a few examples (torch only)."""
 
 import random
+from itertools import repeat
 from typing import Callable, Iterator, Sequence
 
 import torch
@@ -39,8 +40,7 @@ def link_batches(
     rng = random.Random(settings.seed)
     asking, others = ([item for item in part if item.links] for part in (items, rehearsed))
     if not asking:
-        while True:
-            yield []
+        yield from repeat([])
     size = min(settings.batch_size, len(asking))
     share = max(1, round(size * settings.rehearsal)) if others else 0
     examples, corpus = cycle(asking, size, rng), cycle(others, share, rng) if share else None
@@ -56,11 +56,8 @@ def label_batches(
     pieces: WordPieces,
     settings: Settings,
 ) -> Iterator[list[Batch]]:
-    """For each step a batch of examples, and one of the corpus if there is one; none without labels."""
+    """For each step a batch of examples, and one of the corpus if there is one."""
     rng = random.Random(settings.seed)
-    if not items:
-        while True:
-            yield []
     size = min(settings.batch_size, len(items))
     share = round(size * settings.rehearsal)
     share = max(1, share) if rehearsed else 0
