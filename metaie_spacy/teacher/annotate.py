@@ -92,12 +92,15 @@ class _Run:
                     if not flying:
                         break
                     # A time-out lets Ctrl-C through where waiting would not.
-                    for future in wait(flying, timeout=1, return_when=FIRST_COMPLETED).done:
+                    ready = wait(flying, timeout=1, return_when=FIRST_COMPLETED).done
+                    # In the order of asking, so that an annotator of one thread gives the same file each time.
+                    for future in [future for future in flying if future in ready]:
                         self.settle(future, flying.pop(future))
             except BaseException as error:
                 self.annotator.stop()
                 # Answers that are on their way are paid for.
-                for future in drain(flying, error):
+                drained = drain(flying, error)
+                for future in [future for future in flying if future in drained]:
                     if annotation := _annotation_of(future):
                         self.write(flying[future], annotation)
                 raise

@@ -235,6 +235,12 @@ def test_rules_leave_open_what_they_did_not_find(tmp_path):
         assert not any(known_of(two, closed).decides(spot) for spot in every)
 
 
+def test_rules_write_rows_in_the_order_of_the_texts(tmp_path):
+    texts = [{"id": str(number), "text": f"Ada is in Paris {number}."} for number in range(500)]
+    annotate(texts, tmp_path / "out.jsonl", RulesAnnotator(save(tmp_path, "Paris")), progress=False)
+    assert [row["id"] for row in read_rows(tmp_path / "out.jsonl")] == [row["id"] for row in texts]
+
+
 def test_rules_that_are_exhaustive_say_what_is_absent_and_do_not_go_on_with_rows_of_others(tmp_path):
     path = save(tmp_path, "Paris", {"label": "person", "pattern": "Ada"})
     texts = [{"id": "a", "text": "Ada left."}]
