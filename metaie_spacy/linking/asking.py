@@ -9,7 +9,7 @@ from ..schema import LINK_KEYS, Ask, Label, LinkSchema, check_config_labels, che
 from ..spans import Answer
 from .follow import Followed, Scorer, Wanted, follow
 from .results import all_links, attributes_of
-from .words import IN_WORDS, score_in_words
+from .words import calibration_of, scorer_of
 
 if not Doc.has_extension("metaie_links"):
     Doc.set_extension("metaie_links", getter=all_links)
@@ -122,17 +122,13 @@ class AsksLinks:
                 wanted[i] = Wanted(doc, answers, asked, schema, threshold)
         if not wanted:
             return [None] * len(docs)
-        shim = self.model.shims[0]
-        calibration = shim.link_calibration or (None if shim.binds else IN_WORDS)
         scorer = self._head_scorer(kept and kept.of(list(wanted)))
-        followed = dict(zip(wanted, follow(list(wanted.values()), scorer, calibration)))
+        followed = dict(zip(wanted, follow(list(wanted.values()), scorer, calibration_of(self))))
         return [followed.get(i) for i in range(len(docs))]
 
     def _head_scorer(self, kept: Any) -> Scorer:
-        """What asks heads: the weights' own way if they have one, else questions in words."""
-        if self.model.shims[0].binds:
-            return lambda docs, heads, queries: self.model.attrs["score_links"](self.model, docs, heads, queries, kept)
-        if not self._told:
+        """`scorer_of` the component, which says once that its weights have no way of their own."""
+        if not self.model.shims[0].binds and not self._told:
             self._told = True
             warnings.warn(
                 f"The weights of '{self.name}' cannot be asked about one span, so that links are asked in words, such "
@@ -140,7 +136,7 @@ class AsksLinks:
                 "Take weights that were trained on links.",
                 stacklevel=2,
             )
-        return lambda docs, heads, queries: score_in_words(self.model, docs, heads, queries)
+        return scorer_of(self, kept)
 
 
 def asks_heads(ask: Ask) -> bool:

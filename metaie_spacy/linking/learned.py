@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any, Iterable
 
 from ..data.rows import Row, labels_at, places
+from ..schema import wording
 
 TYPED = 0.9  # of a link's answers are spans of some labels, so that others are none: then only such spans are asked
 
@@ -12,7 +13,7 @@ def links_of_rows(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
     """Name -> "head", "query" and, where its answers are spans, "tail": what `links` of a schema takes.
 
     Heads are the labels of the spans where the relation was asked; a relation asked of places that are no spans is left
-    out. The name, with blanks for underscores, is its query.
+    out. Its name is its query, in the form that a schema gives it.
     """
     heads: dict[str, Counter] = {}
     tails: dict[str, Counter] = {}
@@ -29,7 +30,7 @@ def links_of_rows(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
     for name, own in heads.items():
         if not own:
             continue
-        entry: dict[str, Any] = {"head": sorted(own), "query": name.replace("_", " ")}
+        entry: dict[str, Any] = {"head": sorted(own), "query": wording(name)}
         typed = tails.get(name, Counter())
         if answers[name] and sum(typed.values()) >= TYPED * answers[name]:
             entry["tail"] = sorted(typed)

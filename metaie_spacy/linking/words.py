@@ -1,11 +1,12 @@
 """Links asked in words, for weights that cannot be asked about one span: "employer of Ada Lovelace" is a label then."""
 
-from typing import Iterator, Mapping, Sequence
+from typing import Any, Iterator, Mapping, Sequence
 
 from spacy.tokens import Doc
 from thinc.api import Model
 
 from ..spans import Logits
+from .follow import Scorer
 
 Part = tuple[int, int, int]  # number of a doc, first token, end token (exclusive)
 # The calibration of such links, see `decode.WEIGHTS`: fitted to 400 rows with links; "inverse" by hand. The distance
@@ -21,6 +22,23 @@ IN_WORDS: Mapping[str, float] = {
 }
 BLOCK = 96  # tokens; about what the default window holds
 MOST_BYTES = 200  # of a head's text in a question: no more pieces, whatever the tokenizer
+
+
+def scorer_of(pipe: Any, kept: Any = None) -> Scorer:
+    """What asks heads: the weights' own way if they have one, else questions in words.
+
+    pipe: the component, with its weights. kept (Kept | None): states of docs that were read already.
+    """
+    model = pipe.model
+    if model.shims[0].binds:
+        return lambda docs, heads, queries: model.attrs["score_links"](model, docs, heads, queries, kept)
+    return lambda docs, heads, queries: score_in_words(model, docs, heads, queries)
+
+
+def calibration_of(pipe: Any) -> Mapping[str, float] | None:
+    """What its links are weighed by: the weights' own calibration, else that of questions in words; None: neither."""
+    shim = pipe.model.shims[0]
+    return shim.link_calibration or (None if shim.binds else IN_WORDS)
 
 
 def score_in_words(

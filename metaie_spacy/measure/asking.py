@@ -9,10 +9,10 @@ from spacy.util import minibatch
 
 from ..data.known_links import KnownLinks, Link, known_links
 from ..data.rows import Row, labels_at, places
-from ..linking.follow import Mention, Scorer, Wanted, Weighed, follow
-from ..linking.words import score_in_words
+from ..linking.follow import Mention, Wanted, Weighed, follow
+from ..linking.words import calibration_of, scorer_of
 from ..pipelines import active_pipe
-from ..schema import LinkSchema, Relation, parse_links
+from ..schema import LinkSchema, Relation, parse_links, wording
 from ..spans import Answer
 from .links import link_scores
 
@@ -64,11 +64,11 @@ def ask(
 ) -> Iterator[dict[Link, str]]:
     """The links of texts about spans that are given, each with the label of its head.
 
-    calibration (Mapping | None): None: the weights' own. weighed (list | None): takes all pairs that may be links,
-        their `text` being the number in `asked`.
+    calibration (Mapping | None): None: as the component weighs them. weighed (list | None): takes all pairs that may
+        be links, their `text` being the number in `asked`.
     """
     pipe.load()
-    calibration = pipe.model.shims[0].link_calibration if calibration is None else calibration
+    calibration = calibration_of(pipe) if calibration is None else calibration
     number = 0
     for batch in minibatch(asked, BATCH):
         pairs: list[Weighed] | None = None if weighed is None else []
@@ -78,17 +78,9 @@ def ask(
                 (in_characters(one.doc, head), in_characters(one.doc, tail), label): head.label
                 for head, label, tail, _ in followed.links
             }
-        if weighed is not None and pairs is not None:
-            weighed += [pair._replace(text=pair.text + number) for pair in pairs]
+        if weighed is not None:
+            weighed += [pair._replace(text=pair.text + number) for pair in pairs or ()]
         number += len(batch)
-
-
-def scorer_of(pipe: Any) -> Scorer:
-    """What asks heads: the weights' own way if they have one, else questions in words."""
-    model = pipe.model
-    if model.shims[0].binds:
-        return lambda docs, heads, queries: model.attrs["score_links"](model, docs, heads, queries)
-    return lambda docs, heads, queries: score_in_words(model, docs, heads, queries)
 
 
 def row_schema(row: Row, own: LinkSchema) -> LinkSchema:
@@ -109,11 +101,6 @@ def row_schema(row: Row, own: LinkSchema) -> LinkSchema:
         if rest := labels - covered:
             relations.append(Relation(name, tuple(sorted(rest)), known[0].queries if known else (wording(name),)))
     return LinkSchema(tuple(relations))
-
-
-def wording(name: str) -> str:
-    """A relation's name as a question."""
-    return name.replace("_", " ")
 
 
 def gold_spans(doc: Doc, row: Row, own: LinkSchema) -> Asked:

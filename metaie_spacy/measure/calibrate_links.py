@@ -10,6 +10,7 @@ from ..data.documents import document_of
 from ..data.known_links import known_links
 from ..data.rows import Row
 from ..linking import decode
+from ..linking.words import calibration_of
 from ..schema import parse_links
 from .asking import ask, decided, found_spans, with_candidates
 from .scores import PRF
@@ -52,7 +53,7 @@ def calibrate_links(pipe: Any, rows: Sequence[Row], docs: Sequence[Doc], *, seed
     """
     halves = halved(rows, seed)
     shim = pipe.model.shims[0]
-    old = shim.link_calibration or {}
+    old = calibration_of(pipe) or {}
     now = float(decode.threshold_of(None, pipe.link_threshold, old))
     held = weigh(pipe, rows, docs, halves[1], old)
     before = measure(held, held.scores, now)

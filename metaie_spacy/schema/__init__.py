@@ -19,7 +19,7 @@ from .labels import (
     same_label,
 )
 from .links import LINK_KEYS, Attribute, LinkSchema, Record, Relation, parse_links, parse_schema, plain_links
-from .short_forms import SHORT_FORMS
+from .short_forms import SHORT_FORMS, wording
 
 __all__ = [
     "AMONG",
@@ -54,4 +54,5 @@ __all__ = [
     "read_labels",
     "read_schema",
     "same_label",
+    "wording",
 ]

@@ -10,6 +10,7 @@ from spacy.training import Example
 
 from metaie_spacy.data.known_links import KnownLinks, known_links
 from metaie_spacy.linking import decode
+from metaie_spacy.linking.words import IN_WORDS
 from metaie_spacy.measure import asking, calibrate_links
 from metaie_spacy.measure.asking import evaluate_links, gold_spans, row_schema
 from metaie_spacy.measure.calibrate_links import NAMES, Pairs, best_cut, fit, measure, scores_with
@@ -316,3 +317,14 @@ def test_free_answers_are_read_at_the_calibrated_boundary_whatever_the_threshold
 
     assert pairs() == 0 and pairs(threshold=0.1) == 2
     assert pairs(tag=0.2, threshold=0.9) == 2 and pairs(tag=0.5, threshold=0.1) == 0
+
+
+def test_links_asked_in_words_are_measured_as_the_component_weighs_them(monkeypatch):
+    nlp, speaker = spacy.blank("en"), Speaker(binds=False)
+    monkeypatch.setattr(asking, "scorer_of", lambda pipe: lambda *asked: pipe.score_links(None, *asked))
+    asked = [asking.found_spans(found_doc(nlp, TEXT, [ADA, BOB]), ROW, parse_links({"links": speaker.links}), "metaie")]
+    plain, in_words = [], []
+    assert list(asking.ask(speaker, asked, weighed=plain)) == list(
+        asking.ask(speaker, asked, calibration=IN_WORDS, weighed=in_words)
+    )
+    assert plain and plain == in_words
