@@ -15,6 +15,7 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
+from .adapting import HasAdapters, adapter_files
 from .data.jsonl import parse_json
 from .doc_labels import doc_labels, forget_labels
 from .linking.asking import AsksLinks, asks_heads, check_config_links
@@ -135,7 +136,7 @@ def _note_sources(nlp: Language, weights: str) -> None:
         add_sources(nlp.meta, find_source(weights))
 
 
-class MetaIE(AsksLinks, Trains, TrainablePipe):
+class MetaIE(AsksLinks, HasAdapters, Trains, TrainablePipe):
     """Finds the spans of a text that answer labels chosen at run time (MetaIE, arXiv 2404.00457).
 
     vocab (Vocab): the shared vocabulary.
@@ -336,6 +337,7 @@ class MetaIE(AsksLinks, Trains, TrainablePipe):
         attributes: Mapping[str, Any] | None = None,
         records: Mapping[str, Any] | None = None,
         link_threshold: float | None = None,
+        adapter: str | None = None,
         batch_size: int | None = None,
     ) -> Doc:
         """Annotate one doc; the settings hold for this call only (through nlp's `component_cfg`).
@@ -343,7 +345,7 @@ class MetaIE(AsksLinks, Trains, TrainablePipe):
         batch_size: no use; `nlp.pipe` leaves it in the caller's `component_cfg`.
         """
         asked = {"labels": labels, "threshold": threshold, "flat": flat, "link_threshold": link_threshold}
-        asked |= {"links": links, "attributes": attributes, "records": records}
+        asked |= {"links": links, "attributes": attributes, "records": records, "adapter": adapter}
         return next(self.pipe([doc], batch_size=1, **asked), doc)
 
     def pipe(
@@ -358,19 +360,21 @@ class MetaIE(AsksLinks, Trains, TrainablePipe):
         attributes: Mapping[str, Any] | None = None,
         records: Mapping[str, Any] | None = None,
         link_threshold: float | None = None,
+        adapter: str | None = None,
     ) -> Iterator[Doc]:
         """Annotate a stream of docs in order; the settings hold for this call only.
 
-        Labels that come without links have none. Batches of `batch_size` docs are re-batched inside by
-        length. A doc that fails goes to the error handler alone; the others of its batch are kept.
+        Labels that come without links have none; an adapter that comes without labels is asked its own. Batches of
+        `batch_size` docs are re-batched inside by length. A doc that fails goes to the error handler alone; the
+        others of its batch are kept.
         """
-        given = None if labels is None else parse_labels(labels)
-        ask = Ask(
-            self._labels if given is None else given,
-            None if threshold is None else check_threshold(threshold),
-            None if flat is None else check_switch(flat, "flat"),
-            self._asked_links(given, {"links": links, "attributes": attributes, "records": records}),
-            None if link_threshold is None else check_threshold(link_threshold, "link_threshold"),
+        given, own = None if labels is None else parse_labels(labels), self._own_ask(adapter)
+        ask = own._replace(
+            labels=own.labels if given is None else given,
+            threshold=None if threshold is None else check_threshold(threshold),
+            flat=None if flat is None else check_switch(flat, "flat"),
+            links=self._asked_links(own, given, {"links": links, "attributes": attributes, "records": records}),
+            link_threshold=None if link_threshold is None else check_threshold(link_threshold, "link_threshold"),
         )
         handler = self.get_error_handler()
         self.model.shims[0].enter_process()
@@ -400,7 +404,7 @@ class MetaIE(AsksLinks, Trains, TrainablePipe):
             any were asked.
         """
         docs = list(docs)
-        default = Ask(self._labels, links=self._links) if ask is None else ask
+        default = self._own_ask(None) if ask is None else ask
         own = [doc_labels(doc, self.name) for doc in docs]
         asks = [default if given is None else parse_ask(given) for given in own]
         self._check_links(asks)
@@ -410,6 +414,18 @@ class MetaIE(AsksLinks, Trains, TrainablePipe):
                 stacklevel=2,
             )
         self.load()
+        results: list[Any] = [None] * len(docs)
+        for adapter, places in self._by_adapter(asks, default):
+            with self.model.shims[0].using(adapter):
+                part = self._predict([docs[i] for i in places], [asks[i] for i in places], default)
+            for i, result in zip(places, part):
+                results[i] = result
+        return results
+
+    def _predict(
+        self, docs: list[Doc], asks: list[Ask], default: Ask
+    ) -> Iterator[tuple[list[Answer], list[str], Followed | None]]:
+        """`predict` for docs that are read with the same weights."""
         threshold = self.effective_threshold
         limits = [_first_of(asked.threshold, default.threshold, threshold) for asked in asks]
         flats = [_first_of(asked.flat, default.flat, self.flat) for asked in asks]
@@ -426,7 +442,7 @@ class MetaIE(AsksLinks, Trains, TrainablePipe):
             answers[i] = kept_answers(doc, [*rule_answers(doc, asked.labels), *found], asked.labels)
         kept = [flatten(found) if flat else found for found, flat in zip(answers, flats)]
         names = [[label.name for label in asked.labels] for asked in asks]
-        return list(zip(kept, names, self._follow(docs, kept, names, asks, default, states)))
+        return zip(kept, names, self._follow(docs, kept, names, asks, default, states))
 
     def generality(self, labels: Sequence[Label], n_asked: int) -> np.ndarray:
         """By how much each label gives way where `flat` or `set_ents` keeps one of overlapping spans, in log-odds.
@@ -471,7 +487,10 @@ class MetaIE(AsksLinks, Trains, TrainablePipe):
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         self.load()
-        return util.to_bytes({"schema": self._schema_bytes, "model": self.model.to_bytes}, exclude)
+        writers = {"schema": self._schema_bytes, "model": self.model.to_bytes}
+        if self.adapters:
+            writers["adapters"] = self._adapters_bytes
+        return util.to_bytes(writers, exclude)
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "MetaIE":
         """RAISES (ValueError): the bytes are damaged."""
@@ -479,11 +498,13 @@ class MetaIE(AsksLinks, Trains, TrainablePipe):
         readers = {
             "schema": lambda data: self._read_schema(bytes(data), source),
             "model": lambda data: self._read_model(data, source),
+            "adapters": lambda data: self._read_adapters(read_message(bytes(data)) if data else {}, source),
         }
         with reading(source):
             message = read_message(bytes_data)
             if not isinstance(message, dict):
                 raise ValueError("they hold no component")
+            message.setdefault("adapters", None)
         util.from_dict(message, readers, exclude)
         return self
 
@@ -492,6 +513,7 @@ class MetaIE(AsksLinks, Trains, TrainablePipe):
         writers = {
             "schema.json": lambda p: p.write_bytes(self._schema_bytes()),
             "model": lambda p: p.write_bytes(self.model.to_bytes()),
+            "adapters": self._write_adapters,
         }
         util.to_disk(path, writers, exclude)
 
@@ -505,9 +527,11 @@ class MetaIE(AsksLinks, Trains, TrainablePipe):
         with reading(source):
             schema = read_file(path / "schema.json", MOST_SCHEMA) if "schema" not in exclude else b""
             model = map_file(path / "model") if "model" not in exclude else b""
+            adapters = adapter_files(path / "adapters") if "adapters" not in exclude else {}
         readers = {
             "schema.json": lambda _: self._read_schema(schema, source),
             "model": lambda _: self._read_model(model, source),
+            "adapters": lambda _: self._read_adapters(adapters, source),
         }
         util.from_disk(path, readers, exclude)
         return self
@@ -522,7 +546,10 @@ class MetaIE(AsksLinks, Trains, TrainablePipe):
         return [Doc(self.vocab, words=["text"])]
 
     def _schema_bytes(self) -> bytes:
-        return json.dumps({"format": 2, "initial": self._initial, "current": self._settings()}, indent=1).encode("utf8")
+        content = {"format": 2, "initial": self._initial, "current": self._settings()}
+        if self.adapter is not None:
+            content["adapter"] = self.adapter
+        return json.dumps(content, indent=1).encode("utf8")
 
     def _read_schema(self, data: bytes, source: str) -> None:
         """Take the saved settings, but for those that the config changed since they were saved."""
@@ -541,6 +568,7 @@ class MetaIE(AsksLinks, Trains, TrainablePipe):
                 self.set_links(settings)
             for key in settings.keys() - LINK_KEYS:
                 setattr(self, key, settings[key])
+            self._adapter = saved.get("adapter")  # one that is missing is told when the adapters are read
 
 
 def _queries(labels: Iterable[Label]) -> Iterable[str]:

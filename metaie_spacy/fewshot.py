@@ -14,6 +14,7 @@ from tqdm import tqdm
 from .component import MetaIE
 from .convert.annotations import read_annotations
 from .data.documents import document_of
+from .data.files import writing
 from .data.items import Item, Question, asked_in_words, group_asked, group_unsure, rows_to_items, survey
 from .data.known import as_unsure
 from .data.questions import group_links
@@ -21,12 +22,15 @@ from .data.rows import asked_of, check_row, labels_of, longest_first, read_rows,
 from .data.tokens import offsets
 from .linking.learned import links_of_rows
 from .measure.evaluate import evaluate_rows
+from .model.adapters import Adapter, adapter_bytes, difference, hash_of, low_rank
+from .model.defaults import CALIBRATED
 from .model.pieces import label_sizes
 from .model.windows import cut_items
 from .pipelines import active_pipe
 from .schema import Label, ask_names, parse_labels, parse_links, plain, same_label
 from .train.batches import Batch
 from .train.optim import check_weights, parameter_groups, tagging_loss
+from .train.settings import ADAPTER_RANK
 from .train.settings import FewShotSettings as Settings
 from .train.shots import descend, step_batches
 
@@ -78,6 +82,7 @@ def adapt(
     closed = None if open_labels else closed_set(rows, labels, pipe)
     pipe.load()
     shim = pipe.model.shims[0]
+    shim.check_trainable()
     before = Snapshot(pipe)
     try:
         shim.uncalibrate()
@@ -165,6 +170,48 @@ def adapt_and_score(
     except BaseException:
         start.restore()
         raise
+    return result
+
+
+def make_adapter(
+    nlp: Language,
+    examples: str | Path | Iterable[dict | Example],
+    output: str | Path,
+    labels: Any = None,
+    *,
+    settings: Settings = Settings(rank=ADAPTER_RANK),
+    name: str = "metaie",
+    **kwargs: Any,
+) -> dict[str, Any]:
+    """`adapt_and_score`, of which the changes of the weights are written to a file; the pipeline stays as it is.
+
+    output (Path): takes the adapter, of some MB, which `MetaIE.add_adapter` puts beside others. settings.rank must be
+    above 0. Other arguments and RETURNS: as `adapt_and_score`.
+    RAISES (ValueError): as `adapt_and_score`; or the examples have links, and the weights no head pass.
+    """
+    if not settings.rank:
+        raise ValueError("An adapter needs a rank: set settings.rank, such as 16.")
+    pipe = trainable(nlp, name)
+    pipe.load()
+    shim = pipe.model.shims[0]
+    start, others = Snapshot(pipe), dict(shim.adapters)
+    shim.adapters.clear()
+    try:
+        base = hash_of(shim.module)
+        result = adapt_and_score(nlp, examples, labels, settings=settings, name=name, **kwargs)
+        options, after = dict(shim.module.config.metaie), Snapshot(pipe)
+        schema = {"labels": pipe.label_data} | ({"links": pipe.links} if pipe.links else {})
+        start.restore()
+        shim.uncalibrate()
+        changes = difference(Snapshot(pipe).state, after.state, settings.rank)
+        known = shim.label_counts.keys() - options.get("label_counts", {}).keys()
+        kept = {key: options[key] for key in CALIBRATED if key in options}
+        adapter = Adapter(base, *changes, kept, schema, sorted(known))
+        with writing(output) as file:
+            file.write(adapter_bytes(adapter))
+    finally:
+        start.restore()
+        shim.adapters.update(others)
     return result
 
 
@@ -359,16 +406,17 @@ def train(
     was_trained = words.requires_grad
     words.requires_grad_(False)  # half of the weights; a few texts say little about most words
     module.zero_grad(set_to_none=True)
+    scales = settings.lr, settings.head_scale, settings.weight_decay, settings.link_scale, settings.rank_scale
     try:
-        groups = parameter_groups(module, settings.lr, settings.head_scale, settings.weight_decay, settings.link_scale)
-        for step, loss, average in descend(module, groups, backward, settings):
-            bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
-            bar.update()
-            if step in calls:
-                with average.in_place(module):
-                    shim.forget()
-                    calls[step](step)
-        average.copy_to(module)
+        with low_rank(module, settings.rank):
+            for step, loss, average in descend(module, parameter_groups(module, *scales), backward, settings):
+                bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
+                bar.update()
+                if step in calls:
+                    with average.in_place(module):
+                        shim.forget()
+                        calls[step](step)
+            average.copy_to(module)
         check_weights(module)
     finally:
         bar.close()

@@ -16,9 +16,10 @@ from ..data.jsonl import json_text
 from ..encodings import check_encoding
 from ..model.defaults import ENCODER, HEAD_SCALE
 from ..pipelines import active_pipe, load_pipeline
-from ..train.settings import DistillSettings, FewShotSettings
+from ..train.settings import ADAPTER_RANK, DistillSettings, FewShotSettings
 from . import project
 from .options import (
+    ADAPTER,
     ENCODING,
     asked,
     before_and_after,
@@ -28,6 +29,7 @@ from .options import (
     fail,
     label_table,
     lacking,
+    read_with,
 )
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -60,6 +62,7 @@ def extract(
         "assets/schemas/ has ready ones with links",
     ),
     model: str = typer.Option("en_metaie_sm", help="A spaCy pipeline with a metaie component: package or path"),
+    adapter: Path | None = ADAPTER,
     threshold: float | None = typer.Option(None, help="Between 0 and 1; higher gives fewer, surer spans"),
     gpu: int = typer.Option(-1, help="Number of the GPU to use; -1: the CPU"),
     format: Format = typer.Option(
@@ -73,7 +76,7 @@ def extract(
     text_field: str = typer.Option("text", help="Field or column of the source that holds the text"),
 ) -> None:
     """Extract labelled spans from a text, a file or stdin."""
-    settings = asked(labels, schema, DEFAULT_LABELS)
+    settings = asked(labels, schema, None if adapter else DEFAULT_LABELS)
     if format in (Format.triples, Format.jsonld):
         check_has_links(settings, f"--format {format.value}")
     if encoding is not None:
@@ -86,7 +89,10 @@ def extract(
 
     nlp = load_pipeline(model, gpu=gpu)
     pipe = active_pipe(nlp, "metaie")
-    pipe.schema = settings
+    if settings is not None:
+        pipe.schema = settings
+    if adapter:
+        read_with(pipe, adapter, settings)
     if threshold is not None:
         pipe.threshold = threshold
     with ExitStack() as stack:
@@ -132,6 +138,7 @@ def evaluate(
         None, help="Ask these of every text; without it and --schema, each text's own and absent labels"
     ),
     schema: Path | None = typer.Option(None, help="JSON file with labels, their queries and thresholds"),
+    adapter: Path | None = ADAPTER,
     threshold: float | None = typer.Option(None, help="Between 0 and 1"),
     gpu: int = typer.Option(-1, help="Number of the GPU to use; -1: the CPU"),
     limit: int = typer.Option(0, help="Only the first rows; 0: all"),
@@ -148,6 +155,8 @@ def evaluate(
     pipe = active_pipe(nlp, "metaie")
     if settings:
         pipe.schema = settings
+    if adapter:
+        read_with(pipe, adapter, settings)
     if threshold is not None:
         pipe.threshold = threshold
     closed = pipe.label_data if settings else None
@@ -177,8 +186,12 @@ def fewshot(
     examples: Path = typer.Argument(
         ..., help="A few annotated rows (JSONL) or a .spacy file; annotate each text completely"
     ),
-    output: Path = typer.Argument(..., help="Takes the adapted pipeline"),
+    output: Path = typer.Argument(..., help="Takes the adapted pipeline; with --adapter a file of some MB"),
     model: str = typer.Option("en_metaie_sm", help="The pipeline to start from: package or path"),
+    adapter: bool = typer.Option(
+        False, "--adapter", help="Write only what changes of the weights; several adapters stand beside one model"
+    ),
+    rank: int = typer.Option(ADAPTER_RANK, help="Of an adapter's matrices"),
     labels: str | None = typer.Option(None, help="The label set; without it and --schema, the labels of the examples"),
     schema: Path | None = typer.Option(
         None, help="JSON file with labels and their queries, flat and set_ents; thresholds have no effect"
@@ -207,40 +220,46 @@ def fewshot(
     gpu: int = typer.Option(-1, help="Number of the GPU to use; -1: the CPU"),
 ) -> None:
     """Adapt a pipeline to a few annotated texts; prints the scores before and after on texts that it did not see."""
-    from ..fewshot import adapt_and_score
+    from ..fewshot import adapt_and_score, make_adapter
     from ..release.assemble import copy_licences
 
-    settings = FewShotSettings(steps=steps, lr=lr, batch_size=batch_size, rehearsal=rehearsal, seed=seed)
+    own = {"rank": rank} if adapter else {}
+    settings = FewShotSettings(steps=steps, lr=lr, batch_size=batch_size, rehearsal=rehearsal, seed=seed, **own)
     wanted = asked(labels, schema, None)
     if wanted and open_labels:
         raise ValueError("--open asks each text its own labels: give neither --labels nor --schema with it.")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    check_output(output)
+    if not adapter:
+        check_output(output)
     check_apart(output, examples, model, dev, corpus, schema)
     nlp = load_pipeline(model, gpu=gpu)
     closed = wanted["labels"] if wanted else None
     for key in ("flat", "set_ents"):
         if key in (wanted or {}):
             setattr(active_pipe(nlp, "metaie"), key, wanted[key])
-    result = adapt_and_score(
-        nlp,
-        examples,
-        closed,
-        dev=dev,
-        held_out=held_out,
-        settings=settings,
-        open_labels=open_labels,
-        corpus=corpus,
-        data_key=spans_key,
-    )
-    with replacing(output) as new:
-        nlp.to_disk(new)
-        copy_licences(model, new)
+    options = {
+        "dev": dev,
+        "held_out": held_out,
+        "settings": settings,
+        "open_labels": open_labels,
+        "corpus": corpus,
+        "data_key": spans_key,
+    }
+    if adapter:
+        result = make_adapter(nlp, examples, output, closed, **options)
+    else:
+        result = adapt_and_score(nlp, examples, closed, **options)
+        with replacing(output) as new:
+            nlp.to_disk(new)
+            copy_licences(model, new)
     if result["after"] is None:
         print(f"Adapted to {result['examples']} examples; nothing was scored: {result['why']}.")
     else:
         print(before_and_after(result["before"], result["after"]))
-    print(f"The pipeline is in {output}: spacy.load({str(output)!r})")
+    if adapter:
+        print(f"The adapter is in {output}: nlp.get_pipe('metaie').add_adapter('NAME', {str(output)!r})")
+    else:
+        print(f"The pipeline is in {output}: spacy.load({str(output)!r})")
 
 
 @app.command()

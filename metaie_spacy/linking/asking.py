@@ -83,15 +83,15 @@ class AsksLinks:
     def _plain_links(self) -> dict[str, Any]:
         return dict.fromkeys(LINK_KEYS, {}) | plain_links(self._links)
 
-    def _asked_links(self, labels: Sequence[Label] | None, given: Mapping[str, Any]) -> LinkSchema:
-        """The links of one call: those that it gives, else the component's, but none of labels that it brings alone.
+    def _asked_links(self, own: Ask, labels: Sequence[Label] | None, given: Mapping[str, Any]) -> LinkSchema:
+        """The links of one call: those that it gives, else those of `own`, but none of labels that it brings alone.
 
         RAISES (ValueError): those that it gives are malformed, or name a label that is not asked.
         """
         given = {key: value for key, value in given.items() if value is not None}
         if given:
-            return parse_links(given, self._labels if labels is None else labels)
-        return self._links if labels is None else LinkSchema()
+            return parse_links(given, own.labels if labels is None else labels)
+        return own.links or LinkSchema() if labels is None else LinkSchema()
 
     def _check_links(self, asks: Sequence[Ask]) -> None:
         """RAISES (ValueError): the component's own links are asked, and name a label that it does not ask any more."""

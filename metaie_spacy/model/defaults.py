@@ -12,6 +12,7 @@ ENCODER_NAMES = ("encoder.", "links.layers.")  # begin the names of weights that
 HEAD_SCALE = 8.0  # the head's learning rate, in multiples of the encoder's
 LINK_PARTS = ("bias", "head", "answer", "inverse", "distance", "tail", "free")  # what a link's score is made of
 LINK_LAYER = 2 / 3  # of the layers, from whose states the head pass reads on
+CALIBRATED = ("threshold", "tag_threshold", "calibration", "link_calibration")  # options that a calibration sets
 DROPOUT = 0.1
 O_WEIGHT = 0.25  # of O against B and I in the loss of open labels
 WINDOW = 96  # pieces of one pass over a text

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
-from .defaults import LINK_LAYER
+from .defaults import CALIBRATED, LINK_LAYER
 from .encoder import PackedEncoder, Prefix, run_layers
 from .links import Headed, HeadPass
 from .packed import Labels, LabelStates, Texts, TokenVectors, Unfolded
@@ -217,6 +217,16 @@ def rescale(module: LabelToSpan | CrossEncoder, temperature: float, bias: float)
         last.weight.data = last.weight.data / temperature
         last.bias.data = last.bias.data / temperature
         module.bias.data = module.bias.data / temperature + bias
+
+
+def uncalibrate(module: PackedEncoder) -> None:
+    """Bring weights back to the logits of their training, without thresholds."""
+    options = module.config.metaie
+    done = options.get("calibration")
+    if done:
+        rescale(module, 1 / done["temperature"], -done["bias"] * done["temperature"])
+    for key in CALIBRATED if done else ("link_calibration",):
+        options.pop(key, None)
 
 
 def label_pieces(lengths: Tensor, asked: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -150,8 +150,8 @@ def parse_config(content: bytes) -> SavedConfig:
     family = values.get("model_type")
     if family not in FAMILIES:
         raise ValueError(f"the encoder is of type {shown(repr(family))}; supported are {', '.join(FAMILIES)}")
-    clean, unknown = _allowed(values, CONFIG, "")
-    options, strange = _allowed(values["metaie"], OPTIONS, "metaie.")
+    clean, unknown = allowed(values, CONFIG, "")
+    options, strange = allowed(values["metaie"], OPTIONS, "metaie.")
     lacking = [key for key in ALWAYS if key not in options]
     if options.get("architecture") == "CrossEncoder":
         options.pop("link_layer", None)
@@ -173,7 +173,7 @@ def _harmless(family: str) -> set[str]:
     return SILENT | CONFIG_MAPPING[family]().to_dict().keys()
 
 
-def _allowed(values: Mapping[str, Any], rules: Mapping[str, Rule], place: str) -> tuple[dict, list[str]]:
+def allowed(values: Mapping[str, Any], rules: Mapping[str, Rule], place: str) -> tuple[dict, list[str]]:
     """The values that rules are for, and the names of the others. RAISES (ValueError): one breaks its rule."""
     for key, rule in rules.items():
         if key in values and not rule.holds(values[key]):

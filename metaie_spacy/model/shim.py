@@ -6,9 +6,10 @@ import multiprocessing
 import os
 import tempfile
 import threading
+from collections import OrderedDict
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Iterator, Sequence
+from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 import srsly
 import torch
@@ -23,19 +24,29 @@ from thinc.api import (
 )
 
 from ..schema import check_threshold
+from .adapters import Adapter, adapted, check_adapter
 from .damage import damaged
 from .defaults import ENCODER_NAMES, HEAD_SCALE
 from .dtypes import converted, resolve_dtype
 from .encoder import PackedEncoder
 from .label_cache import LabelCache
 from .links import Headed, Kept
-from .modules import rescale
+from .modules import rescale, uncalibrate
 from .packed import Labels, LabelStates, Texts, moved
 from .pieces import WordPieces, load_tokenizer
 from .saved import Saved, filled, read_bytes, read_directory
 
 TOKEN_SIDE = ("token_head.", "links.")  # begin the names of tensors that know another encoder's states
+READY = 4  # adapters whose weights stand ready, some 40 MiB each; further ones are made again when they are asked
 TRIM_EVERY = 2**13  # pieces read between two returns of freed memory: some 2 seconds of 2 CPU cores
+
+
+class Adapted(NamedTuple):
+    """Weights with an adapter in them, the labels that they have encoded, and their copies in `compute_dtype`."""
+
+    module: PackedEncoder
+    labels: LabelCache
+    twins: dict[str, PackedEncoder]
 
 
 class MetaIEShim(PyTorchShim):
@@ -68,15 +79,19 @@ class MetaIEShim(PyTorchShim):
         self.labels = LabelCache(limits["label_cache"] * 2**20)
         self._device = get_torch_default_device()  # of the thread that builds the pipeline; others may load
         self._read = 0  # pieces since memory was last returned
-        self._twin: PackedEncoder | None = None  # computes in another format than the weights are kept in
+        self._twins: dict[str, PackedEncoder] = {}  # compute in other formats than the weights are kept in
+        self.adapters: dict[str, Adapter] = {}
+        self._adapted: OrderedDict[str, Adapted] = OrderedDict()  # the last ones that were asked
+        self._now = threading.local()  # which adapter this thread asks
         self.lock, self._pid = threading.RLock(), os.getpid()
 
     def __getstate__(self) -> dict:
         # For copies and for worker processes: a lock is no one else's, and labels are encoded anew.
-        return {**self.__dict__, "lock": None, "_twin": None, "labels": LabelCache(self.labels.max_bytes)}
+        own = {"lock": None, "_now": None, "_twins": {}, "_adapted": OrderedDict()}
+        return {**self.__dict__, **own, "labels": LabelCache(self.labels.max_bytes)}
 
     def __setstate__(self, state: dict) -> None:
-        self.__dict__.update(state, lock=threading.RLock(), _pid=os.getpid())
+        self.__dict__.update(state, lock=threading.RLock(), _now=threading.local(), _pid=os.getpid())
 
     @property
     def loaded(self) -> bool:
@@ -84,13 +99,52 @@ class MetaIEShim(PyTorchShim):
 
     @property
     def module(self) -> PackedEncoder:
-        """RAISES (ValueError): nothing is loaded yet."""
+        """The weights; with the adapter in them that this thread asks. RAISES (ValueError): nothing is loaded yet."""
         if self._model is None:
             raise ValueError(
                 "The metaie model has no weights yet. Set 'weights' to a package "
                 "or directory, or call nlp.initialize()."
             )
-        return self._model
+        adapter = self._adapter()
+        return self._model if adapter is None else adapter.module
+
+    @contextmanager
+    def using(self, adapter: str | None) -> Iterator[None]:
+        """A context in which this thread asks the weights with an adapter in them; None: as they are."""
+        before = getattr(self._now, "adapter", None)
+        self._now.adapter = adapter
+        try:
+            yield
+        finally:
+            self._now.adapter = before
+
+    def _adapter(self) -> Adapted | None:
+        """What this thread asks, made where it does not stand ready; None: the weights as they are."""
+        name = getattr(self._now, "adapter", None)
+        if name is None:
+            return None
+        with self.lock:
+            if name not in self._adapted:
+                check_adapter(self.adapters[name], self._model)  # they may have been trained since
+                made = adapted(self._model, self.adapters[name])
+                self._adapted[name] = Adapted(made, LabelCache(self.labels.max_bytes), {})
+            self._adapted.move_to_end(name)
+            while len(self._adapted) > READY:
+                self._adapted.popitem(last=False)
+            return self._adapted[name]
+
+    def add_adapter(self, name: str, adapter: Adapter) -> None:
+        """Let it be asked by a name, in place of one that had it. RAISES (ValueError): it is of other weights."""
+        check_adapter(adapter, self._model)
+        with self.lock:
+            self._adapted.pop(name, None)
+            self.adapters[name] = adapter
+
+    def remove_adapter(self, name: str) -> None:
+        """RAISES (KeyError): there is none of this name."""
+        with self.lock:
+            del self.adapters[name]
+            self._adapted.pop(name, None)
 
     def set_module(self, module: PackedEncoder, tokenizer) -> None:
         """Take over a module and its tokenizer."""
@@ -102,7 +156,8 @@ class MetaIEShim(PyTorchShim):
     def forget(self) -> None:
         """Drop what was derived from the weights: to be called after every change of them."""
         self.labels.clear()
-        self._twin = None
+        self._twins = {}
+        self._adapted.clear()
 
     @property
     def predictor(self) -> PackedEncoder:
@@ -110,9 +165,11 @@ class MetaIEShim(PyTorchShim):
         dtype = resolve_dtype(self.compute_dtype, self.device)
         if dtype == "float32":
             return self.module
-        if self._twin is None:
-            self._twin = converted(self.module, dtype)
-        return self._twin
+        adapter = self._adapter()
+        twins = self._twins if adapter is None else adapter.twins
+        if dtype not in twins:
+            twins[dtype] = converted(self.module, dtype)
+        return twins[dtype]
 
     def enter_process(self) -> None:
         """Settle in: to be called before work that may run in another process than the last.
@@ -203,12 +260,9 @@ class MetaIEShim(PyTorchShim):
 
     def uncalibrate(self) -> None:
         """Go back to the logits of the training, which pulls them there anyway, and away from the threshold."""
-        options = self.module.config.metaie
-        if "calibration" in options:
-            done = options["calibration"]
-            self.calibrate(1 / done["temperature"], -done["bias"] * done["temperature"], 0.5, 0.5)
-            del options["threshold"], options["tag_threshold"], options["calibration"]
-        self.link_calibration = None
+        with self.lock:
+            uncalibrate(self.module)
+            self.forget()
 
     def load_encoder(self) -> None:
         """Start from the encoder's published weights and a fresh head.
@@ -314,13 +368,25 @@ class MetaIEShim(PyTorchShim):
             self._read = 0
             return_freed_memory()
 
+    def check_trainable(self) -> None:
+        """RAISES (ValueError): there are adapters, which fit no weights but these."""
+        if self.adapters:
+            raise ValueError(
+                f"The adapters {', '.join(sorted(self.adapters))} belong to these weights as they are: remove them "
+                "before you train the weights (remove_adapter), and make them anew."
+            )
+
     def begin_update(self, inputs: ArgsKwargs) -> tuple[torch.Tensor, Callable]:
+        self.check_trainable()
         self.forget()
         return super().begin_update(inputs)
 
     def encode_labels(self, labels: Sequence[str]) -> LabelStates | Labels:
         """States of the labels, in their order, from the cache where it has them."""
-        return self.labels.get(labels, self._encode) if self.module.shares_labels else self._pack(labels)
+        if not self.module.shares_labels:
+            return self._pack(labels)
+        adapter = self._adapter()
+        return (self.labels if adapter is None else adapter.labels).get(labels, self._encode)
 
     def _pack(self, labels: Sequence[str]) -> Labels:
         return moved(self.pieces.labels(labels), self.device)

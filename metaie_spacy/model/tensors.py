@@ -27,7 +27,7 @@ class Place(NamedTuple):
 class SavedTensors:
     """Tensors by name, of which nothing is read but their forms until they are asked for.
 
-    content (bytes | memoryview): in the format of safetensors.
+    content (bytes | memoryview): in the format of safetensors. `metadata`: its strings by name.
     RAISES (ValueError): it is not in that format, or has tensors that are no floating point numbers.
     """
 
@@ -40,6 +40,9 @@ class SavedTensors:
         if not isinstance(header, dict):
             raise ValueError("the header of the weights is no object")
         self._data = content[8 + size :]
+        self.metadata = header.get("__metadata__", {})
+        if not isinstance(self.metadata, dict) or not all(isinstance(text, str) for text in self.metadata.values()):
+            raise ValueError("the metadata of the weights are no strings")
         self._places = {name: _place(name, entry) for name, entry in header.items() if name != "__metadata__"}
         self._check_layout()
 

@@ -6,7 +6,7 @@ from .labels import LABEL_KEYS, Label, check_switch, check_threshold, plain
 from .links import LINK_KEYS, LinkSchema, asks_links, parse_schema, plain_links
 from .short_forms import SHORT_FORMS
 
-ASK_KEYS = ("labels", "threshold", "flat", "link_threshold", *LINK_KEYS, *SHORT_FORMS)
+ASK_KEYS = ("labels", "threshold", "flat", "link_threshold", "adapter", *LINK_KEYS, *SHORT_FORMS)
 LABEL_FORM = (*LABEL_KEYS, "attributes")  # of a label in a schema
 
 
@@ -14,7 +14,8 @@ class Ask(NamedTuple):
     """What is asked of one text: labels, links between their spans, and how answers are kept.
 
     None: as the component says; labels that come without links have none. link_threshold (float | None): the least
-    probability of a link that has no threshold of its own.
+    probability of a link that has no threshold of its own. adapter (str | None): what the text is read with, see
+    `MetaIE.adapters`.
     """
 
     labels: tuple[Label, ...]
@@ -22,6 +23,7 @@ class Ask(NamedTuple):
     flat: bool | None = None
     links: LinkSchema | None = None
     link_threshold: float | None = None
+    adapter: str | None = None
 
 
 def parse_ask(value: Any) -> Ask:
@@ -32,13 +34,16 @@ def parse_ask(value: Any) -> Ask:
     if not _is_ask(value):
         value = {"labels": value}
     labels, links = parse_schema(value)
-    threshold, flat, least = (value.get(key) for key in ("threshold", "flat", "link_threshold"))
+    threshold, flat, least, adapter = (value.get(key) for key in ("threshold", "flat", "link_threshold", "adapter"))
+    if adapter is not None and not isinstance(adapter, str):
+        raise ValueError(f'"adapter" must be the name of one, not {adapter!r}.')
     return Ask(
         labels,
         None if threshold is None else check_threshold(threshold),
         None if flat is None else check_switch(flat, "flat"),
         links if links != LinkSchema() or asks_links(value) else None,
         None if least is None else check_threshold(least, "link_threshold"),
+        adapter,
     )
 
 
@@ -49,7 +54,8 @@ def plain_ask(ask: Ask) -> dict[str, Any]:
         return labels
     links = {} if ask.links is None else {"links": {}} | plain_links(ask.links)
     least = {} if ask.link_threshold is None else {"link_threshold": ask.link_threshold}
-    return {"labels": labels, "threshold": ask.threshold, "flat": ask.flat, **links, **least}
+    adapter = {} if ask.adapter is None else {"adapter": ask.adapter}
+    return {"labels": labels, "threshold": ask.threshold, "flat": ask.flat, **links, **least, **adapter}
 
 
 def ask_names(value: Any) -> list[str] | None:

@@ -56,25 +56,35 @@ def loss_gradient(logits, batch: Batch, o_weight: float = O_WEIGHT) -> tuple[flo
 
 
 def parameter_groups(
-    model: nn.Module, lr: float, head_scale: float, weight_decay: float, link_scale: float = 1.0
+    model: nn.Module,
+    lr: float,
+    head_scale: float,
+    weight_decay: float,
+    link_scale: float = 1.0,
+    rank_scale: float = 1.0,
 ) -> list[dict]:
     """Parameter groups for AdamW: the encoder at `lr`, our own vectors and heads at `lr * head_scale`.
 
-    link_scale (float): the head pass learns so many times as fast.
+    link_scale (float): the head pass learns so many times as fast. rank_scale (float): so do low-rank changes of
+        matrices, see `model.adapters`.
 
     RETURNS (list[dict]): with `lr` and `weight_decay`; norms and biases do not decay.
     """
-    groups: dict[tuple[bool, bool, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[bool, bool, bool, bool], list[nn.Parameter]] = {}
     for name, parameter in ((name, p) for name, p in model.named_parameters() if p.requires_grad):
-        kind = name.startswith(ENCODER_NAMES), parameter.ndim > 1, name.startswith("links.")
+        is_thin = ".parametrizations." in name
+        kind = name.startswith(ENCODER_NAMES), parameter.ndim > 1, name.startswith("links."), is_thin
         groups.setdefault(kind, []).append(parameter)
     return [
         {
             "params": parameters,
-            "lr": lr * (1.0 if is_encoder else head_scale) * (link_scale if is_link else 1.0),
+            "lr": lr
+            * (1.0 if is_encoder else head_scale)
+            * (link_scale if is_link else 1.0)
+            * (rank_scale if is_thin else 1.0),
             "weight_decay": weight_decay if is_matrix else 0.0,
         }
-        for (is_encoder, is_matrix, is_link), parameters in groups.items()
+        for (is_encoder, is_matrix, is_link, is_thin), parameters in groups.items()
     ]
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ..model.defaults import DROPOUT, HEAD_SCALE, O_WEIGHT
 
 ARCHITECTURES = ("LabelToSpan", "CrossEncoder")
+ADAPTER_RANK = 16  # of an adapter's matrices
 PRECISIONS = ("no", "bf16", "fp16")
 
 
@@ -95,6 +96,8 @@ class FewShotSettings:
         less than 1 tags more. unanswered (float): questions about a span without an answer that a text asks
         at most for each one that has an answer.
     ema (float): decay of the averaged weights, which are kept in the end; 0 turns averaging off.
+    rank (int): of the change of each matrix, so that an adapter can hold it; 0: any change. rank_scale (float): the
+        thin matrices of such a change learn so many times as fast.
     """
 
     steps: int = 100
@@ -107,6 +110,8 @@ class FewShotSettings:
     link_scale: float = 1.0
     weight_decay: float = 0.01
     ema: float = 0.97
+    rank: int = 0
+    rank_scale: float = 10.0
     seed: int = 0
 
     def __post_init__(self):
@@ -114,6 +119,8 @@ class FewShotSettings:
         _check(self, "rehearsal", least=0)
         _check(self, "unanswered", least=0)
         _check(self, "link_scale", above=0)
+        _check(self, "rank", least=0, most=256)
+        _check(self, "rank_scale", above=0)
         _check_optimizer(self)
 
 

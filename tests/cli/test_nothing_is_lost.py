@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from metaie_spacy.cli.app import main
 from metaie_spacy.data.files import restored
@@ -62,6 +63,7 @@ def forked(args, prepare):
         code = 70
         try:
             sys.stdout = sys.stderr = open(os.devnull, "w")
+            torch.set_num_threads(1)  # threads that the parent has are not there, and would be waited for
             prepare()
             code = run(*args)
         finally:
