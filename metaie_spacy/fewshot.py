@@ -21,6 +21,7 @@ from .data.questions import group_links
 from .data.rows import asked_of, check_row, labels_of, longest_first, read_rows, row_id, spans_at, trimmed
 from .data.tokens import offsets
 from .linking.learned import links_of_rows
+from .measure.calibrate import fit_few
 from .measure.evaluate import evaluate_rows
 from .model.adapters import Adapter, adapter_bytes, difference, hash_of, low_rank
 from .model.defaults import CALIBRATED
@@ -142,7 +143,8 @@ def adapt_and_score(
         an adaptation to the others is scored on it, and a second one to all examples is kept.
     held_out (float): that share; 0: nothing is scored. Other arguments: as `adapt`.
     RETURNS (dict): `examples`, their number; `before` and `after`, each as `evaluate` gives it, or None where nothing
-        is scored, and then `why`.
+        is scored, and then `why`. Where enough spans are found on the texts that are scored, the scores of the kept
+        adaptation are calibrated on these, `calibrated` being the scale: the same spans are found.
     RAISES (ValueError): as `adapt`, and for a share that is not in [0, 1).
     """
     if not 0 <= held_out < 1:
@@ -157,16 +159,21 @@ def adapt_and_score(
     options = {"settings": settings, "open_labels": open_labels, "name": name, "progress": progress, **kwargs}
     result: dict[str, Any] = {"examples": len(rows), "before": None, "after": None} | ({"why": why} if why else {})
     pipe.load()
-    start = Snapshot(pipe)
+    start, fitted = Snapshot(pipe), None
     try:
         if scored:
             result["before"] = evaluate_rows(nlp, scored, labels=closed, name=name, progress=progress)
             adapt(nlp, kept, closed, **options)
             result["after"] = evaluate_rows(nlp, scored, labels=closed, name=name, progress=progress)
+            fitted = fit_few(nlp, scored, closed, name=name)
             if not dev:
                 start.restore()
         if not scored or not dev:
             adapt(nlp, rows, closed, **options)
+        if fitted is not None:
+            scale, rules = fitted
+            pipe.calibrate(*scale, rules.threshold, rules.tag)
+            result["calibrated"] = scale._asdict()
     except BaseException:
         start.restore()
         raise

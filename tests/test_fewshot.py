@@ -239,3 +239,29 @@ def test_rehearsal_changes_what_is_learned(make_nlp, tmp_path):
 def test_the_corpus_comes_along():
     rows = [json.loads(line) for line in packaged_corpus().read_text(encoding="utf8").splitlines()]
     assert len(rows) > 1000 and all(r["spans"] or r["absent"] for r in rows[:20])
+
+
+def test_scores_of_an_adaptation_are_calibrated_on_texts_that_it_did_not_see(make_nlp, tmp_path):
+    """The same spans are found, and their scores come nearer to how often they are right."""
+    rows = [*ROWS, *({**one, "spans": []} for one in ROWS)]  # of the spans that are found, every second one is wrong
+    dev = tmp_path / "dev.jsonl"
+    dev.write_text("".join(json.dumps(one | {"id": str(i)}) + "\n" for i, one in enumerate(rows)), encoding="utf8")
+    nlp = make_nlp()
+    result = adapt_and_score(nlp, ROWS, dev=dev, settings=FAST, progress=False)
+    assert result["calibrated"]["temperature"] > 0
+    pipe = nlp.get_pipe("metaie")
+    assert pipe.threshold is None
+    again = evaluate_rows(nlp, [json.loads(line) for line in dev.read_text().splitlines()], labels=pipe.label_data)
+    assert (again["p"], again["r"]) == (result["after"]["p"], result["after"]["r"]) and 0.4 < again["p"] < 0.6
+    scores = [score for one in ROWS for score in scored(nlp(one["text"])).values()]
+    whole = make_nlp()
+    adapt(whole, ROWS, settings=FAST, progress=False)
+    before = [score for one in ROWS for score in scored(whole(one["text"])).values()]
+    mean, past = sum(scores) / len(scores), sum(before) / len(before)
+    assert abs(mean - again["p"]) < abs(past - again["p"]) / 2
+
+
+def test_few_spans_do_not_calibrate_an_adaptation(make_nlp):
+    nlp = make_nlp()
+    result = adapt_and_score(nlp, ROWS[:5], settings=Settings(steps=2, rehearsal=0.0), held_out=0.2, progress=False)
+    assert "calibrated" not in result and nlp.get_pipe("metaie").effective_threshold == 0.5

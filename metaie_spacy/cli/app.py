@@ -256,6 +256,8 @@ def fewshot(
         print(f"Adapted to {result['examples']} examples; nothing was scored: {result['why']}.")
     else:
         print(before_and_after(result["before"], result["after"]))
+    if "calibrated" in result:
+        print("Scores of spans were calibrated on these texts.")
     if adapter:
         print(f"The adapter is in {output}: nlp.get_pipe('metaie').add_adapter('NAME', {str(output)!r})")
     else:

@@ -23,6 +23,7 @@ from .calibrate_links import BINS, calibrate_links
 from .scores import PRF
 
 MIN_SPANS = 50  # predicted, in each half
+FEW = 10  # predicted spans for a scale alone, and how many the prior is worth that holds it where it is
 MIN_GOLD = 30  # of a label that may get a threshold of its own
 CANDIDATES = 1 / (1 + np.exp(-np.arange(-2.5, 1.01, 0.25)))  # boundaries that are tried, evenly spaced as logits
 LEAST = np.arange(1, 100) / 100  # least scores that are tried
@@ -147,6 +148,23 @@ def calibrate(
         "after": measure(held_out, new, scale),
         **links,
     }
+
+
+def fit_few(nlp: Language, rows: list[dict], labels: Any = None, *, name: str = "metaie") -> tuple[Scale, Rules] | None:
+    """The scale that makes scores of spans probabilities, and rules that choose the same spans on scaled logits.
+
+    For few rows, where a choice of thresholds would be chance. rows (list[dict]): that the weights have not seen.
+    labels: asked of every text; None: its own and those noted as absent.
+    RETURNS (tuple | None): None where fewer than 10 spans are predicted, or all are right, or all wrong.
+    """
+    pipe = active_pipe(nlp, name)
+    closed = None if labels is None else parse_labels(labels)
+    rules = Rules(pipe.effective_threshold, pipe.model.shims[0].tag_threshold, {}, pipe.flat)
+    cells = cells_of(list(score_rows(nlp, rows, closed, rules, name=name, progress=False)), rules)
+    if len(cells.sizes) < FEW or cells.correct.all() or not cells.correct.any():
+        return None
+    scale = fit_scale(cells, prior=FEW)
+    return scale, rules.move(scale)
 
 
 def score_rows(
@@ -334,21 +352,23 @@ def cells_of(texts: Sequence[Scored], rules: Rules) -> Cells:
     return Cells(np.concatenate([np.zeros((0, 2)), *cells]), np.array([len(rows) for rows in cells]), np.array(correct))
 
 
-def fit_scale(cells: Cells) -> Scale:
+def fit_scale(cells: Cells, prior: float = 1.0) -> Scale:
     """The scale of the least log loss of span scores, by Newton's method with Fisher's information.
 
     Targets are Platt's (1999, section 2.2), which keep the fit finite where all spans are right or
-    wrong; a weak prior, worth about one span, holds the scale where nothing else does.
+    wrong; a prior, worth about so many spans, holds the scale where nothing else does.
     """
     right = cells.correct.sum()
     targets = np.where(cells.correct, (right + 1) / (right + 2), 1 / (len(cells.correct) - right + 2))
-    at = np.zeros(2)  # log of 1 / temperature, and bias
-    loss, gradient, information = log_loss(cells, targets, at)
+    # Where scores are 0 or 1 to the last digit there is no slope to go down: from elsewhere there is.
+    starts = [np.array([slope, 0.0]) for slope in (0.0, -1.0, -2.0, -3.0)]
+    at = min(starts, key=lambda start: log_loss(cells, targets, start, prior)[0])  # log of 1 / temperature, and bias
+    loss, gradient, information = log_loss(cells, targets, at, prior)
     for _ in range(100):
         step = np.linalg.solve(information + 1e-9 * np.eye(2), gradient)
         for _ in range(30):
             trial = np.clip(at - step, (-3, -20), (3, 20))
-            result = log_loss(cells, targets, trial)
+            result = log_loss(cells, targets, trial, prior)
             if result[0] < loss - 1e-12:
                 break
             step = step / 2
@@ -358,7 +378,9 @@ def fit_scale(cells: Cells) -> Scale:
     return Scale(float(np.exp(-at[0])), float(at[1]))
 
 
-def log_loss(cells: Cells, targets: np.ndarray, at: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+def log_loss(
+    cells: Cells, targets: np.ndarray, at: np.ndarray, worth: float = 1.0
+) -> tuple[float, np.ndarray, np.ndarray]:
     """Mean loss of a scale (log of 1 / temperature, bias), its gradient (2,) and its information (2, 2)."""
     starts = cells.sizes.cumsum() - cells.sizes
     slope = np.exp(at[0])
@@ -370,7 +392,7 @@ def log_loss(cells: Cells, targets: np.ndarray, at: np.ndarray) -> tuple[float, 
     slopes = np.stack([(by_logit * cells.logits).sum(1) * slope, by_logit.sum(1)], 1)
     scores = (np.add.reduceat(chosen, starts) / cells.sizes).clip(1e-9, 1 - 1e-9)
     slopes = np.add.reduceat(slopes, starts) / cells.sizes[:, None]
-    n, prior = len(scores), np.array([1.0, 0.01]) / len(scores)
+    n, prior = len(scores), worth * np.array([1.0, 0.01]) / len(scores)
     loss = -(targets * np.log(scores) + (1 - targets) * np.log(1 - scores)).mean() + (prior * at**2).sum() / 2
     weights = 1 / (scores * (1 - scores)) / n
     gradient = slopes.T @ ((scores - targets) * weights) + prior * at
