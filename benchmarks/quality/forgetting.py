@@ -1,9 +1,10 @@
-"""What few-shot training does to labels that it does not teach, with and without rehearsal.
+"""What few-shot training does to labels that it does not teach: without and with rehearsal, and as an adapter.
 
     python benchmarks/quality/forgetting.py rows.jsonl [more.jsonl] --only dev.jsonl --data DIR --output benchmarks/results/forgetting.json
 
 The pipeline is adapted to the few-shot file of a dataset with the default settings. Scored are that dataset's test rows, and
-zero-shot the other datasets and those rows of the corpus that --only names: rows that were never trained on.
+zero-shot the other datasets and those rows of the corpus that --only names: rows that were never trained on. Of an adapter
+the answers for all of these are those with it; the model beside it answers as before.
 """
 
 import random
@@ -22,6 +23,7 @@ from benchmarks.lib.provenance import write_result
 from metaie_spacy.data.rows import read_chosen, read_rows
 from metaie_spacy.fewshot import Settings, adapt, packaged_corpus
 from metaie_spacy.measure.evaluate import evaluate_rows
+from metaie_spacy.train.settings import ADAPTER_RANK
 
 TAUGHT = ("conll2003", "bc5cdr")
 OTHERS = ("conll2003", "bc5cdr", "mit_restaurant", "crossner_politics")
@@ -60,15 +62,15 @@ def main() -> None:
         "f": {"before": scores(spacy.load(args.model), sets, rows)},
     }
     for taught in TAUGHT:
-        for rehearsal in (0.0, Settings().rehearsal):
+        for rehearsal, rank in ((0.0, 0), (Settings().rehearsal, 0), (Settings().rehearsal, ADAPTER_RANK)):
             with tempfile.TemporaryDirectory() as folder:
                 corpus = Path(folder) / "corpus.jsonl"
                 srsly.write_jsonl(corpus, rehearsed)
-                settings = Settings(rehearsal=rehearsal, seed=args.seed)
+                settings = Settings(rehearsal=rehearsal, rank=rank, seed=args.seed)
                 nlp = adapt(
                     spacy.load(args.model), sets[taught].train, sets[taught].labels, settings=settings, corpus=corpus
                 )
-            key = f"{taught}, rehearsal {rehearsal:g}"
+            key = f"{taught}, rehearsal {rehearsal:g}" + (f", adapter of rank {rank}" if rank else "")
             result["f"][key] = scores(nlp, sets, rows)
             print(key, result["f"][key], flush=True)
     write_result(
