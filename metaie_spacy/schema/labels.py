@@ -4,6 +4,8 @@ import math
 import re
 from typing import Any, Iterable, Mapping, NamedTuple
 
+from .codes import spelled_out
+
 LABEL_KEYS = ("query", "threshold", "description", "pattern", "keep")
 REGISTERED = "misc:"  # how `keep` names a function of spaCy's registry
 
@@ -53,10 +55,11 @@ class Label(NamedTuple):
 
     @property
     def queries(self) -> tuple[str, ...]:
-        """The wordings that the model is asked, each once; none where rules alone answer."""
+        """The wordings that the model is asked, each once, codes in full too; none where rules alone answer."""
         if self.pattern is not None and self.query == self.name and not self.others:
             return ()
-        return tuple(dict.fromkeys((self.query, *self.others)))
+        given = (self.query, *self.others)
+        return tuple(dict.fromkeys((*given, *filter(None, map(spelled_out, given)))))
 
 
 def parse_labels(labels: Iterable[str | Mapping[str, Any]] | Mapping[str, Any]) -> tuple[Label, ...]:
