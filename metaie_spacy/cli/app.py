@@ -341,12 +341,13 @@ def assemble(
     meta: Path | None = typer.Option(None, help="JSON that is merged into meta.json"),
     include: list[Path] = typer.Option([], help="A file to put into the package, such as NOTICE; may be repeated"),
     save_dtype: str = typer.Option("float16", help="float16 or float32"),
+    bits: int = typer.Option(11, help="Significant binary digits of each weight; 9 make a wheel smaller by a tenth"),
 ) -> None:
     """Write trained weights as a spaCy pipeline."""
     from ..release.assemble import assemble as run
 
     check_output(output)
-    run(weights, output, lang=lang, name=name, meta=meta, include=include, save_dtype=save_dtype)
+    run(weights, output, lang=lang, name=name, meta=meta, include=include, save_dtype=save_dtype, bits=bits)
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """Weights become packages: assembled, averaged, and encoders copied out of packages."""
 
 import json
+import zlib
 
 import pytest
 import spacy
@@ -22,6 +23,21 @@ def test_assembled_package_keeps_the_architecture_and_the_calibration(make_nlp, 
     again = spacy.load(tmp_path / "out", config=FLOAT32)
     assert again.get_pipe("metaie").effective_threshold == 0.2
     assert largest_change(logits_of(nlp, SENTENCES, LABELS), logits_of(again, SENTENCES, LABELS)) < 1e-4
+
+
+def test_rounded_weights_are_close_and_compress_better(save_weights, encoders, tmp_path):
+    source, sizes = save_weights("a"), {}
+    before = {name: value.half().float() for name, value in weights(source).items()}
+    for bits in (11, 9):
+        assemble(source, tmp_path / str(bits), encoder=encoders["bert"], bits=bits)
+        sizes[bits] = len(zlib.compress((tmp_path / str(bits) / "metaie/model").read_bytes()))
+        found = spacy.load(tmp_path / str(bits)).get_pipe("metaie").model.shims[0].module.state_dict()
+        normal = {name: value.abs() > 1e-4 for name, value in before.items()}  # float16 has less digits below
+        apart = [(found[n][normal[n]] / before[n][normal[n]] - 1).abs().max() for n in before if normal[n].any()]
+        assert max(apart) <= 2.0**-bits * 1.5
+    assert sizes[9] < 0.93 * sizes[11]
+    with pytest.raises(ValueError, match="bits must be from 4 to 11, not 12"):
+        assemble(source, tmp_path / "out", bits=12)
 
 
 @pytest.mark.parametrize("content", ["{", '{"model_type": "bert", "metaie": {}}', None])
