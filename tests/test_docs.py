@@ -88,7 +88,16 @@ def test_python_of_a_page_runs(page, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(fewshot, "train", lambda *args: None)  # all but the steps themselves
     rows = [{"text": TEXT, "spans": [{"start": 0, "end": 12, "label": "PER"}]}]
-    names = {"spacy": spacy, "nlp": spacy.load("en_metaie_sm"), "text": TEXT, "rows": rows}
+    names = {
+        "spacy": spacy,
+        "nlp": spacy.load("en_metaie_sm"),
+        "text": TEXT,
+        "rows": rows,
+        "metaie_spacy": metaie_spacy,
+    }
+    names |= {"texts": [TEXT], "other": "Bob met Cy."}
+    if any("claims.safetensors" in code for code in blocks(page, "python")):
+        fewshot.make_adapter(names["nlp"], rows, "claims.safetensors", held_out=0.0, progress=False)
     run = [code for code in blocks(page, "python") if not code.startswith(OWN_TEST)]
     for code in run:
         if "rows, {" in code:  # each call of `adapt` is an example of its own
@@ -123,6 +132,9 @@ def test_extraction_on_the_command_line_runs_as_the_pages_say(tmp_path, monkeypa
     (tmp_path / "assets").symlink_to(ROOT / "assets")
     (tmp_path / "reviews.csv").write_text("id,review\n1,The soup was cold and cost 5 euros.\n", encoding="utf8")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(fewshot, "train", lambda *args: None)  # an adapter that changes nothing
+    rows = [{"text": TEXT, "spans": [{"start": 0, "end": 12, "label": "person"}]}]
+    fewshot.make_adapter(spacy.load("en_metaie_sm"), rows, "claims.safetensors", held_out=0.0, progress=False)
     lines = {tuple(words) for page in NAMES for words in commands(page) if words[3:4] == ["extract"]}
     assert len(lines) >= 5
     for words in sorted(lines):
