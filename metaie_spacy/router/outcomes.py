@@ -3,10 +3,10 @@
 Curves and AIQ (area under the non-decreasing convex hull of quality by cost) follow RouterBench (arXiv 2403.12031).
 """
 
+import math
 from typing import NamedTuple, Sequence
 
 import numpy as np
-from scipy.stats import beta
 
 from ..data.known import known_of
 from ..data.rows import Row
@@ -102,15 +102,21 @@ def f_at(shares: np.ndarray, f: np.ndarray, share: float) -> float:
     return float(np.interp(share, shares, f))
 
 
+def hull(shares: np.ndarray, f: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The points of the non-decreasing upper hull of a curve."""
+    points: list[tuple[float, float]] = []
+    for x, y in zip(shares.tolist(), np.maximum.accumulate(f).tolist()):
+        while len(points) > 1 and _turns_up(points[-2], points[-1], (x, y)):
+            points.pop()
+        points.append((x, y))
+    xs, ys = np.array(points).T
+    return xs, ys
+
+
 def aiq(shares: np.ndarray, f: np.ndarray) -> float:
-    """The area under the non-decreasing upper hull of a curve from no call to all: RouterBench's AIQ."""
-    hull: list[tuple[float, float]] = []
-    for x, y in zip(shares, np.maximum.accumulate(f)):
-        while len(hull) > 1 and _turns_up(hull[-2], hull[-1], (x, y)):
-            hull.pop()
-        hull.append((float(x), float(y)))
-    xs, ys = np.array(hull).T
-    return float(np.trapezoid(ys, xs) if hasattr(np, "trapezoid") else np.trapz(ys, xs))
+    """The area under the hull of a curve from no call to all: RouterBench's AIQ."""
+    x, y = hull(shares, f)
+    return float((np.diff(x) * (y[1:] + y[:-1])).sum() / 2)
 
 
 def _turns_up(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> bool:
@@ -125,7 +131,23 @@ def share_for(shares: np.ndarray, f: np.ndarray, wanted: float) -> float | None:
 
 def upper_bound(bad: int, n: int, confidence: float = 0.95) -> float:
     """The most that a share may be, of which `bad` in `n` were seen (Clopper and Pearson 1934, one-sided)."""
-    return 1.0 if bad >= n else float(beta.ppf(confidence, bad + 1, n - bad))
+    if bad >= n:
+        return 1.0
+    low, high = bad / n, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _tail(bad, n, middle) > 1 - confidence else (low, middle)
+    return high
+
+
+def _tail(bad: int, n: int, share: float) -> float:
+    """The probability of at most `bad` in n draws, each with probability `share` in (0, 1)."""
+    logs = [
+        math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * math.log(share) + (n - i) * math.log1p(-share)
+        for i in range(bad + 1)
+    ]
+    top = max(logs)
+    return math.exp(top) * sum(math.exp(value - top) for value in logs)
 
 
 def safe_cut(scores: np.ndarray, outcomes: Outcomes, risk: float, confidence: float = 0.95) -> float:
