@@ -70,7 +70,7 @@ class Kept:
             self.size += len(states)
 
     def see(self, text: int, start: int, states: torch.Tensor, *, is_whole: bool) -> None:
-        """Take the states of a window, (N, width). start (int): its first word. is_whole (bool): it is all of its text."""
+        """Take the states of a window, (N, width). start (int): its first word. is_whole (bool): there is no other."""
         if is_whole:
             self.add(text, states)
 

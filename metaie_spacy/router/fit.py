@@ -56,8 +56,8 @@ class Answered(NamedTuple):
 def read_recorded(paths: Iterable[str | Path], labels: Sequence[str] | None = None) -> Recorded:
     """Rows `{"id"?, "text", "spans" or "gold", "llm", "llm_name"?, "asked"?}` of JSONL files, each of one label set.
 
-    A row is asked its own "asked"; else `labels`; else all labels that the rows of its file have. One without gold spans
-    has "answers" instead, name -> spans, of one annotator or more beside the large model.
+    A row is asked its own "asked"; else `labels`; else all labels that the rows of its file have. One without gold
+    spans has "answers" instead, name -> spans, of one annotator or more beside the large model.
     RAISES (ValueError): a row is none of these; or the large models are of several names.
     """
     found = Recorded([], [], "", [], [])
@@ -74,7 +74,9 @@ def read_recorded(paths: Iterable[str | Path], labels: Sequence[str] | None = No
     if not found.rows:
         raise ValueError("There are no rows to fit a router to.")
     if len(names) > 1:
-        raise ValueError(f"The rows were answered by several large models: {', '.join(sorted(names))}. Give one's only.")
+        raise ValueError(
+            f"The rows were answered by several large models: {', '.join(sorted(names))}. Give one's only."
+        )
     return found._replace(llm=names.pop())
 
 
@@ -89,7 +91,9 @@ def _recorded_row(line: Any, path: str | Path) -> tuple[Row, Spots, bool, list[S
             raise line.error
         row = line.value
         if not isinstance(row, dict) or "llm" not in row or not ({"spans", "gold", "answers"} & set(row)):
-            raise ValueError('expected an object with "text", "llm", and "spans" or "gold" (or "answers" without gold).')
+            raise ValueError(
+                'expected an object with "text", "llm", and "spans" or "gold" (or "answers" without gold).'
+            )
         gold = row.get("spans", row.get("gold"))
         answers = row.get("answers", {}) if gold is None else {}
         parts = [{**row, "spans": spans} for spans in (gold or [], row["llm"], *answers.values())]
@@ -122,7 +126,7 @@ def read_small(nlp: Language, rows: Sequence[Row], *, name: str = "metaie") -> t
 
 
 def worth_of_asking(outcomes: Outcomes) -> np.ndarray:
-    """What asking about each text adds, in points of F by calls per 100 texts, half way between both models' F, (N,)."""
+    """What asking about each text adds near the mean of both models' F: points of F by calls per 100 texts, (N,)."""
     middle = (fscore(outcomes.small, outcomes.gold) + fscore(outcomes.large, outcomes.gold)) / 2
     found = (outcomes.small[:, 1] + outcomes.large[:, 1]).mean() / 2 if len(outcomes.gold) else 0.0
     return gains(outcomes, middle) / max(1e-9, found + (outcomes.gold.mean() if len(outcomes.gold) else 0.0))
@@ -141,10 +145,11 @@ def fit(
 ) -> Fitted:
     """A router for a small and a large model.
 
-    answered (Answered): rows with gold spans. weights (str): hash of the small model's. llm (str): name of the large one.
-    k (int | None): neighbours that vote; None: what gives the best curve, cross-fitted. way (str): see `pools.assign`.
-    projection (str): see `retriever.train_projection`. free (tuple | None): rows without gold spans, for the pools only,
-        and whether each is the large model's, as `by_agreement` gives them.
+    answered (Answered): rows with gold spans. weights (str): hash of the small model's. llm (str): name of the large
+        one. k (int | None): neighbours that vote; None: what gives the best curve, cross-fitted.
+    way (str): see `pools.assign`. projection (str): see `retriever.train_projection`.
+    free (tuple | None): rows without gold spans, for the pools only, and whether each is the large model's, as
+        `by_agreement` tells.
     RAISES (ValueError): there is no such way or projection.
     """
     outcomes = outcomes_of(answered.rows, answered.small, answered.large)
@@ -187,7 +192,9 @@ def fit(
             held["reliable"][mine] = np.where(tells[place], held["vote"], own[place])[mine]
         whole = whole._replace(reliable=_tells(held["vote"], place, exemplar, base))
     features = [*FEATURES, *(["vote"] if has_votes else [])]
-    learned, held["learned"] = _regression(np.stack([held[name] for name in features], 1), outcomes, fold, held["random"])
+    learned, held["learned"] = _regression(
+        np.stack([held[name] for name in features], 1), outcomes, fold, held["random"]
+    )
     return whole._replace(
         weights=weights, llm=llm, base=base, learned={"features": features, **learned}, held=held, outcomes=outcomes
     )
@@ -252,7 +259,9 @@ def mixed_labels(small: Iterable[Place], large: Iterable[Place], weak: Iterable[
     weak = set(weak)
     asked = {spot for spot in large if spot[2] in weak}
     kept = {
-        spot for spot in small if spot[2] not in weak and not any(spot[0] < end and start < spot[1] for start, end, _ in asked)
+        spot
+        for spot in small
+        if spot[2] not in weak and not any(spot[0] < end and start < spot[1] for start, end, _ in asked)
     }
     return asked | kept
 
@@ -286,7 +295,7 @@ def _base(place: np.ndarray, exemplar: np.ndarray, n_sets: int) -> np.ndarray:
 
 
 def _tells(votes: np.ndarray, place: np.ndarray, exemplar: np.ndarray, base: np.ndarray) -> np.ndarray:
-    """Whether the votes on a set's exemplars are nearer to the truth than its base rate, by squared error, bool (S,)."""
+    """Whether the votes on a set's exemplars are nearer to the truth than its base rate (squared error), bool (S,)."""
     kept = exemplar >= 0
     better = (base[place] - exemplar) ** 2 - (votes - exemplar) ** 2
     return np.bincount(place[kept], better[kept], len(base)) > 0

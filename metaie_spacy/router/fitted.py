@@ -50,8 +50,9 @@ class Fitted(NamedTuple):
     def known_places(self, labels: Sequence[LabelSet]) -> np.ndarray:
         """The same. RAISES (ValueError): the rows did not have one of these label sets."""
         at = self.places(labels)
-        if (at < 0).any():
-            names = ", ".join(labels[int(np.argmin(at))]) or "no labels"
+        strange = [names for names, number in zip(labels, at) if names and number < 0]
+        if strange:
+            names = ", ".join(strange[0])
             there = "; ".join(", ".join(own[:6]) + (" ..." if len(own) > 6 else "") for own in self.sets[:5])
             raise ValueError(
                 f"The router's pools have no texts that were asked these labels: {names}. They have: {there}. Run "
@@ -182,7 +183,9 @@ def from_files(files: Mapping[str, bytes], source: str) -> Fitted:
             Outcomes(*(arrays[f"outcomes.{name}"] for name in Outcomes._fields)),
         )
     except (KeyError, TypeError, AttributeError, ValueError, SafetensorError) as error:
-        raise ValueError(f"{source} holds no fitted router, or a damaged one: {error}. Run 'metaie route fit'.") from None
+        raise ValueError(
+            f"{source} holds no fitted router, or a damaged one: {error}. Run 'metaie route fit'."
+        ) from None
 
 
 def write_fitted(fitted: Fitted, folder: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""What it is worth to ask the large model: per-text counts of both models, curves of F by calls, and what they amount to.
+"""What it is worth to ask the large model: counts of both models, curves of F by calls, and what they amount to.
 
 Curves and AIQ (area under the non-decreasing convex hull of quality by cost) follow RouterBench (arXiv 2403.12031).
 """
@@ -143,7 +143,11 @@ def upper_bound(bad: int, n: int, confidence: float = 0.95) -> float:
 def _tail(bad: int, n: int, share: float) -> float:
     """The probability of at most `bad` in n draws, each with probability `share` in (0, 1)."""
     logs = [
-        math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * math.log(share) + (n - i) * math.log1p(-share)
+        math.lgamma(n + 1)
+        - math.lgamma(i + 1)
+        - math.lgamma(n - i + 1)
+        + i * math.log(share)
+        + (n - i) * math.log1p(-share)
         for i in range(bad + 1)
     ]
     top = max(logs)

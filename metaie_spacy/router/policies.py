@@ -15,9 +15,9 @@ TIE = 1e-9  # equal scores are told apart by the text, so that any share of them
 class Policy(NamedTuple):
     """How texts are scored.
 
-    name (str): as results call it. score (Callable): columns of N texts -> how much it is worth to ask about each, float
-    (N,). cut (float): texts that score more are asked, unless something else decides. only_weak (bool): only labels that
-    the large model answers better are asked; the small model's other answers stay.
+    name (str): as results call it. score (Callable): columns of N texts -> how much it is worth to ask about each,
+    float (N,). cut (float): texts that score more are asked, unless something else decides. only_weak (bool): only
+    labels that the large model answers better are asked; the small model's other answers stay.
     """
 
     name: str
@@ -59,7 +59,7 @@ def make_errors(cut: float = 1.0) -> Policy:
 
 
 def make_knn() -> Policy:
-    """`metaie-spacy.knn.v1`: the share of the nearest exemplars that only the large model gets right; a tie stays small."""
+    """`metaie-spacy.knn.v1`: the share of the nearest exemplars that are the large model's; a tie stays small."""
     return Policy("knn", lambda columns: columns["vote"], 0.5)
 
 
@@ -97,13 +97,15 @@ def check_ask(ask: Any) -> dict[str, float]:
     unknown = set(ask) - {*WAYS, "confidence"} if isinstance(ask, Mapping) else {ask}
     if unknown or len(ways) > 1 or ("confidence" in ask and ways != {"risk"}):
         raise ValueError(
-            f"'ask' is {ask!r}; give one of above (a score), share (of the texts, 0 to 1), worth (points of F per call) "
-            "and risk (0 to 1, with its confidence), or nothing, so that the policy decides itself."
+            f"'ask' is {ask!r}; give one of above (a score), share (of the texts, 0 to 1), worth (points of F per "
+            "call) and risk (0 to 1, with its confidence), or nothing, so that the policy decides itself."
         )
     for name, value in ask.items():
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not is_number or (name in ("share", "risk", "confidence") and not 0 <= value <= 1):
-            raise ValueError(f"'ask' has {name} = {value!r}; give a number" + ("." if is_number is False else ", 0 to 1."))
+            raise ValueError(
+                f"'ask' has {name} = {value!r}; give a number" + ("." if is_number is False else ", 0 to 1.")
+            )
     return dict(ask)
 
 
@@ -111,8 +113,8 @@ def cut_of(policy: Policy, ask: Mapping[str, float], fitted: Fitted | None) -> f
     """The score above which texts are asked.
 
     ask (Mapping): at most one of "above": that score. "share": of texts, as the fitted rows have them. "worth": points
-        of F that one call in every hundred texts must add. "risk": "of the texts that stay small, at most this share has
-        more errors than with the large model", said with a "confidence" of 0.95 unless it is given.
+        of F that one call in every hundred texts must add. "risk": "of the texts that stay small, at most this share
+        has more errors than with the large model", said with a "confidence" of 0.95 unless it is given.
     RAISES (ValueError): the way needs fitted rows, and there are none.
     """
     if not check_ask(ask):
@@ -131,7 +133,7 @@ def cut_of(policy: Policy, ask: Mapping[str, float], fitted: Fitted | None) -> f
 
 
 def worth_share(shares: np.ndarray, f: np.ndarray, worth: float) -> float:
-    """The share of calls up to which each adds as much, going by the hull of a curve: points of F by calls per 100 texts."""
+    """The share of calls up to which each adds as much, in points of F by calls per 100 texts: a slope of the hull."""
     x, y = hull(shares, f)
     pays = np.diff(y) / np.maximum(np.diff(x), 1e-12) >= worth
     return float(x[1:][pays].max(initial=0.0))

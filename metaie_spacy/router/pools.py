@@ -39,9 +39,7 @@ class Pools(NamedTuple):
             )
         if not len(self.states):
             raise ValueError("The pools are empty: no text is answered right by either model. Fit with more rows.")
-        return nearest(
-            unit(states, self.projection), unit(self.states, self.projection), self.k if k is None else k
-        )
+        return nearest(unit(states, self.projection), unit(self.states, self.projection), self.k if k is None else k)
 
 
 def assign(outcomes: Outcomes, way: str = "right") -> tuple[np.ndarray, np.ndarray]:
