@@ -1,5 +1,6 @@
 """The spaCy component: a small model's answers, and a large model's where they are likely to be better."""
 
+import hashlib
 import logging
 import os
 import threading
@@ -439,11 +440,13 @@ class Router(Pipe):
 
 
 def weights_of(small: MetaIE) -> str:
-    """What tells the weights of a component from others."""
+    """What tells the weights of a component, and what its scores mean, from others."""
     from ..model.adapters import hash_of
 
     small.load()
-    return hash_of(small.model.shims[0].module)
+    shim = small.model.shims[0]
+    known = f"{hash_of(shim.module, calibrated=True)} {shim.threshold} {shim.tag_threshold}"
+    return hashlib.sha256(known.encode()).hexdigest()
 
 
 def _is_done(future: Future | None) -> bool:

@@ -93,9 +93,9 @@ MAKERS = {
 
 def check_ask(ask: Any) -> dict[str, float]:
     """RAISES (ValueError): this says not in one way how much is asked."""
-    ways = set(ask) & set(WAYS) if isinstance(ask, Mapping) else set()
-    unknown = set(ask) - {*WAYS, "confidence"} if isinstance(ask, Mapping) else {ask}
-    if unknown or len(ways) > 1 or ("confidence" in ask and ways != {"risk"}):
+    given = set(ask) if isinstance(ask, Mapping) else {"?"}
+    ways = given & set(WAYS)
+    if given - {*WAYS, "confidence"} or len(ways) > 1 or ("confidence" in given and ways != {"risk"}):
         raise ValueError(
             f"'ask' is {ask!r}; give one of above (a score), share (of the texts, 0 to 1), worth (points of F per "
             "call) and risk (0 to 1, with its confidence), or nothing, so that the policy decides itself."

@@ -10,7 +10,7 @@ import numpy as np
 
 KINDS = ("plain", "task", "expert", "both")
 PAIRS = 10  # most and least similar texts of each, that are its positives and negatives
-STEPS, RATE, WARMTH = 150, 1e-3, 0.1  # of the training: steps over all texts, learning rate, temperature
+STEPS, RATE, WARMTH = 60, 1e-2, 0.1  # of the training: steps over all texts, learning rate, temperature
 Spots = set[tuple[int, int, str]]
 BLOCK = 1024  # texts that are compared with the pools at a time
 
