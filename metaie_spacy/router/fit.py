@@ -107,9 +107,12 @@ def _recorded_row(line: Any, path: str | Path) -> tuple[Row, Spots, bool, list[S
     return first, large, gold is None, others, str(row.get("llm_name", "the large model"))
 
 
-def read_small(nlp: Language, rows: Sequence[Row], *, name: str = "metaie") -> tuple[list[Spots], Facts]:
-    """The small model's answers to rows, each asked its "asked", and the facts beside them.
+def read_small(
+    nlp: Language, rows: Sequence[Row], *, name: str = "metaie", asks: Sequence[Any] | None = None
+) -> tuple[list[Spots], Facts]:
+    """The small model's answers to rows, and the facts beside them.
 
+    asks (Sequence | None): what each is asked, as `pipe_with_labels` takes it; None: its "asked".
     RAISES (ValueError): the pipeline has no such component.
     """
     pipe = active_pipe(nlp, name)
@@ -117,7 +120,8 @@ def read_small(nlp: Language, rows: Sequence[Row], *, name: str = "metaie") -> t
     before, pipe.notes = pipe.notes, True
     try:
         with nlp.select_pipes(disable=routers):
-            docs = list(pipe_with_labels(nlp, [(row["text"], row["asked"]) for row in rows], name=name))
+            asks = [row["asked"] for row in rows] if asks is None else asks
+            docs = list(pipe_with_labels(nlp, [(row["text"], own) for row, own in zip(rows, asks)], name=name))
     finally:
         pipe.notes = before
     facts = facts_of(docs, [take_note(doc, name) for doc in docs], pipe.spans_key)
