@@ -45,7 +45,9 @@ def read_sets(folder: Path) -> tuple[dict[str, list[dict]], list[Path]]:
             for side in ("gold", "llm"):
                 row[side] = [{**span, "label": span["label"].lower()} for span in row[side]]
                 labels.setdefault(name, set()).update(span["label"] for span in row[side])
-            rows[split].append({"id": row["id"], "text": row["text"], "set": name, "spans": row["gold"], "llm": row["llm"]})
+            rows[split].append(
+                {"id": row["id"], "text": row["text"], "set": name, "spans": row["gold"], "llm": row["llm"]}
+            )
     for row in (row for part in rows.values() for row in part):
         row["asked"] = sorted(labels[row["set"]])
     return rows, files
@@ -77,11 +79,15 @@ def answers(args, rows: dict[str, list[dict]]) -> tuple[str, dict[str, Answered]
         weights = weights_of(pipe)
         if args.cache:
             told = {"weights": weights, "small": {split: [sorted(own) for own in small[split]] for split in SPLITS}}
-            told |= {part: {split: getattr(facts[split], part) for split in SPLITS} for part in ("words", "found", "dropped")}
+            told |= {
+                part: {split: getattr(facts[split], part) for split in SPLITS} for part in ("words", "found", "dropped")
+            }
             states = {split: facts[split].states for split in SPLITS if facts[split].states is not None}
             with args.cache.open("wb") as file:
                 np.savez_compressed(file, told=json.dumps(told), **states)
-    large = {split: [{(s["start"], s["end"], s["label"]) for s in row["llm"]} for row in rows[split]] for split in SPLITS}
+    large = {
+        split: [{(s["start"], s["end"], s["label"]) for s in row["llm"]} for row in rows[split]] for split in SPLITS
+    }
     return weights, {split: Answered(rows[split], small[split], large[split], facts[split]) for split in SPLITS}
 
 
@@ -111,11 +117,16 @@ def main() -> None:
             own = fit(dev, weights, "the large model", way=way, projection=kind)
             figures = evaluate(dev, own, [MAKERS["knn" if has_states else "errors"]()], is_held=True, draws=0)
             tried[f"{way} {kind}"] = own, figures["policies"]["knn" if has_states else "errors"]["aiq"]
-            print(f"pools {way}, states {kind}: k {own.pools.k}, dev AIQ {100 * tried[f'{way} {kind}'][1]:.2f}", flush=True)
+            print(
+                f"pools {way}, states {kind}: k {own.pools.k}, dev AIQ {100 * tried[f'{way} {kind}'][1]:.2f}",
+                flush=True,
+            )
     best = max(tried, key=lambda name: tried[name][1])
     fitted = tried[best][0]
     policies = [make() for name, make in MAKERS.items() if has_states or name not in ("knn", "reliable_knn")]
-    result = {"pools": {"chosen": best, "k": fitted.pools.k, "dev_aiq": {name: aiq for name, (_, aiq) in tried.items()}}}
+    result = {
+        "pools": {"chosen": best, "k": fitted.pools.k, "dev_aiq": {name: aiq for name, (_, aiq) in tried.items()}}
+    }
     for split in SPLITS:
         own = evaluate(
             splits[split], fitted, policies, asks=ASKS, against="cascade", is_held=split == "dev", draws=args.draws

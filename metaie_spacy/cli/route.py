@@ -139,7 +139,7 @@ def _judge(
     if "vote" not in router.held:
         names = [one for one in names if one not in ("knn", "reliable_knn")]
     found = [MAKERS[one]() for one in names]
-    if not any(abs(policy.cut) < float("inf") for policy in found):
+    if not any(policy.ranks for policy in found):
         raise ValueError("None of these policies ranks texts: give one that does, such as errors.")
     return answered, router, found, run(answered, router, found, draws=draws)
 

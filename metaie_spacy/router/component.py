@@ -27,12 +27,12 @@ from ..teacher.store import StoreError
 from .features import facts_of
 from .fit import mixed_labels
 from .fitted import FILES, Fitted, Table, from_files, read_folder, to_files
-from .policies import Policy, check_ask, cut_of
+from .policies import Policy, check_ask, cut_of, make_errors, make_learned
 from .prompt import answers_on, ask_closed, closed_prompt
 
 logger = logging.getLogger("metaie_spacy")
 REST = 60.0  # seconds for which an endpoint that fails for all texts is left alone
-MINUTE = 60.0
+MINUTE = 60.0  # seconds over which per_minute counts
 BATCH = 64  # docs that are decided on together
 
 if not Doc.has_extension("metaie_route"):
@@ -41,7 +41,7 @@ if not Doc.has_extension("metaie_route"):
 DEFAULT_CONFIG = {
     "small": "metaie",
     "teacher": None,
-    "policy": {"@misc": "metaie-spacy.errors.v1"},
+    "policy": None,
     "ask": {},
     "fitted": None,
     "examples": 3,
@@ -110,7 +110,8 @@ class Router(Pipe):
 
     small (MetaIE): the component before this one; it leaves a note on every doc from now on.
     teacher (dict | None): arguments of `teacher.client.Teacher`, made at the first question; None: nothing is asked.
-    policy (Policy): scores docs. ask (dict): above which score they are asked, see `policies.cut_of`.
+    policy (Policy | None): scores docs; None: `learned` where the router is fitted, else `errors`.
+    ask (dict | None): above which score they are asked, see `policies.cut_of`.
     fitted (str | None): folder that `metaie route fit` wrote. examples (int): shown in each question, where there are.
     max_cost (float | None): money for new answers, from the first question to the last one of this object; needs
         prices of the teacher. max_share (float | None): of the docs so far, that may be asked. per_minute (int | None):
@@ -124,8 +125,8 @@ class Router(Pipe):
         name: str = "metaie_router",
         *,
         teacher: dict[str, Any] | None,
-        policy: Policy,
-        ask: Mapping[str, float] = {},
+        policy: Policy | None = None,
+        ask: Mapping[str, float] | None = None,
         fitted: str | None = None,
         examples: int = 3,
         max_cost: float | None = None,
@@ -133,9 +134,9 @@ class Router(Pipe):
         per_minute: int | None = None,
     ):
         self.small, self.name, self.settings = small, name, teacher
-        self.policy, self._ask, self.source = policy, check_ask(ask), fitted
+        self._policy, self._ask, self.source = policy, check_ask(ask or {}), fitted
         self.examples, self.max_cost, self.max_share, self.per_minute = examples, max_cost, max_share, per_minute
-        if not isinstance(policy, Policy):
+        if policy is not None and not isinstance(policy, Policy):
             raise ValueError(f"'{name}' needs a policy such as {{'@misc': 'metaie-spacy.errors.v1'}}, not {policy!r}.")
         limits = {"max_cost": max_cost, "max_share": max_share, "per_minute": per_minute, "examples": examples}
         for key, value in limits.items():
@@ -157,6 +158,15 @@ class Router(Pipe):
         self._sent: deque[float] = deque()  # when questions of the last minute were sent
         self._rests_until = 0.0
         self._lock = threading.Lock()
+
+    @property
+    def policy(self) -> Policy:
+        """What scores docs. Set it at any time."""
+        return self._policy or (make_errors() if self.fitted is None else make_learned())
+
+    @policy.setter
+    def policy(self, value: Policy | None) -> None:
+        self._policy, self._cut = value, None
 
     @property
     def ask(self) -> dict[str, float]:
@@ -194,7 +204,8 @@ class Router(Pipe):
     def cut(self) -> float:
         """The score above which docs are asked."""
         if self._cut is None:
-            self._cut = cut_of(self.policy, self._ask, self.fitted if self._ask else None)
+            is_own = not self._ask and self.policy.cut is not None
+            self._cut = cut_of(self.policy, self._ask, None if is_own else self.fitted)
         return self._cut
 
     @property

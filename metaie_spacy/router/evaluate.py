@@ -9,10 +9,10 @@ from .fitted import Fitted, Table
 from .outcomes import Outcomes, aiq, curve, f_at, fscore, mixed, oracle, outcomes_of, share_for
 from .policies import Policy, cut_of
 
-DRAWS = 1000
+DRAWS = 1000  # of the bootstrap
 KEPT = (0.9, 0.95, 0.99)  # shares of the large model's F
 GRID = np.linspace(0, 1, 41)  # shares of calls that a result's curves are given at
-HALF = 0.5
+HALF = 0.5  # of the texts: where policies are compared
 
 
 def evaluate(
@@ -49,7 +49,7 @@ def evaluate(
     own = {policy.name: _own_outcomes(policy, outcomes, answered, fitted) for policy in policies}
     scores["oracle"], own["oracle"] = oracle(outcomes), outcomes
     goal = fscore(outcomes.large, outcomes.gold)
-    ranking = [policy.name for policy in policies if np.isfinite(policy.cut)] + ["oracle"]
+    ranking = [policy.name for policy in policies if policy.ranks] + ["oracle"]
     drawn = {name: np.array([_amounts(own[name], scores[name], w) for w in weights]) for name in ranking}
     chance, best = chance_at(outcomes, HALF), f_at(*curve(outcomes, scores["oracle"]), HALF)
     result: dict[str, Any] = {

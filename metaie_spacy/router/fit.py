@@ -18,7 +18,7 @@ from .outcomes import Outcomes, Spots, aiq, curve, fscore, gains, outcomes_of
 from .pools import Pools, agreement_errors, assign
 from .retriever import state_of, train_projection
 
-FOLDS = 5
+FOLDS = 5  # of the rows, each judged by what the others teach
 KS = (3, 5, 10, 20, 40)  # numbers of neighbours that are tried
 PRIOR = 10  # texts that the mean of all rows counts as in the effect of a label set
 ALPHA = 10.0  # of the ridge regression, on standardised figures

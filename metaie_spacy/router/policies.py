@@ -9,6 +9,7 @@ from .outcomes import curve, hull, safe_cut
 
 Columns = Mapping[str, np.ndarray]
 WAYS = ("above", "share", "worth", "risk")
+HALF = 0.5  # of the texts, where nothing says how many
 TIE = 1e-9  # equal scores are told apart by the text, so that any share of them can be asked
 
 
@@ -16,14 +17,20 @@ class Policy(NamedTuple):
     """How texts are scored.
 
     name (str): as results call it. score (Callable): columns of N texts -> how much it is worth to ask about each,
-    float (N,). cut (float): texts that score more are asked, unless something else decides. only_weak (bool): only
-    labels that the large model answers better are asked; the small model's other answers stay.
+    float (N,). cut (float | None): texts that score more are asked, unless something else decides; None: more than half
+    of the rows that the router was fitted to. only_weak (bool): only labels that the large model answers better are
+    asked; the small model's other answers stay.
     """
 
     name: str
     score: Callable[[Columns], np.ndarray]
-    cut: float
+    cut: float | None
     only_weak: bool = False
+
+    @property
+    def ranks(self) -> bool:
+        """Whether it tells texts apart, and does not ask about all or none."""
+        return self.cut is None or bool(np.isfinite(self.cut))
 
     def scores(self, columns: Columns) -> np.ndarray:
         """The scores of N texts, no two of them equal, float64 (N,)."""
@@ -68,7 +75,7 @@ def make_reliable_knn() -> Policy:
     return Policy("reliable_knn", lambda columns: columns["reliable"], 0.5)
 
 
-def make_learned(cut: float = 0.0) -> Policy:
+def make_learned(cut: float | None = None) -> Policy:
     """`metaie-spacy.learned.v1`: a regression on all figures, fitted to what asking has gained."""
     return Policy("learned", lambda columns: columns["learned"], cut)
 
@@ -117,12 +124,13 @@ def cut_of(policy: Policy, ask: Mapping[str, float], fitted: Fitted | None) -> f
         has more errors than with the large model", said with a "confidence" of 0.95 unless it is given.
     RAISES (ValueError): the way needs fitted rows, and there are none.
     """
-    if not check_ask(ask):
-        return policy.cut
+    ask = check_ask(ask) or ({"share": HALF} if policy.cut is None else {})
+    if not ask:
+        return float(policy.cut)
     if "above" in ask:
         return float(ask["above"])
     way = next(name for name in WAYS if name in ask)
-    fitted = need(fitted, f"ask = {dict(ask)}")
+    fitted = need(fitted, f"ask = {ask}")
     scores = policy.scores(fitted.held)
     if way == "risk":
         return safe_cut(scores, fitted.outcomes, ask["risk"], ask.get("confidence", 0.95))

@@ -1,6 +1,11 @@
 """The router in a pipeline: who answers which text, at what cost, and what happens when something goes wrong."""
 
+import json
+import multiprocessing
+import os
+import signal
 import sqlite3
+import time
 from itertools import islice
 
 import pytest
@@ -8,9 +13,10 @@ import spacy
 from helpers import FLOAT32
 from routed import LABELS, ROWS, TEXTS, gold_of, spots
 from spacy.tokens import Doc
+from teacher_server import teacher_server
 
 from metaie_spacy import pipe_with_labels
-from metaie_spacy.router.policies import Policy
+from metaie_spacy.router.policies import Policy, make_cascade
 
 FAULTS = dict.fromkeys(
     ("429", "500", "503", "timeout", "cut", "truncated", "prose", "invented", "encoding", "html"), 0.03
@@ -77,8 +83,6 @@ def test_the_cost_of_the_routes_is_the_cost_on_disk_and_a_second_run_is_free(mak
 
 
 def test_with_30_percent_faults_every_text_is_answered_once(make_routed, corpus, tmp_path):
-    from teacher_server import teacher_server
-
     with teacher_server(corpus=[corpus], fault=FAULTS, hang=1.0) as server:
         nlp = make_routed(server=server, teacher={"timeout": 0.5, "retries": 3, "patience": 5.0})
         small = [spots(doc) for doc in make_routed("small").pipe(TEXTS)]
@@ -168,6 +172,14 @@ def test_settings_that_cannot_work_are_refused_at_once(make_nlp, config, words):
         make_nlp(LABELS).add_pipe("metaie_router", config=config)
 
 
+def test_without_a_policy_expected_errors_decide_until_the_router_is_fitted(make_nlp):
+    nlp = make_nlp(LABELS)
+    router = nlp.add_pipe("metaie_router")
+    assert router.policy.name == "errors" and nlp.config["components"]["metaie_router"]["policy"] is None
+    router.policy = make_cascade()
+    assert router.policy.name == "cascade"
+
+
 def test_one_text_that_fails_loses_no_other(make_routed, server):
     nlp = make_routed(server=server)
     router, failed = nlp.get_pipe("metaie_router"), []
@@ -205,3 +217,43 @@ def test_a_saved_pipeline_routes_as_before(make_routed, server, tmp_path):
         docs = list(other.pipe(TEXTS[:10]))
         assert [doc._.metaie_route["route"] for doc in docs] == routes(expected)
         assert [spots(doc) for doc in docs] == [spots(doc) for doc in expected]
+
+
+def test_after_five_kills_every_text_is_answered_once_and_paid_once(make_routed, corpus, tmp_path):
+    out, cache = tmp_path / "out.txt", tmp_path / "teacher.sqlite"
+
+    def work():
+        done = len(out.read_text().splitlines()) if out.exists() else 0
+        with out.open("a") as file:
+            for doc in nlp.pipe(TEXTS[done:], batch_size=4):
+                file.write(json.dumps([doc.text, sorted(spots(doc)), doc._.metaie_route["cost"]]) + "\n")
+                file.flush()
+
+    with teacher_server(corpus=[corpus], delay=0.05, fault={"429": 0.1, "500": 0.1, "cut": 0.1}) as server:
+        nlp = make_routed(server=server, teacher={"in_flight": 3, "retries": 20})
+        for kills in range(5):
+            process = multiprocessing.get_context("fork").Process(target=work)
+            process.start()
+            until = time.monotonic() + 30
+            while time.monotonic() < until and on_disk_so_far(cache) < 5 * (kills + 1):
+                time.sleep(0.01)
+            os.kill(process.pid, signal.SIGKILL)
+            process.join()
+            whole = out.read_text().rpartition("\n") if out.exists() else ("", "", "")
+            out.write_text(whole[0] + whole[1])
+        assert 20 <= on_disk_so_far(cache) < len(TEXTS)
+        work()
+        completed = server.stats()["completed"]
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row[0] for row in rows] == TEXTS
+    assert [{tuple(spot) for spot in row[1]} for row in rows] == [gold_of(row) for row in ROWS]
+    n, cost = on_disk(cache)
+    assert n == len(TEXTS) and sum(row[2] for row in rows) == pytest.approx(cost)
+    assert completed <= len(TEXTS) + 5 * 3  # what was in flight at a kill is asked again
+
+
+def on_disk_so_far(path):
+    try:
+        return on_disk(path)[0]
+    except sqlite3.Error:
+        return 0
