@@ -1,10 +1,11 @@
 """F by the share of texts that a large model is asked about: policies of the router on recorded answers of eight sets.
 
-    python benchmarks/quality/route.py --data router [--model NAME] [--adapters FOLDER] [--cache FILE] --output RESULT.json
+    python benchmarks/quality/route.py --data router [--model NAME] [--adapters FOLDER] [--encoder FOLDER] [--cache FILE] --output RESULT.json
 
 The folder has SET.dev.jsonl and SET.test.jsonl with "gold" and "llm". Labels are the lower-cased names of a set, all asked of
 every text, flat. Pools, neighbours and the policy are chosen on dev, cross-fitted; test is only reported. With --adapters
-each set is read with FOLDER/SET.safetensors, as fewshot --adapter writes them. The result holds figures and no texts.
+each set is read with FOLDER/SET.safetensors, as fewshot --adapter writes them; with --encoder a sentence encoder such as
+all-MiniLM-L6-v2 finds neighbours too, for comparison. The result holds figures and no texts.
 """
 
 import json
@@ -91,6 +92,37 @@ def answers(args, rows: dict[str, list[dict]]) -> tuple[str, dict[str, Answered]
     return weights, {split: Answered(rows[split], small[split], large[split], facts[split]) for split in SPLITS}
 
 
+def encoded(folder: Path, texts: list[str]) -> np.ndarray:
+    """Mean states of texts from the last layer of an encoder, as sentence-transformers takes them."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+    found = []
+    with torch.inference_mode():
+        for start in range(0, len(texts), 32):
+            batch = tokenizer(texts[start : start + 32], padding=True, truncation=True, return_tensors="pt")
+            mask = batch["attention_mask"][..., None]
+            found.append(((model(**batch).last_hidden_state * mask).sum(1) / mask.sum(1)).numpy())
+    return np.concatenate(found)
+
+
+def of_encoder(folder: Path, splits: dict[str, Answered], weights: str, draws: int) -> dict:
+    """What neighbours among an encoder's states give, where the small model's are given up; pools as chosen on dev."""
+    found = {}
+    own = {}
+    for split, answered in splits.items():
+        states = encoded(folder, list(answered.facts.texts))
+        own[split] = answered._replace(facts=answered.facts._replace(states=states))
+    for way in WAYS:
+        fitted = fit(own["dev"], weights, "the large model", way=way)
+        policies = [MAKERS[name]() for name in ("cascade", "knn", "reliable_knn", "learned")]
+        found[way] = {"k": fitted.pools.k} | {
+            split: evaluate(own[split], fitted, policies, is_held=split == "dev", draws=draws) for split in SPLITS
+        }
+    return found
+
+
 def by_set(answered: Answered) -> dict[str, dict[str, float]]:
     """F of both models on each set."""
     found = {}
@@ -105,6 +137,7 @@ def main() -> None:
     parser = model_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the recorded answers")
     parser.add_argument("--adapters", type=Path, help="folder of an adapter for each set")
+    parser.add_argument("--encoder", type=Path, help="folder of a sentence encoder, for comparison")
     parser.add_argument("--cache", type=Path, help="keeps the small model's answers (.npz)")
     parser.add_argument("--draws", type=int, default=1000, help="of the bootstrap (default: %(default)s)")
     args = parser.parse_args()
@@ -137,6 +170,10 @@ def main() -> None:
     result["default"] = max((name for name in ranked if name not in (*NO_CHOICE, "oracle")), key=ranked.get)
     result["learned"] = fitted.learned
     print(f"\nbest on dev: {result['default']}")
+    if args.encoder:
+        result["encoder"] = of_encoder(args.encoder, splits, weights, args.draws)
+        for way, own in result["encoder"].items():
+            print(f"\nneighbours of the encoder, pools {way}, k {own['k']}, dev{table(own['dev'])}")
     write_result(args.output, result, args.model, files)
 
 

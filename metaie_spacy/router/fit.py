@@ -186,7 +186,7 @@ def fit(
     base = _base(place, exemplar, len(sets))
     if has_votes:
         best = max(votes, key=lambda count: (aiq(*curve(outcomes, votes[count] - 1e-9 * held["random"])), -count))
-        held["vote"] = votes[best]
+        held["vote"] = held["any_vote"] = votes[best]
         whole = whole._replace(pools=whole.pools._replace(k=best))
         held["reliable"] = np.zeros(n)
         for number in range(FOLDS):
@@ -195,7 +195,7 @@ def fit(
             tells = _tells(held["vote"], place, seen, own)
             held["reliable"][mine] = np.where(tells[place], held["vote"], own[place])[mine]
         whole = whole._replace(reliable=_tells(held["vote"], place, exemplar, base))
-    features = [*FEATURES, *(["vote"] if has_votes else [])]
+    features = [*FEATURES, *(["any_vote"] if has_votes else [])]
     learned, held["learned"] = _regression(
         np.stack([held[name] for name in features], 1), outcomes, fold, held["random"]
     )

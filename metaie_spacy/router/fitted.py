@@ -98,6 +98,10 @@ def _effect(table: Table, fitted: Fitted) -> np.ndarray:
 
 def _vote(table: Table, fitted: Fitted) -> np.ndarray:
     fitted.known_places(table.facts.labels)
+    return table["any_vote"]
+
+
+def _any_vote(table: Table, fitted: Fitted) -> np.ndarray:
     table.near = fitted.pools.neighbours(table.facts.states)
     return fitted.pools.large[table.near].mean(1).astype(np.float64)
 
@@ -122,6 +126,7 @@ def _learned(table: Table, fitted: Fitted) -> np.ndarray:
 LEARNED: dict[str, Callable[[Table, Fitted], np.ndarray]] = {
     "effect": _effect,
     "vote": _vote,
+    "any_vote": _any_vote,
     "reliable": _reliable,
     "weak": _weak,
     "learned": _learned,

@@ -65,9 +65,12 @@ def make_errors(cut: float = 1.0) -> Policy:
     return Policy("errors", lambda columns: columns["errors"], cut)
 
 
-def make_knn() -> Policy:
-    """`metaie-spacy.knn.v1`: the share of the nearest exemplars that are the large model's; a tie stays small."""
-    return Policy("knn", lambda columns: columns["vote"], 0.5)
+def make_knn(any_labels: bool = False) -> Policy:
+    """`metaie-spacy.knn.v1`: the share of the nearest exemplars that are the large model's; a tie stays small.
+
+    any_labels (bool): exemplars speak for texts of label sets that the pools do not hold, too.
+    """
+    return Policy("knn", lambda columns: columns["any_vote" if any_labels else "vote"], 0.5)
 
 
 def make_reliable_knn() -> Policy:

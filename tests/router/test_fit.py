@@ -108,13 +108,15 @@ def test_label_sets_that_the_pools_do_not_hold_are_refused_by_policies_that_ask_
     table = Table(facts, fitted)
     with pytest.raises(ValueError, match="x, y.*metaie route fit"):
         make_knn().scores(table)
-    assert len(make_errors().scores(table)) == len(make_learned().scores(fitted.held)) == 240
+    assert len(make_errors().scores(table)) == len(make_learned().scores(table)) == 240
+    known = Table(world(seed=3).facts, fitted)
+    assert (make_knn(any_labels=True).scores(table) == make_knn().scores(known)).all()
 
 
 def test_without_states_there_are_no_neighbours_but_all_else():
     rows = world()
     own = fit(rows._replace(facts=rows.facts._replace(states=None)), "hash", "llm")
-    assert "vote" not in own.held and "vote" not in own.learned["features"] and len(own.pools.rows)
+    assert "vote" not in own.held and "any_vote" not in own.learned["features"] and len(own.pools.rows)
     table = Table(world(seed=3).facts._replace(states=None), own)
     assert len(make_learned().scores(table)) == 240
     with pytest.raises(ValueError, match=r"errors\.v1"):
