@@ -1,5 +1,6 @@
 """The spaCy component: a small model's answers, and a large model's where they are likely to be better."""
 
+import copyreg
 import hashlib
 import logging
 import os
@@ -34,6 +35,7 @@ logger = logging.getLogger("metaie_spacy")
 REST = 60.0  # seconds for which an endpoint that fails for all texts is left alone
 MINUTE = 60.0  # seconds over which per_minute counts
 BATCH = 64  # docs that are decided on together
+TOLD = 10  # neighbours that a doc names
 
 if not Doc.has_extension("metaie_route"):
     Doc.set_extension("metaie_route", default=None)
@@ -229,9 +231,9 @@ class Router(Pipe):
                 self._teacher, self._pid = teacher, os.getpid()
             return self._teacher
 
-    def __getstate__(self) -> dict:
+    def __reduce__(self) -> tuple:
         # For copies and worker processes: a lock and a connection to the cache are no one else's.
-        return {**self.__dict__, "_lock": None, "_teacher": None}
+        return copyreg.__newobj__, (type(self),), {**self.__dict__, "_lock": None, "_teacher": None}
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
@@ -334,11 +336,11 @@ class Router(Pipe):
         return labels if at < 0 else tuple(label for label in labels if label.name in self.fitted.weak[at])
 
     def _neighbours(self, table: Table, n: int) -> list[list[str]]:
-        """The ids of the exemplars that were looked at."""
+        """The ids of the nearest exemplars, where they were looked at."""
         if table.near is None:
             return [[] for _ in range(n)]
         rows = self.fitted.pools.rows
-        return [[str(rows[at]["id"]) for at in own] for own in table.near.tolist()]
+        return [[str(rows[at]["id"]) for at in own] for own in table.near[:, :TOLD].tolist()]
 
     def _shown(self, table: Table, i: int) -> list[Mapping[str, Any]]:
         """Exemplars of the doc's own label set for its question: the nearest where there are states, else the first."""

@@ -1,5 +1,6 @@
 """Whom to ask: policies that score texts, registered by name, and the score above which the large model is asked."""
 
+from functools import partial
 from typing import Any, Callable, Mapping, NamedTuple
 
 import numpy as np
@@ -37,19 +38,31 @@ class Policy(NamedTuple):
         return self.score(columns) - TIE * columns["random"]
 
 
+def _nothing(columns: Columns) -> np.ndarray:
+    return np.zeros(len(columns["random"]))
+
+
+def _column(columns: Columns, name: str) -> np.ndarray:
+    return columns[name]
+
+
+def _unsure(columns: Columns, empty: float) -> np.ndarray:
+    return np.where(columns["none"] > 0, empty, 1 - columns["least"])
+
+
 def make_small() -> Policy:
     """`metaie-spacy.small.v1`: the large model is never asked."""
-    return Policy("small", lambda columns: np.zeros(len(columns["random"])), np.inf)
+    return Policy("small", _nothing, np.inf)
 
 
 def make_large() -> Policy:
     """`metaie-spacy.large.v1`: it is always asked."""
-    return Policy("large", lambda columns: np.zeros(len(columns["random"])), -np.inf)
+    return Policy("large", _nothing, -np.inf)
 
 
 def make_random() -> Policy:
     """`metaie-spacy.random.v1`: a share of the texts is asked, half of them where nothing is said."""
-    return Policy("random", lambda columns: columns["random"], 0.5)
+    return Policy("random", partial(_column, name="random"), HALF)
 
 
 def make_cascade(empty: float = 0.5, cut: float = 0.5) -> Policy:
@@ -57,12 +70,12 @@ def make_cascade(empty: float = 0.5, cut: float = 0.5) -> Policy:
 
     empty (float): the score of a text without spans. cut (float): see `Policy`.
     """
-    return Policy("cascade", lambda columns: np.where(columns["none"] > 0, empty, 1 - columns["least"]), cut)
+    return Policy("cascade", partial(_unsure, empty=empty), cut)
 
 
 def make_errors(cut: float = 1.0) -> Policy:
     """`metaie-spacy.errors.v1`: how many spans are wrong or missed, if scores are probabilities."""
-    return Policy("errors", lambda columns: columns["errors"], cut)
+    return Policy("errors", partial(_column, name="errors"), cut)
 
 
 def make_knn(any_labels: bool = False) -> Policy:
@@ -70,22 +83,22 @@ def make_knn(any_labels: bool = False) -> Policy:
 
     any_labels (bool): exemplars speak for texts of label sets that the pools do not hold, too.
     """
-    return Policy("knn", lambda columns: columns["any_vote" if any_labels else "vote"], 0.5)
+    return Policy("knn", partial(_column, name="any_vote" if any_labels else "vote"), 0.5)
 
 
 def make_reliable_knn() -> Policy:
     """`metaie-spacy.reliable_knn.v1`: the same, but where neighbours told nothing about a label set, its exemplars."""
-    return Policy("reliable_knn", lambda columns: columns["reliable"], 0.5)
+    return Policy("reliable_knn", partial(_column, name="reliable"), 0.5)
 
 
 def make_learned(cut: float | None = None) -> Policy:
     """`metaie-spacy.learned.v1`: a regression on all figures, fitted to what asking has gained."""
-    return Policy("learned", lambda columns: columns["learned"], cut)
+    return Policy("learned", partial(_column, name="learned"), cut)
 
 
 def make_per_label(cut: float = 1.0) -> Policy:
     """`metaie-spacy.per_label.v1`: as errors, of weak labels only, and only these are asked."""
-    return Policy("per_label", lambda columns: columns["weak"], cut, only_weak=True)
+    return Policy("per_label", partial(_column, name="weak"), cut, only_weak=True)
 
 
 MAKERS = {

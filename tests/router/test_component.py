@@ -1,5 +1,6 @@
 """The router in a pipeline: who answers which text, at what cost, and what happens when something goes wrong."""
 
+import copy
 import json
 import multiprocessing
 import os
@@ -205,6 +206,28 @@ def test_a_stream_can_be_left_and_taken_up_again(make_routed, server):
 def test_workers_route_too(make_routed, server):
     docs = list(make_routed(server=server).pipe(TEXTS, n_process=2, batch_size=10))
     assert [spots(doc) for doc in docs] == [gold_of(row) for row in ROWS] and routes(docs) == ["large"] * len(TEXTS)
+
+
+def test_spawned_workers_and_copies_route_too(make_routed, server, monkeypatch):
+    nlp = make_routed("cascade", server=server, ask={"above": 0.0})
+    nlp(TEXTS[0])
+    copied = copy.deepcopy(nlp.get_pipe("metaie_router"))
+    assert copied.policy.name == "cascade" and copied.teacher is not nlp.get_pipe("metaie_router").teacher
+    monkeypatch.setattr("spacy.language.mp", multiprocessing.get_context("spawn"))
+    docs = list(nlp.pipe(TEXTS[:6], n_process=2, batch_size=3))
+    assert [spots(doc) for doc in docs] == [gold_of(row) for row in ROWS[:6]]
+
+
+def test_links_are_followed_from_the_spans_of_the_large_model(make_routed, server):
+    nlp = make_routed(server=server)
+    pipe = nlp.get_pipe("metaie")
+    pipe.schema = {"labels": LABELS, "links": {"went": {"head": "person", "query": "destination", "tail": "place"}}}
+    pipe.link_threshold = 0.0
+    doc = nlp(TEXTS[0])
+    assert spots(doc) == gold_of(ROWS[0]) and ["person", "went"] in [
+        list(one) for one in doc.spans["metaie"].attrs["asked_links"]
+    ]
+    assert {(link.head.text, link.tail.text) for link in doc._.metaie_links} == {("Ada Lovelace", "London")}
 
 
 def test_a_saved_pipeline_routes_as_before(make_routed, server, tmp_path):
