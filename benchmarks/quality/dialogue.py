@@ -26,10 +26,11 @@ from metaie_spacy.pipelines import load_pipeline
 from metaie_spacy.router.component import weights_of
 from metaie_spacy.router.evaluate import evaluate
 from metaie_spacy.router.features import facts_of
-from metaie_spacy.router.fit import Answered, fit
+from metaie_spacy.router.fit import fit
 from metaie_spacy.router.fitted import Table
 from metaie_spacy.router.outcomes import oracle, outcomes_of
 from metaie_spacy.router.policies import MAKERS, make_knn
+from metaie_spacy.router.recorded import Answered
 
 SPLITS = ("dev", "test")
 STRANGE = 1000  # where the places of wrong values begin

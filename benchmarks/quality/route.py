@@ -23,10 +23,11 @@ from metaie_spacy.pipelines import load_pipeline
 from metaie_spacy.router.component import weights_of
 from metaie_spacy.router.evaluate import evaluate
 from metaie_spacy.router.features import Facts
-from metaie_spacy.router.fit import Answered, fit, read_small
+from metaie_spacy.router.fit import fit
 from metaie_spacy.router.outcomes import fscore, outcomes_of
 from metaie_spacy.router.policies import MAKERS
 from metaie_spacy.router.pools import WAYS
+from metaie_spacy.router.recorded import Answered, read_small
 from metaie_spacy.router.retriever import KINDS
 
 SPLITS = ("dev", "test")

@@ -19,7 +19,8 @@ from benchmarks.lib.provenance import write_result
 from benchmarks.quality.route import read_sets
 from metaie_spacy.pipelines import load_pipeline
 from metaie_spacy.router.component import weights_of
-from metaie_spacy.router.fit import Answered, fit, read_small
+from metaie_spacy.router.fit import fit
+from metaie_spacy.router.recorded import Answered, read_small
 from metaie_spacy.streams import pipe_with_labels
 
 POLICIES = ("cascade", "errors", "learned", "knn")

@@ -109,7 +109,7 @@ def _answered(model: str, rows: list[Path], labels: str | None, flat: bool, name
     """The rows, both models' answers to them, and the hash of the small one's weights."""
     from ..pipelines import active_pipe
     from ..router.component import weights_of
-    from ..router.fit import Answered, read_recorded, read_small
+    from ..router.recorded import Answered, read_recorded, read_small
 
     recorded = read_recorded(rows, None if labels is None else [*read_labels(labels)])
     nlp = load_pipeline(model)

@@ -5,7 +5,6 @@ import hashlib
 import logging
 import os
 import threading
-import time
 from collections import deque
 from concurrent.futures import Future
 from pathlib import Path
@@ -28,12 +27,11 @@ from ..teacher.store import StoreError
 from .features import facts_of
 from .fit import mixed_labels
 from .fitted import FILES, Fitted, Table, from_files, read_folder, to_files
+from .limits import REST, Limits
 from .policies import Policy, check_ask, cut_of, make_errors, make_learned
 from .prompt import answers_on, ask_closed, closed_prompt
 
 logger = logging.getLogger("metaie_spacy")
-REST = 60.0  # seconds for which an endpoint that fails for all texts is left alone
-MINUTE = 60.0  # seconds over which per_minute counts
 BATCH = 64  # docs that are decided on together
 TOLD = 10  # neighbours that a doc names
 
@@ -137,7 +135,7 @@ class Router(Pipe):
     ):
         self.small, self.name, self.settings = small, name, teacher
         self._policy, self._ask, self.source = policy, check_ask(ask or {}), fitted
-        self.examples, self.max_cost, self.max_share, self.per_minute = examples, max_cost, max_share, per_minute
+        self.examples, self.max_cost = examples, max_cost
         if policy is not None and not isinstance(policy, Policy):
             raise ValueError(f"'{name}' needs a policy such as {{'@misc': 'metaie-spacy.errors.v1'}}, not {policy!r}.")
         limits = {"max_cost": max_cost, "max_share": max_share, "per_minute": per_minute, "examples": examples}
@@ -156,9 +154,7 @@ class Router(Pipe):
         self._cut: float | None = None
         self._teacher: Teacher | None = None
         self._pid, self._start = 0, 0.0  # of the process that made it, and what its cache had cost then
-        self._seen = self._asked = 0
-        self._sent: deque[float] = deque()  # when questions of the last minute were sent
-        self._rests_until = 0.0
+        self._limits = Limits(max_share, per_minute)
         self._lock = threading.Lock()
 
     @property
@@ -302,32 +298,18 @@ class Router(Pipe):
             for score, near in zip(scores.tolist(), self._neighbours(table, len(docs)))
         ]
         with self._lock:
-            self._seen += len(docs)
+            self._limits.seen += len(docs)
             for i in np.argsort(-scores, kind="stable").tolist():
                 if not wanted[i]:
                     continue
                 labels = self._labels_to_ask(notes[i].ask.labels, table.facts.labels[i])
-                limit = self._limit() if labels else "no labels"
+                limit = self._limits.refusal() if labels else "no labels"
                 if limit:
                     decisions[i] = decisions[i]._replace(why=limit)
                     continue
-                self._asked += 1
-                self._sent.append(time.monotonic())
+                self._limits.ask()
                 decisions[i] = decisions[i]._replace(large=True, labels=labels, examples=self._shown(table, i))
         return decisions
-
-    def _limit(self) -> str:
-        """Which limit forbids a further question; "" if none does."""
-        now = time.monotonic()
-        while self._sent and self._sent[0] < now - MINUTE:
-            self._sent.popleft()
-        if now < self._rests_until:
-            return "endpoint rests"
-        if self.max_share is not None and self._asked + 1 > self.max_share * self._seen + 1e-9:
-            return "max_share"
-        if self.per_minute is not None and len(self._sent) >= self.per_minute:
-            return "per_minute"
-        return ""
 
     def _labels_to_ask(self, labels: tuple[Label, ...], names: tuple[str, ...]) -> tuple[Label, ...]:
         if not self.policy.only_weak or self.fitted is None:
@@ -398,7 +380,7 @@ class Router(Pipe):
         except BudgetSpent as error:
             why = f"budget: {error}"
         except (TeacherError, StoreError, ImportError) as error:
-            self._rests_until = time.monotonic() + REST
+            self._limits.rest()
             logger.warning("%s asks nothing for %.0f s: %s", self.name, REST, error)
             why = f"failed: {error}"
         return None, {}, why

@@ -4,10 +4,11 @@ from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-from .fit import Answered, mixed_labels
+from .fit import mixed_labels
 from .fitted import Fitted, Table
 from .outcomes import Outcomes, aiq, curve, f_at, fscore, mixed, oracle, outcomes_of, share_for
 from .policies import Policy, cut_of
+from .recorded import Answered
 
 DRAWS = 1000  # of the bootstrap
 KEPT = (0.9, 0.95, 0.99)  # shares of the large model's F

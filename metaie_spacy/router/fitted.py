@@ -172,9 +172,7 @@ def from_files(files: Mapping[str, bytes], source: str) -> Fitted:
             int(content["k"]),
             rows,
         )
-        if not len(pools.states) == len(pools.large) == len(pools.of_set) == len(rows):
-            raise ValueError("its exemplars and their states are not of one number")
-        return Fitted(
+        fitted = Fitted(
             content["weights"],
             content["llm"],
             [tuple(names) for names in content["sets"]],
@@ -187,10 +185,27 @@ def from_files(files: Mapping[str, bytes], source: str) -> Fitted:
             {name.removeprefix("held."): column for name, column in arrays.items() if name.startswith("held.")},
             Outcomes(*(arrays[f"outcomes.{name}"] for name in Outcomes._fields)),
         )
+        _check_sizes(fitted)
+        return fitted
     except (KeyError, TypeError, AttributeError, ValueError, SafetensorError) as error:
         raise ValueError(
             f"{source} holds no fitted router, or a damaged one: {error}. Run 'metaie route fit'."
         ) from None
+
+
+def _check_sizes(fitted: Fitted) -> None:
+    """RAISES (ValueError): what belongs together is not of one size."""
+    pools, line, n = fitted.pools, fitted.learned, len(fitted.outcomes.gold)
+    same = [
+        {len(part) for part in (pools.states, pools.large, pools.of_set, pools.rows)},
+        {len(part) for part in (fitted.sets, fitted.effects, fitted.weak, fitted.reliable, fitted.base)},
+        {len(line[name]) for name in ("features", "mean", "scale", "coef")},
+        {n, *map(len, fitted.held.values()), *map(len, fitted.outcomes)},
+    ]
+    if any(len(sizes) > 1 for sizes in same) or pools.states.ndim != 2 or pools.k < 1:
+        raise ValueError("its parts are not of one size")
+    if len(pools.of_set) and not 0 <= pools.of_set.min() <= pools.of_set.max() < len(fitted.sets):
+        raise ValueError("its exemplars are of label sets that it does not hold")
 
 
 def write_fitted(fitted: Fitted, folder: str | Path) -> None:

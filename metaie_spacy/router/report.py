@@ -6,10 +6,10 @@ from typing import Any, Sequence
 import numpy as np
 
 from .evaluate import GRID
-from .fit import Answered
 from .fitted import Fitted, Table
 from .outcomes import Spots, outcomes_of
 from .policies import Policy, cut_of
+from .recorded import Answered
 
 EXAMPLES = 8  # texts of each kind
 WIDE, HIGH, LEFT, LOW = 640, 360, 50, 30  # of the picture, and of its margins

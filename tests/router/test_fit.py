@@ -12,11 +12,12 @@ from metaie_spacy import pipe_with_labels
 from metaie_spacy.router.component import weights_of
 from metaie_spacy.router.evaluate import evaluate
 from metaie_spacy.router.features import Facts
-from metaie_spacy.router.fit import Answered, by_agreement, fit, mixed_labels, read_recorded, read_small
+from metaie_spacy.router.fit import by_agreement, fit, mixed_labels
 from metaie_spacy.router.fitted import Table, from_files, read_fitted, to_files, write_fitted
 from metaie_spacy.router.outcomes import Outcomes
 from metaie_spacy.router.policies import MAKERS, make_errors, make_knn, make_learned
 from metaie_spacy.router.pools import agreement_errors, assign
+from metaie_spacy.router.recorded import Answered, read_recorded, read_small
 from metaie_spacy.router.retriever import nearest, state_of, task_similarity, train_projection, unit
 
 
