@@ -271,6 +271,14 @@ def test_the_commands_fit_compare_and_show(make_nlp, recorded, tmp_path, call):
     nlp.to_disk(tmp_path / "pipe")
     result = call("route", "fit", tmp_path / "pipe", recorded, "--output", tmp_path / "fit", "--pools", "errors")
     assert result.code == 0 and "40 exemplars" in result.out.replace("\n", " ")
+    free = tmp_path / "free.jsonl"  # no gold spans, but a third annotator
+    rows = [json.loads(line) for line in recorded.read_text().splitlines()]
+    told = [
+        {"text": f"{row['text']}!", "llm": row["llm"], "llm_name": "m", "answers": {"x": row["gold"]}} for row in rows
+    ]
+    free.write_text("\n".join(map(json.dumps, told)))
+    result = call("route", "fit", tmp_path / "pipe", recorded, free, "--output", tmp_path / "both", "--pools", "errors")
+    assert result.code == 0 and "80 exemplars" in result.out.replace("\n", " ")
     result = call(
         "route", "evaluate", tmp_path / "pipe", recorded, "--fitted", tmp_path / "fit", "--draws", "20",
         "--output", tmp_path / "figures.json",
