@@ -34,7 +34,10 @@ def fit(
     flat: bool = FLAT,
     name: str = NAME,
     k: int = typer.Option(0, help="Neighbours that vote; 0: what gives the best curve, cross-fitted"),
-    pools: str = typer.Option("right", help="right: texts that a model has all right; errors: that with fewer errors"),
+    pools: str = typer.Option(
+        "errors",
+        help="errors: a text is of the model with fewer errors; right: of one that has it all right, or of none",
+    ),
     projection: str = typer.Option("plain", help="How neighbours are found: plain, task, expert or both"),
     seed: int = typer.Option(0),
 ) -> None:

@@ -33,8 +33,8 @@ def fit(
     llm: str,
     *,
     k: int | None = None,
-    way: str = "right",
-    projection: str = "task",
+    way: str = "errors",
+    projection: str = "plain",
     free: tuple[Answered, np.ndarray] | None = None,
     seed: int = 0,
 ) -> Fitted:
