@@ -13,6 +13,8 @@ PROJECT = [
     "build>=1.0",
 ]
 
+POLICIES = "small large random cascade errors knn reliable_knn learned per_label".split()
+
 setup(
     name="metaie-spacy",
     version="0.1.0",
@@ -65,6 +67,7 @@ setup(
         "train": ["accelerate>=1.0"],
         "benchmark": ["accelerate>=1.0", "matplotlib>=3.8", "pyyaml>=6.0"],
         "project": PROJECT,
+        "router": [*PROJECT, "scikit-learn>=1.4"],
         "parquet": ["pyarrow>=14.0"],
         "cuda12x": ["cupy-cuda12x>=13.0"],
         "cuda13x": ["cupy-cuda13x>=13.6"],
@@ -75,6 +78,7 @@ setup(
             "pytest-xdist>=3.6",
             "ruff>=0.17",
             "hypothesis>=6.100",
+            "scikit-learn>=1.4",
             "fastapi>=0.110",
             "uvicorn>=0.29",
             "httpx>=0.27",
@@ -84,7 +88,10 @@ setup(
     },
     entry_points={
         "console_scripts": ["metaie = metaie_spacy.cli.app:main"],
-        "spacy_factories": ["metaie = metaie_spacy.component:make_metaie"],
+        "spacy_factories": [
+            "metaie = metaie_spacy.component:make_metaie",
+            "metaie_router = metaie_spacy.router.component:make_router",
+        ],
         "spacy_architectures": [
             "metaie-spacy.LabelToSpan.v1 = metaie_spacy.model.architectures:build_label_to_span",
             "metaie-spacy.CrossEncoder.v1 = metaie_spacy.model.architectures:build_cross_encoder",
@@ -92,6 +99,9 @@ setup(
         ],
         "spacy_readers": ["metaie-spacy.Corpus.v1 = metaie_spacy.data.corpus:make_corpus"],
         "spacy_scorers": ["metaie-spacy.scorer.v1 = metaie_spacy.measure.scores:make_metaie_scorer"],
-        "spacy_misc": ["metaie-spacy.Teacher.v1 = metaie_spacy.teacher.client:Teacher"],
+        "spacy_misc": [
+            "metaie-spacy.Teacher.v1 = metaie_spacy.teacher.client:Teacher",
+            *(f"metaie-spacy.{name}.v1 = metaie_spacy.router.policies:make_{name}" for name in POLICIES),
+        ],
     },
 )

@@ -138,7 +138,11 @@ def commands() -> list[str]:
     from metaie_spacy.cli.app import app
 
     group, lines = typer.main.get_command(app), []
+    named = {}
     for name, command in group.commands.items():
+        inner = getattr(command, "commands", None)
+        named |= {name: command} if inner is None else {f"{name} {own}": one for own, one in inner.items()}
+    for name, command in named.items():
         lines += [
             f"## {name}",
             "",

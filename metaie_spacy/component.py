@@ -10,7 +10,7 @@ import numpy as np
 from spacy import util
 from spacy.language import Language
 from spacy.pipeline.trainable_pipe import TrainablePipe
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Config, Model
@@ -24,6 +24,7 @@ from .linking.results import write_links
 from .model.damage import map_file, read_file, reading
 from .model.defaults import DROPOUT, ENCODER, LABEL_BUDGET, LABEL_CACHE, OVERLAP, TOKEN_BUDGET, WINDOW
 from .model.message import read_message
+from .notes import Note, leave_note
 from .pipelines import span_keys
 from .rules import kept_answers, rule_answers
 from .schema import (
@@ -195,6 +196,7 @@ class MetaIE(AsksLinks, HasAdapters, Trains, TrainablePipe):
         if self._labels:
             self._check_links([Ask(self._labels, links=self._links)])
         self._initial = self._settings()
+        self.notes = False  # whether docs get a note (`notes.Note`) for a router behind this component
         self._space = None  # of `training`: labels of an open corpus, set by initialize
         self._seen_examples = self._steps_done = 0
 
@@ -395,13 +397,13 @@ class MetaIE(AsksLinks, HasAdapters, Trains, TrainablePipe):
 
     def predict(
         self, docs: Iterable[Doc], *, ask: Ask | None = None
-    ) -> list[tuple[list[Answer], list[str], Followed | None]]:
+    ) -> list[tuple[list[Answer], list[str], Followed | None, Note | None]]:
         """Answers of every doc, without changing it.
 
         ask (Ask | None): of docs that bring no `doc._.metaie_labels`, and how answers are kept where
             a doc does not say; None: as the component says.
-        RETURNS (list): per doc its answers, the names of the labels that were asked, and what came of its links, if
-            any were asked.
+        RETURNS (list): per doc its answers, the names of the labels that were asked, what came of its links, if
+            any were asked, and a note, if `notes` asks for one.
         """
         docs = list(docs)
         default = self._own_ask(None) if ask is None else ask
@@ -424,25 +426,33 @@ class MetaIE(AsksLinks, HasAdapters, Trains, TrainablePipe):
 
     def _predict(
         self, docs: list[Doc], asks: list[Ask], default: Ask
-    ) -> Iterator[tuple[list[Answer], list[str], Followed | None]]:
+    ) -> Iterator[tuple[list[Answer], list[str], Followed | None, Note | None]]:
         """`predict` for docs that are read with the same weights."""
         threshold = self.effective_threshold
         limits = [_first_of(asked.threshold, default.threshold, threshold) for asked in asks]
         flats = [_first_of(asked.flat, default.flat, self.flat) for asked in asks]
         answers: list[list[Answer]] = [[] for _ in docs]
-        states = self.model.shims[0].keep_states() if any(map(asks_heads, asks)) else None
+        states = self.model.shims[0].keep_states(heads=any(map(asks_heads, asks)), means=self.notes)
+        dropped: list[list[tuple[str, float]] | None] = [[] if self.notes else None for _ in docs]
         for i, asked, tokens, values in self.score_labels(docs, [asked.labels for asked in asks], states):
             thresholds = np.array([limits[i] if label.threshold is None else label.threshold for label in asked])
             tags = np.minimum(thresholds, self.model.shims[0].tag_threshold)
             names = [label.name for label in asked]
             gives_way = self.generality(asked, len(asks[i].labels)) if flats[i] or self.set_ents else None
-            answers[i] += decode(values, names, tags, tokens, least=thresholds, generality=gives_way)
+            answers[i] += decode(
+                values, names, tags, tokens, least=thresholds, generality=gives_way, dropped=dropped[i]
+            )
         for i, (doc, asked) in enumerate(zip(docs, asks)):
             found = tidied([token.text for token in doc], answers[i]) if answers[i] else []
             answers[i] = kept_answers(doc, [*rule_answers(doc, asked.labels), *found], asked.labels)
         kept = [flatten(found) if flat else found for found, flat in zip(answers, flats)]
         names = [[label.name for label in asked.labels] for asked in asks]
-        return zip(kept, names, self._follow(docs, kept, names, asks, default, states))
+        followed = self._follow(docs, kept, names, asks, default, states)
+        if not self.notes:
+            return zip(kept, names, followed, [None] * len(docs))
+        means = {} if states is None else states.means()
+        told = [ask._replace(flat=flat) for ask, flat in zip(asks, flats)]
+        return zip(kept, names, followed, [Note(ask, means.get(i), dropped[i]) for i, ask in enumerate(told)])
 
     def generality(self, labels: Sequence[Label], n_asked: int) -> np.ndarray:
         """By how much each label gives way where `flat` or `set_ents` keeps one of overlapping spans, in log-odds.
@@ -464,14 +474,30 @@ class MetaIE(AsksLinks, HasAdapters, Trains, TrainablePipe):
         return by_label(scored, wanted)
 
     def set_annotations(
-        self, docs: Iterable[Doc], scores: list[tuple[list[Answer], list[str], Followed | None]]
+        self, docs: Iterable[Doc], scores: list[tuple[list[Answer], list[str], Followed | None, Note | None]]
     ) -> None:
-        for doc, (answers, asked, followed) in zip(docs, scores):
+        for doc, (answers, asked, followed, note) in zip(docs, scores):
+            if note is not None:
+                leave_note(doc, self.name, note)
             write_group(doc, self.spans_key, answers, asked)
             write_links(doc, self.spans_key, followed)
             forget_labels(doc, self.name)
             if self.set_ents:
                 write_ents(doc, answers, keep=self.set_ents == KEEP)
+
+    def replace(self, doc: Doc, answers: list[Answer], note: Note) -> None:
+        """Write answers from elsewhere in place of the component's own; links are followed from the new spans.
+
+        note (Note): what this component has left of the doc.
+        """
+        answers = flatten(answers) if note.ask.flat else answers
+        if self.set_ents:
+            doc.set_ents([Span(doc, start, end, label=label) for start, end, label in note.ents])
+        names, ask = [label.name for label in note.ask.labels], note.ask
+        ((adapter, _),) = self._by_adapter([ask], ask)
+        with self.model.shims[0].using(adapter):
+            followed = self._follow([doc], [answers], [names], [ask], ask)
+        self.set_annotations([doc], [(answers, names, followed[0], None)])
 
     def score(self, examples: Iterable[Example], **kwargs) -> dict[str, Any]:
         if self.scorer is None:

@@ -116,7 +116,9 @@ def test_commands_of_a_page_are_ones_that_exist(page):
             words = words[words.index("|") + 1 :]
         if words[:3] != ["python", "-m", "metaie_spacy"]:
             continue
-        options = [name for option in known[words[3]].params for name in (*option.opts, *option.secondary_opts)]
+        command = known[words[3]]
+        command = getattr(command, "commands", {}).get(words[4], command)
+        options = [name for option in command.params for name in (*option.opts, *option.secondary_opts)]
         given = [word for word in words[4:] if word.startswith("--")]
         for option in [word for word in given if word not in options]:
             section, _, key = option[2:].partition(".")

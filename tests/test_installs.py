@@ -19,7 +19,7 @@ from metaie_spacy.data.shipped import shipped
 
 PARTS = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "NOTICE", "metaie_spacy", "assets", "configs")
 SHIPPED = (
-    "assets/corpus.jsonl", "assets/prompt.jinja", "assets/confirm.jinja", "assets/similar.jinja", "configs/teacher.cfg",
+    "assets/corpus.jsonl", "assets/prompt.jinja", "assets/confirm.jinja", "assets/similar.jinja", "assets/closed.jinja", "configs/teacher.cfg",
     "configs/sources.json", "configs/fewshot.cfg", *(f"assets/schemas/{path.name}" for path in (ROOT / "assets" / "schemas").glob("*.json")),
 )  # fmt: skip
 EXTRAS = {"accelerate": "train", "pyarrow": "parquet"} | dict.fromkeys(

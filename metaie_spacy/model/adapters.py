@@ -85,11 +85,14 @@ def low_rank(module: PackedEncoder, rank: int) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def hash_of(module: PackedEncoder) -> str:
-    """What tells the weights of one training from another's, however they are calibrated."""
+def hash_of(module: PackedEncoder, *, calibrated: bool = False) -> str:
+    """What tells the weights of one training from another's.
+
+    calibrated (bool): other calibrations of them are told apart too.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
-        if not name.startswith("token_head.") and name != "bias":  # these a calibration scales
+        if calibrated or (not name.startswith("token_head.") and name != "bias"):  # these a calibration scales
             digest.update(name.encode())
             digest.update(tensor.detach().to("cpu", torch.float16).contiguous().numpy().tobytes())
     return digest.hexdigest()

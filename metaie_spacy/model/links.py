@@ -10,6 +10,7 @@ batched over texts.
 import copy
 from typing import Hashable, NamedTuple, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
@@ -68,6 +69,11 @@ class Kept:
             self.states[place] = states
             self.size += len(states)
 
+    def see(self, text: int, start: int, states: torch.Tensor, *, is_whole: bool) -> None:
+        """Take the states of a window, (N, width). start (int): its first word. is_whole (bool): there is no other."""
+        if is_whole:
+            self.add(text, states)
+
     def of(self, texts: Sequence[int]) -> "Kept":
         """Those of some whole texts, which are numbered in this order."""
         part = Kept()
@@ -75,6 +81,34 @@ class Kept:
             if text in self.states:
                 part.add(number, self.states[text])
         return part
+
+
+class Means(Kept):
+    """Also the mean of the states of every text, over all its windows; a piece that two of them share counts twice.
+
+    keeps (bool): whether the states themselves are kept, as `Kept` does.
+    """
+
+    def __init__(self, keeps: bool):
+        super().__init__()
+        self.keeps = keeps
+        self._sums: dict[int, tuple[torch.Tensor, int]] = {}
+        self._seen: set[tuple[int, int]] = set()  # a window comes once per chunk of its labels
+
+    def see(self, text: int, start: int, states: torch.Tensor, *, is_whole: bool) -> None:
+        if (text, start) not in self._seen:
+            self._seen.add((text, start))
+            total, n = self._sums.get(text, (0.0, 0))
+            self._sums[text] = total + states.sum(0, dtype=torch.float32), n + len(states)
+        if self.keeps:
+            super().see(text, start, states, is_whole=is_whole)
+
+    def means(self) -> dict[int, np.ndarray]:
+        """Text -> float32 (width,); none of texts of which nothing was read."""
+        if not self._sums:
+            return {}
+        means = torch.stack([total / n for total, n in self._sums.values()]).cpu().numpy()
+        return dict(zip(self._sums, means))
 
 
 class HeadPass(nn.Module):

@@ -96,8 +96,8 @@ def _run_jobs(model: Model, texts: Sequence[Sequence[str]], jobs: list, kept: Ke
         logits = as_numpy(model.predict((packed, labels, asked) if tap is None else (packed, labels, asked, tap)))
         if kept is not None and tap:
             for (part, _), states in zip(batch, tap[0].split(packed.lengths.tolist())):
-                if part.start == 0 and part.end == len(texts[part.text]):
-                    kept.add(part.text, states)
+                is_whole = part.start == 0 and part.end == len(texts[part.text])
+                kept.see(part.text, part.start, states, is_whole=is_whole)
         yield from by_job(batch, labels, asked, logits, read)
 
 

@@ -119,7 +119,7 @@ def score_shared(
             continue
         texts = TokenVectors(xp2torch(vectors[i], device=shim.device), torch.tensor(read))
         if kept is not None and shim.binds:
-            kept.add(i, texts.vectors)
+            kept.see(i, 0, texts.vectors, is_whole=True)
         for chunk in chunks[i]:
             logits = torch2xp(shim.predict(ArgsKwargs(args=(texts, list(chunk), None), kwargs={})))
             yield Logits(i, chunk, read, as_numpy(logits))

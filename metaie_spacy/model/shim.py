@@ -30,7 +30,7 @@ from .defaults import ENCODER_NAMES, HEAD_SCALE
 from .dtypes import converted, resolve_dtype
 from .encoder import PackedEncoder
 from .label_cache import LabelCache
-from .links import Headed, Kept
+from .links import Headed, Kept, Means
 from .modules import rescale, uncalibrate
 from .packed import Labels, LabelStates, Texts, moved
 from .pieces import WordPieces, load_tokenizer
@@ -219,9 +219,14 @@ class MetaIEShim(PyTorchShim):
         """Whether what was read of a text for its labels serves the head pass too: where texts see no labels."""
         return self.binds and not self.module.options["text_sees_labels"]
 
-    def keep_states(self) -> Kept | None:
-        """What takes the states of texts, for the heads of one batch; None: the weights have no head pass."""
-        return Kept() if self.binds else None
+    def keep_states(self, *, heads: bool = True, means: bool = False) -> Kept | None:
+        """What takes the states of texts that one batch reads; None: nothing is wanted, or there is no head pass.
+
+        heads (bool): states are wanted for heads. means (bool): so is the mean of each text's.
+        """
+        if not self.binds or not (heads or means):
+            return None
+        return Means(heads) if means else Kept()
 
     @property
     def link_calibration(self) -> dict[str, float] | None:

@@ -1,0 +1,34 @@
+"""What a component knows of a doc beside its answers, left on the doc for a component behind it that asks for it."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from spacy.tokens import Doc
+
+from .schema import Ask
+
+
+class Note(NamedTuple):
+    """What was asked of a doc and what its answers do not show.
+
+    ask (Ask): its labels, links and settings. state (ndarray | None): the mean of the states that the head pass starts
+    from, float32 (width,); None: the weights have no such pass, or texts see labels. dropped (list): label and score of
+    the spans that scored below their threshold. ents (list): start, end and label of `doc.ents` before the answers were
+    written there.
+    """
+
+    ask: Ask
+    state: np.ndarray | None
+    dropped: list[tuple[str, float]]
+    ents: list[tuple[int, int, str]] = []
+
+
+def leave_note(doc: Doc, name: str, note: Note) -> None:
+    """Leave what the component `name` knows of a doc."""
+    ents = [(ent.start, ent.end, ent.label_) for ent in doc.ents]
+    doc.user_data["metaie_note", name] = note._replace(ents=ents) if ents else note
+
+
+def take_note(doc: Doc, name: str) -> Any:
+    """The note (Note) that the component `name` left, which the doc has no more; None: it left none."""
+    return doc.user_data.pop(("metaie_note", name), None)

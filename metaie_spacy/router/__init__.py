@@ -1,0 +1,1 @@
+"""Small model where it is good enough, large model where it pays."""
