@@ -206,11 +206,11 @@ def make_adapter(
     try:
         base = hash_of(shim.module)
         result = adapt_and_score(nlp, examples, labels, settings=settings, name=name, **kwargs)
-        options, after = dict(shim.module.config.metaie), Snapshot(pipe)
+        options, after = dict(shim.module.config.metaie), Snapshot(pipe).state
         schema = {"labels": pipe.label_data} | ({"links": pipe.links} if pipe.links else {})
         start.restore()
         shim.uncalibrate()
-        changes = difference(Snapshot(pipe).state, after.state, settings.rank)
+        changes = difference(shim.module.state_dict(), after, settings.rank)
         known = shim.label_counts.keys() - options.get("label_counts", {}).keys()
         kept = {key: options[key] for key in CALIBRATED if key in options}
         adapter = Adapter(base, *changes, kept, schema, sorted(known))

@@ -58,7 +58,7 @@ def split_corpus(corpus: Path) -> Split:
 
 def is_held(row: dict) -> bool:
     """Whether the document of a free row is held out."""
-    return zlib.crc32(str(row.get("meta", {}).get("doc", row["id"])).encode()) % 100 < PERCENT
+    return zlib.crc32(document_of(row).encode()) % 100 < PERCENT
 
 
 def split_wordings(path: Path) -> tuple[list[dict], dict[str, str]]:

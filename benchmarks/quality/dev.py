@@ -17,18 +17,14 @@ from pathlib import Path
 from typing import Mapping
 
 from spacy.language import Language
-from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.lib.dev_parts import FILES, WORDINGS, joined_rows, split_corpus, split_wordings, with_foreign
 from benchmarks.lib.provenance import write_result
-from metaie_spacy import pipe_with_labels
 from metaie_spacy.data.jsonl import write_jsonl
-from metaie_spacy.data.known import known_of
 from metaie_spacy.data.rows import asked_of
 from metaie_spacy.measure.evaluate import evaluate_rows
-from metaie_spacy.measure.scores import scores_of
 from metaie_spacy.pipelines import load_pipeline
 from metaie_spacy.schema import same_label
 
@@ -71,21 +67,12 @@ def some(rows: list[dict], limit: int) -> list[dict]:
 
 def f_of(nlp: Language, rows: list[dict], *, flat: bool = False, wording: Mapping[str, str] | None = None) -> dict:
     """Scores of rows that are asked their own and absent labels."""
-    pipe = nlp.get_pipe("metaie")
-    pipe.flat = flat
-    known = [known_of(row) for row in rows]
-    labels = [asked_of(row) for row in rows]
-    asked = (
-        labels if wording is None else [{name: wording.get(same_label(name), name) for name in own} for own in labels]
-    )
-    docs = pipe_with_labels(nlp, [(row["text"], own) for row, own in zip(rows, asked)])
-    docs = tqdm(docs, total=len(rows), desc="dev", mininterval=5)
-    found = [
-        given.counted((span.start_char, span.end_char, span.label_) for span in doc.spans[pipe.spans_key])
-        for given, doc in zip(known, docs)
-    ]
-    scores = scores_of([given.spans for given in known], found)
-    return {key: scores[key] for key in ("p", "r", "f", "spans")} | {"texts": len(rows)}
+    nlp.get_pipe("metaie").flat = flat
+    asks = None
+    if wording is not None:
+        asks = [{name: wording.get(same_label(name), name) for name in asked_of(row)} for row in rows]
+    scores = evaluate_rows(nlp, rows, asks=asks, progress=True)
+    return {key: scores[key] for key in ("p", "r", "f", "spans", "texts")}
 
 
 def f_of_links(nlp: Language, rows: list[dict]) -> dict:

@@ -224,8 +224,8 @@ def fewshot(
     from ..fewshot import adapt_and_score, make_adapter
     from ..release.assemble import copy_licences
 
-    own = {"rank": rank} if adapter else {}
-    settings = FewShotSettings(steps=steps, lr=lr, batch_size=batch_size, rehearsal=rehearsal, seed=seed, **own)
+    rank = rank if adapter else 0
+    settings = FewShotSettings(steps=steps, lr=lr, batch_size=batch_size, rehearsal=rehearsal, rank=rank, seed=seed)
     wanted = asked(labels, schema, None)
     if wanted and open_labels:
         raise ValueError("--open asks each text its own labels: give neither --labels nor --schema with it.")

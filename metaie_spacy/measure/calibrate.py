@@ -123,7 +123,7 @@ def calibrate(
     pipe = active_pipe(nlp, name)
     closed = None if labels is None else parse_labels(labels)
     own = {label.name: label.threshold for label in closed or () if label.threshold is not None}
-    old = Rules(pipe.effective_threshold, pipe.model.shims[0].tag_threshold, own, pipe.flat)
+    old = rules_of(pipe, own)
     rows = read_annotations(path, only=only, spans_key=spans_key)
     texts = list(score_rows(nlp, rows, closed, old, name=name, progress=progress))
     fitted, held_out = split_documents(texts, seed)
@@ -150,6 +150,11 @@ def calibrate(
     }
 
 
+def rules_of(pipe: Any, labels: dict[str, float]) -> Rules:
+    """How a component chooses spans. labels (dict): least scores of labels that have their own."""
+    return Rules(pipe.effective_threshold, pipe.model.shims[0].tag_threshold, labels, pipe.flat)
+
+
 def fit_few(nlp: Language, rows: list[dict], labels: Any = None, *, name: str = "metaie") -> tuple[Scale, Rules] | None:
     """The scale that makes scores of spans probabilities, and rules that choose the same spans on scaled logits.
 
@@ -159,7 +164,7 @@ def fit_few(nlp: Language, rows: list[dict], labels: Any = None, *, name: str = 
     """
     pipe = active_pipe(nlp, name)
     closed = None if labels is None else parse_labels(labels)
-    rules = Rules(pipe.effective_threshold, pipe.model.shims[0].tag_threshold, {}, pipe.flat)
+    rules = rules_of(pipe, {})
     cells = cells_of(list(score_rows(nlp, rows, closed, rules, name=name, progress=False)), rules)
     if len(cells.sizes) < FEW or cells.correct.all() or not cells.correct.any():
         return None

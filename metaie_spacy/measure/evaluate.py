@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Sequence
+from typing import Any, Sequence
 
 from spacy.language import Language
 from tqdm import tqdm
@@ -59,12 +59,14 @@ def evaluate_rows(
     rows: Sequence[dict],
     *,
     labels: Sequence[str] | dict | None = None,
+    asks: Sequence[Any] | None = None,
     name: str = "metaie",
     progress: bool = False,
 ) -> dict:
     """`evaluate` on rows that were read already, with the counts of every text.
 
-    rows (Sequence[dict]): annotation rows, as `read_rows` gives them.
+    rows (Sequence[dict]): annotation rows, as `read_rows` gives them. asks (Sequence | None): what each is asked where
+        `labels` is None, such as its labels in other wordings; None: its own labels and those noted as absent.
     RETURNS (dict): as `evaluate`, and `counts`: true positives, false positives and false negatives
         per text, (N, 3) in lists.
     RAISES (ValueError): no such component.
@@ -72,7 +74,9 @@ def evaluate_rows(
     key = active_pipe(nlp, name).spans_key
     names = None if labels is None else {label.name for label in parse_labels(labels)}
     known = [known_of(row, names) for row in rows]
-    pairs = [(row["text"], asked_of(row) if labels is None else labels) for row in rows]
+    if labels is not None:
+        asks = [labels] * len(rows)
+    pairs = list(zip((row["text"] for row in rows), map(asked_of, rows) if asks is None else asks, strict=True))
     began = time.perf_counter()
     docs = pipe_with_labels(nlp, pairs, name=name)
     docs = tqdm(docs, total=len(rows), desc="evaluate", mininterval=5, disable=not progress)

@@ -26,7 +26,7 @@ from thinc.api import (
 from ..schema import check_threshold
 from .adapters import Adapter, adapted, check_adapter
 from .damage import damaged
-from .defaults import ENCODER_NAMES, HEAD_SCALE
+from .defaults import CALIBRATED, ENCODER_NAMES, HEAD_SCALE
 from .dtypes import converted, resolve_dtype
 from .encoder import PackedEncoder
 from .label_cache import LabelCache
@@ -41,8 +41,8 @@ READY = 4  # adapters whose weights stand ready, some 40 MiB each; further ones 
 TRIM_EVERY = 2**13  # pieces read between two returns of freed memory: some 2 seconds of 2 CPU cores
 
 
-class Adapted(NamedTuple):
-    """Weights with an adapter in them, the labels that they have encoded, and their copies in `compute_dtype`."""
+class Reader(NamedTuple):
+    """Weights, maybe with an adapter in them, the labels that they have encoded, and their copies by number format."""
 
     module: PackedEncoder
     labels: LabelCache
@@ -81,7 +81,7 @@ class MetaIEShim(PyTorchShim):
         self._read = 0  # pieces since memory was last returned
         self._twins: dict[str, PackedEncoder] = {}  # compute in other formats than the weights are kept in
         self.adapters: dict[str, Adapter] = {}
-        self._adapted: OrderedDict[str, Adapted] = OrderedDict()  # the last ones that were asked
+        self._adapted: OrderedDict[str, Reader] = OrderedDict()  # the last ones that were asked
         self._now = threading.local()  # which adapter this thread asks
         self.lock, self._pid = threading.RLock(), os.getpid()
 
@@ -105,8 +105,7 @@ class MetaIEShim(PyTorchShim):
                 "The metaie model has no weights yet. Set 'weights' to a package "
                 "or directory, or call nlp.initialize()."
             )
-        adapter = self._adapter()
-        return self._model if adapter is None else adapter.module
+        return self._reader().module
 
     @contextmanager
     def using(self, adapter: str | None) -> Iterator[None]:
@@ -118,16 +117,16 @@ class MetaIEShim(PyTorchShim):
         finally:
             self._now.adapter = before
 
-    def _adapter(self) -> Adapted | None:
-        """What this thread asks, made where it does not stand ready; None: the weights as they are."""
+    def _reader(self) -> Reader:
+        """What this thread asks; weights with an adapter are made where they do not stand ready."""
         name = getattr(self._now, "adapter", None)
         if name is None:
-            return None
+            return Reader(self._model, self.labels, self._twins)
         with self.lock:
             if name not in self._adapted:
                 check_adapter(self.adapters[name], self._model)  # they may have been trained since
                 made = adapted(self._model, self.adapters[name])
-                self._adapted[name] = Adapted(made, LabelCache(self.labels.max_bytes), {})
+                self._adapted[name] = Reader(made, LabelCache(self.labels.max_bytes), {})
             self._adapted.move_to_end(name)
             while len(self._adapted) > READY:
                 self._adapted.popitem(last=False)
@@ -165,11 +164,10 @@ class MetaIEShim(PyTorchShim):
         dtype = resolve_dtype(self.compute_dtype, self.device)
         if dtype == "float32":
             return self.module
-        adapter = self._adapter()
-        twins = self._twins if adapter is None else adapter.twins
-        if dtype not in twins:
-            twins[dtype] = converted(self.module, dtype)
-        return twins[dtype]
+        reader = self._reader()
+        if dtype not in reader.twins:
+            reader.twins[dtype] = converted(self.module, dtype)
+        return reader.twins[dtype]
 
     def enter_process(self) -> None:
         """Settle in: to be called before work that may run in another process than the last.
@@ -388,10 +386,7 @@ class MetaIEShim(PyTorchShim):
 
     def encode_labels(self, labels: Sequence[str]) -> LabelStates | Labels:
         """States of the labels, in their order, from the cache where it has them."""
-        if not self.module.shares_labels:
-            return self._pack(labels)
-        adapter = self._adapter()
-        return (self.labels if adapter is None else adapter.labels).get(labels, self._encode)
+        return self._reader().labels.get(labels, self._encode) if self.module.shares_labels else self._pack(labels)
 
     def _pack(self, labels: Sequence[str]) -> Labels:
         return moved(self.pieces.labels(labels), self.device)
@@ -462,6 +457,7 @@ def is_pipe_worker() -> bool:
 
 def _drop_calibration(options: dict) -> dict | None:
     """Drop the calibration of weights whose token head is not taken over. RETURNS (dict | None): what it was."""
-    for key in ("threshold", "tag_threshold", "link_calibration", "link_layer"):
+    done = options.get("calibration")
+    for key in (*CALIBRATED, "link_layer"):
         options.pop(key, None)
-    return options.pop("calibration", None)
+    return done
