@@ -400,9 +400,8 @@ class Router(Pipe):
         ]
 
     def _price(self, usage: Mapping[str, int]) -> float:
-        prices = [float((self.settings or {}).get(key, 0.0)) for key in ("price_in", "price_out")]
         tokens = [usage.get(key, 0) for key in ("prompt_tokens", "completion_tokens")]
-        return sum(price * n for price, n in zip(prices, tokens)) / 1e6
+        return self.teacher.meter.price(*tokens) if any(tokens) else 0.0
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         writers = {name: lambda p, content=content: p.write_bytes(content) for name, content in self._files().items()}

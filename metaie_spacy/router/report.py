@@ -5,6 +5,7 @@ from typing import Any, Sequence
 
 import numpy as np
 
+from ..data.rows import places
 from .evaluate import GRID
 from .fitted import Fitted, Table
 from .outcomes import Spots, outcomes_of
@@ -104,8 +105,11 @@ def _y(f: float, low: float, high: float) -> float:
 
 def _example(answered: Answered, i: int, score: float) -> str:
     row = answered.rows[i]
-    gold = {(span["start"], span["end"], span["label"]) for span in row["spans"]}
-    sides: Sequence[tuple[str, Spots]] = (("gold", gold), ("small", answered.small[i]), ("large", answered.large[i]))
+    sides: Sequence[tuple[str, Spots]] = (
+        ("gold", set(places(row))),
+        ("small", answered.small[i]),
+        ("large", answered.large[i]),
+    )
     told = "<br>".join(f"<b>{name}</b>: {_spans(row['text'], spots) or '-'}" for name, spots in sides)
     return f"<li><small>{escape(str(row['id']))}, score {score:.3f}</small><br>{escape(row['text'])}<br>{told}</li>"
 

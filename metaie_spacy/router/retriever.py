@@ -8,10 +8,11 @@ from typing import Sequence
 
 import numpy as np
 
+from .outcomes import Spots
+
 KINDS = ("plain", "task", "expert", "both")
 PAIRS = 10  # most and least similar texts of each, that are its positives and negatives
 STEPS, RATE, WARMTH = 60, 1e-2, 0.1  # of the training: steps over all texts, learning rate, temperature
-Spots = set[tuple[int, int, str]]
 BLOCK = 1024  # texts that are compared with the pools at a time
 
 

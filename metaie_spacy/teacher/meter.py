@@ -34,7 +34,7 @@ class Meter:
 
     @property
     def cost(self) -> float:
-        return self._price(self.prompt_tokens, self.completion_tokens)
+        return self.price(self.prompt_tokens, self.completion_tokens)
 
     def count(self, reply: Reply) -> None:
         """Add what an answer cost."""
@@ -75,7 +75,8 @@ class Meter:
         n_in = self.prompt_tokens + self._reserved[0] + prompt_tokens
         n_out = self.completion_tokens + self._reserved[1] + completion_tokens
         in_tokens = self.budget_tokens is None or n_in + n_out <= self.budget_tokens
-        return in_tokens and (self.budget_money is None or self._price(n_in, n_out) <= self.budget_money)
+        return in_tokens and (self.budget_money is None or self.price(n_in, n_out) <= self.budget_money)
 
-    def _price(self, prompt_tokens: int, completion_tokens: int) -> float:
+    def price(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """What so many tokens cost."""
         return (prompt_tokens * self.price_in + completion_tokens * self.price_out) / 1e6
