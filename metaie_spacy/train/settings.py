@@ -111,7 +111,7 @@ class FewShotSettings:
     weight_decay: float = 0.01
     ema: float = 0.97
     rank: int = 0
-    rank_scale: float = 10.0
+    rank_scale: float = 30.0
     seed: int = 0
 
     def __post_init__(self):
