@@ -361,6 +361,30 @@ def joined() -> list[str]:
     return [*lines, "", f"{result['texts']} texts in {result['documents']} documents (`{command_of(result)}`)."]
 
 
+def dev_figures() -> list[str]:
+    """The six-part figure of every candidate for the packaged weights."""
+    parts = ("schemas", "wordings", "jobs", "free", "joined", "links")
+    lines = [f"| weights | figure | {' | '.join(parts)} |", "|---|---|" + "---|" * len(parts)]
+    for path in sorted((RESULTS / "dev").glob("*.json")):
+        result = json.loads(path.read_text(encoding="utf8"))
+        shown = " | ".join(f"{result['parts'][name]['f'] * 100:.1f}" for name in parts)
+        lines.append(f"| {result.get('note') or path.stem} | **{result['figure'] * 100:.1f}** | {shown} |")
+    return lines
+
+
+def wordings() -> list[str]:
+    """F of labels in wordings that no training saw."""
+    result = load("wordings")
+    kinds = list(result["shares"])
+    lines = [f"| F1 | plain | {' | '.join(kinds)} |", "|---|---|" + "---|" * len(kinds)]
+    for name, own in result["f"].items():
+        lines.append(f"| {name} | {own['plain'] * 100:.1f} | {' | '.join(f'{own[kind] * 100:.1f}' for kind in kinds)} |")
+    shares = [f"**{share:.1%}**" for share in result["shares"].values()]
+    lines.append(f"| **mean share of the plain wording's F1** | 100% | {' | '.join(shares)} |")
+    limit = f"first {result['limit']} texts of each" if result["limit"] else "all test texts"
+    return [*lines, "", f"Of all kinds {result['mean']:.1%}; {limit} (`{command_of(result)}`)."]
+
+
 def block(name: str) -> list[str]:
     """The lines of a block of docs/benchmark.md."""
     try:
@@ -372,6 +396,6 @@ def block(name: str) -> list[str]:
 BLOCKS: dict[str, Callable[[], list[str]]] = {
     "zero_shot": zero_shot, "per_label": per_label, "starts": starts, "few_shot": few_shot, "chosen": chosen,
     "generality": generality, "sizes": sizes, "architectures": architectures,
-    "distractors": distractors, "forgetting": forgetting, "tries": tries, "errors": errors, "joined": joined,
+    "distractors": distractors, "forgetting": forgetting, "tries": tries, "errors": errors, "joined": joined, "dev": dev_figures, "wordings": wordings,
     "attacks": robust.attacks, "fuzz": robust.fuzz, "corruption": robust.corruption, "growth": robust.growth, "installs": robust.installs,
 }  # fmt: skip

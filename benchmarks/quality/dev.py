@@ -92,12 +92,14 @@ def main() -> None:
     scoring.add_argument("corpus", type=Path, help="folder of the annotated corpus")
     scoring.add_argument("--model", default="en_metaie_sm", help="package or directory (default: %(default)s)")
     scoring.add_argument("--limit", type=int, default=0, help="rows of each kind (default: all)")
+    scoring.add_argument("--note", help="what these weights are, for the table")
     scoring.add_argument("--output", type=Path, help="write the result here (JSON)")
     args = parser.parse_args()
     if args.command == "split":
         split(args.corpus, args.output)
         return
-    result = score(load_pipeline(args.model), args.corpus, args.limit)
+    noted = {"note": args.note} if args.note else {}
+    result = noted | score(load_pipeline(args.model), args.corpus, args.limit)
     files = [
         args.corpus / f"{name}.jsonl" for name in (*(name for names in FILES.values() for name in names), WORDINGS)
     ]
