@@ -18,6 +18,7 @@ from benchmarks.lib import evidence, plots
 from benchmarks.lib.evidence import CROSSNER, EIGHT, NER6
 from benchmarks.lib.link_report import links_block
 from benchmarks.lib.paths import ROOT, command_of
+from benchmarks.lib.route_report import dialogue_block, route_block
 
 
 def speed() -> list[str]:
@@ -154,6 +155,8 @@ PAGES: dict[str, dict[str, Callable[[], list[str]]]] = {
         "project": project,
         "filters": filters,
         "links": links_block,
+        "route": route_block,
+        "dialogue": dialogue_block,
     },
 }
 

@@ -378,7 +378,9 @@ def wordings() -> list[str]:
     kinds = list(result["shares"])
     lines = [f"| F1 | plain | {' | '.join(kinds)} |", "|---|---|" + "---|" * len(kinds)]
     for name, own in result["f"].items():
-        lines.append(f"| {name} | {own['plain'] * 100:.1f} | {' | '.join(f'{own[kind] * 100:.1f}' for kind in kinds)} |")
+        lines.append(
+            f"| {name} | {own['plain'] * 100:.1f} | {' | '.join(f'{own[kind] * 100:.1f}' for kind in kinds)} |"
+        )
     shares = [f"**{share:.1%}**" for share in result["shares"].values()]
     lines.append(f"| **mean share of the plain wording's F1** | 100% | {' | '.join(shares)} |")
     limit = f"first {result['limit']} texts of each" if result["limit"] else "all test texts"

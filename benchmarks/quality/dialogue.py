@@ -109,6 +109,7 @@ def turns_right(part: Answered, scores: np.ndarray) -> dict:
 def main() -> None:
     parser = model_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the dialogues")
+    parser.add_argument("--note", help="what the small model is, for the table")
     parser.add_argument("--rows", type=Path, help="write annotation rows of sgd.train.jsonl here, and end")
     parser.add_argument("--draws", type=int, default=1000, help="of the bootstrap (default: %(default)s)")
     args = parser.parse_args()
@@ -148,7 +149,7 @@ def main() -> None:
         if "aiq" in one and name not in ("random", "oracle")
     }
     result["default"] = max(ranked, key=ranked.get)
-    write_result(args.output, result, args.model, files)
+    write_result(args.output, {"note": args.note or args.model} | result, args.model, files)
 
 
 if __name__ == "__main__":

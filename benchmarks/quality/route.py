@@ -137,6 +137,7 @@ def by_set(answered: Answered) -> dict[str, dict[str, float]]:
 def main() -> None:
     parser = model_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the recorded answers")
+    parser.add_argument("--note", help="what the small model is, for the table")
     parser.add_argument("--adapters", type=Path, help="folder of an adapter for each set")
     parser.add_argument("--encoder", type=Path, help="folder of a sentence encoder, for comparison")
     parser.add_argument("--cache", type=Path, help="keeps the small model's answers (.npz)")
@@ -175,7 +176,7 @@ def main() -> None:
         result["encoder"] = of_encoder(args.encoder, splits, weights, args.draws)
         for way, own in result["encoder"].items():
             print(f"\nneighbours of the encoder, pools {way}, k {own['k']}, dev{table(own['dev'])}")
-    write_result(args.output, result, args.model, files)
+    write_result(args.output, {"note": args.note or args.model} | result, args.model, files)
 
 
 if __name__ == "__main__":
