@@ -7,13 +7,16 @@ from typing import Any
 import typer
 import wasabi
 
-from ..data.files import check_apart, write_files
+from ..curate.names import PERSON
+from ..data.files import check_apart, write_files, write_text
 from ..data.inert import for_terminal
+from ..pipelines import load_pipeline
 
 app = typer.Typer(
     no_args_is_help=True, help="Audits: who annotated well, whom the model fails, when a score is to be believed"
 )
 FOLDER = typer.Option(..., help="Takes report.json and report.html")
+GPU = typer.Option(-1, help="Number of the GPU to use; -1: the CPU")
 TEXTS = typer.Option(
     False, "--texts", help="Show texts on the page; without it the report holds ids, labels and figures"
 )
@@ -52,6 +55,79 @@ def corpus(
     for one in report["findings"][:10]:
         wasabi.msg.warn(for_terminal(_line(one)))
     wasabi.msg.good(f"{output / 'report.html'}")
+
+
+@app.command()
+def model(
+    name: str = typer.Argument(..., help="A spaCy pipeline with a metaie component: package or path"),
+    files: list[Path] = typer.Argument(..., help="Annotated rows (JSONL) or .spacy files that it was not trained on"),
+    output: Path = FOLDER,
+    wordings: Path | None = typer.Option(None, help='Other wordings of labels: JSONL, {"label", "wordings"}'),
+    name_labels: str = typer.Option(", ".join(PERSON), help="Labels whose spans are names of people"),
+    probes: int = typer.Option(
+        100, help="Rows whose names are swapped, for 12 origins and two genders, and that are asked in other ways"
+    ),
+    limit: int = typer.Option(0, help="Rows of each file, drawn by --seed; 0: all"),
+    seed: int = typer.Option(0),
+    gpu: int = GPU,
+) -> None:
+    """Whom a model fails: slices, swapped names, other wordings, distractors, scores (needs the extra 'audit')."""
+    from ..audit.model import audit_model
+    from ..audit.model_page import model_page
+
+    check_apart(output, *files, wordings, name)
+    named = [label.strip() for label in name_labels.split(",") if label.strip()]
+    options = {"wordings": wordings, "name_labels": named, "probes": probes, "limit": limit, "seed": seed}
+    report = audit_model(load_pipeline(name, gpu=gpu), files, **options, progress=True)
+    _write(output, report, model_page(report, name))
+    wasabi.msg.info(f"{report['rows']:,} rows, F {report['f']:.3f} ({report['f_low']:.3f} to {report['f_high']:.3f})")
+    for one in report["findings"][:10]:
+        wasabi.msg.warn(for_terminal(f"{one['of']}: {one['gap']:+.3f} ({one['low']:+.3f} to {one['high']:+.3f})"))
+    wasabi.msg.good(f"{output / 'report.html'}")
+
+
+@app.command()
+def annotators(
+    people: list[Path] = typer.Argument(..., help="Rows of the same texts by three people or more, a file each"),
+    llm: Path = typer.Option(..., help="Rows of these texts by the model that is to stand in for them"),
+    epsilon: float = typer.Option(
+        0.2, min=0, max=1, help="What people's time is worth: 0.2 for experts, 0.15 for skilled people, 0.1 for a crowd"
+    ),
+    draws: int = typer.Option(400, min=0, help="Of each cell of the power table; 0: no table"),
+    output: Path | None = typer.Option(None, help="Write all figures here (JSON)"),
+) -> None:
+    """May a model stand in for people? The alternative annotator test on spans (needs the extra 'audit')."""
+    from ..audit.annotators import advantages, power_table, read_answers, verdict
+
+    check_apart(output, *people, llm)
+    names, rows = read_answers(people, llm)
+    found = advantages(rows)
+    result = verdict(names[:-1], found, epsilon=epsilon)
+    result["power"] = power_table(found, epsilon=epsilon, draws=draws) if draws else []
+    if output:
+        write_text(output, json.dumps(result, indent=1) + "\n")
+    header = ("person", "texts", "model as good", "person as good", "p, corrected", "beaten")
+    table = [
+        (for_terminal(one["name"]), one["texts"], *(_rate(one.get(key)) for key in ("model", "person", "p_corrected")))
+        + ("yes" if one["is_beaten"] else "no",)
+        for one in result["people"]
+    ]
+    print(wasabi.table(table, header=header, divider=True, aligns=("l", *"r" * 5)))
+    print(f"Winning rate {result['winning_rate']:.2f}, average advantage {result['advantage']:.2f}, epsilon {epsilon}.")
+    print(f"{names[-1]} {'may' if result['passes'] else 'may not'} stand in for these people.")
+    if result["few_texts"]:
+        wasabi.msg.warn("Someone has fewer than 30 texts: the t-test is not to be relied on. Give 50 to 100.")
+    if draws:
+        sizes = sorted({one["texts"] for one in result["power"]})
+        lines: dict[float, list[str]] = {}
+        for one in result["power"]:
+            lines.setdefault(one["advantage"], []).append(f"{one['passes']:.2f}")
+        print("How often it would pass, by what the model is better by and the number of texts:")
+        print(wasabi.table([(f"{by:+.2f}", *own) for by, own in lines.items()], header=("advantage", *map(str, sizes))))
+
+
+def _rate(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def _write(output: Path, report: dict[str, Any], page: str) -> None:

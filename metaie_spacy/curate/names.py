@@ -12,7 +12,8 @@ FILE = "assets/names.json"  # made for this project (CC0), see `read_names`
 GENDERS = ("female", "male")
 WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
 PERSON = ("person", "PERSON", "PER", "name of a person", "person name")  # labels whose spans are names of people
-MOST_WORDS = 3  # of a name that is swapped
+MOST_WORDS = 4  # of a name that is swapped
+PARTICLE = 4  # letters of a small word within a name, such as 'bin' or 'van'
 
 
 class Name(NamedTuple):
@@ -79,7 +80,7 @@ def make_name(origin: str, gender: str, number: int) -> Name:
 def people_of(row: Row, labels: Iterable[str] = PERSON) -> list[list[str]]:
     """The people of a row: for each the full name and then its parts that the row names alone.
 
-    labels (Iterable[str]): whose spans are names of people. Only spans of up to three capitalized words count.
+    labels (Iterable[str]): whose spans are names of people. Only spans of up to four capitalized words count.
     """
     wanted = set(labels)
     texts = dict.fromkeys(row["text"][s["start"] : s["end"]] for s in row["spans"] if s["label"] in wanted)
@@ -161,8 +162,13 @@ def _at(place: int, moves: Sequence[tuple[int, int, int, int]]) -> int:
 
 
 def _is_name(text: str) -> bool:
+    """Whether words look like a name: capitalized, but for particles between the first and the last."""
     words = text.split()
-    return 0 < len(words) <= MOST_WORDS and all(WORD.fullmatch(word) and word[0].isupper() for word in words)
+    if not 0 < len(words) <= MOST_WORDS or not all(WORD.fullmatch(word) for word in words):
+        return False
+    particles = words[1:-1]
+    is_small = all(word[0].isupper() or len(word) <= PARTICLE for word in particles)
+    return is_small and words[0][0].isupper() and any(letter.isupper() for letter in words[-1])
 
 
 def swapped(row: Row, origin: str, gender: str, number: int, labels: Iterable[str] = PERSON) -> Row | None:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from planted import at_random, careless, row_of, rows_of_all, swap_labels, write
 
-from metaie_spacy.__main__ import main
 from metaie_spacy.audit.agreement import alpha_of
 from metaie_spacy.audit.corpus import audit_corpus
 from metaie_spacy.audit.corpus_page import corpus_page
@@ -140,12 +139,13 @@ def test_labels_are_told_apart_by_kind():
     assert {label: label_kind(label) for label in [*kinds, "drug name"]} == kinds | {"drug name": "noun phrase"}
 
 
-def test_the_report_holds_no_words_of_texts_and_the_page_asks_no_network(tmp_path, capsys):
+def test_the_report_holds_no_words_of_texts_and_the_page_asks_no_network(tmp_path, call):
     rows, _ = swap_labels(rows_of_all(240), "Hindi", 0.2)
     rows[3]["spans"][0]["label"] = "<b>person</b>"
     rows[3]["spans"][0]["end"] -= 1
     path = write(tmp_path / "rows.jsonl", rows)
-    main(["audit", "corpus", str(path), "--output", str(tmp_path / "out")])
+    result = call("audit", "corpus", path, "--output", tmp_path / "out")
+    assert result.code == 0 and "Hindi" in result.out, result.err
     told = (tmp_path / "out" / "report.json").read_text(encoding="utf8")
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf8")
     for words in (*(row["text"] for row in rows), "moved to"):
