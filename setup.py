@@ -13,7 +13,13 @@ PROJECT = [
     "build>=1.0",
 ]
 
-AUDIT = ["krippendorff>=0.6", "scipy>=1.11", "scikit-learn>=1.4", "datasketch>=1.6"]
+AUDIT = [
+    "krippendorff>=0.6",
+    "scipy>=1.11",
+    "scikit-learn>=1.4",
+    "datasketch>=1.6",
+    'tomli>=2.0; python_version < "3.11"',
+]
 
 POLICIES = "small large random cascade errors knn reliable_knn learned per_label".split()
 
@@ -36,7 +42,7 @@ setup(
     package_data={
         "metaie_spacy": ["py.typed"],
         "metaie_spacy.assets": ["corpus.jsonl", "names.json", "*.jinja", "schemas/*.json"],
-        "metaie_spacy.configs": ["*.cfg", "sources.json"],
+        "metaie_spacy.configs": ["*.cfg", "*.toml", "sources.json"],
     },
     python_requires=">=3.10",
     keywords=["spacy", "spacy-pipeline", "information extraction", "named entity recognition", "zero-shot", "few-shot"],

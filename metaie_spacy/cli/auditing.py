@@ -8,9 +8,11 @@ import typer
 import wasabi
 
 from ..curate.names import PERSON
-from ..data.files import check_apart, write_files, write_text
+from ..data.files import check_apart, replacing, write_files, write_text
 from ..data.inert import for_terminal
+from ..data.shipped import shipped
 from ..pipelines import load_pipeline
+from .options import check_output, fail
 
 app = typer.Typer(
     no_args_is_help=True, help="Audits: who annotated well, whom the model fails, when a score is to be believed"
@@ -128,6 +130,75 @@ def annotators(
 
 def _rate(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
+
+
+@app.command()
+def selective(
+    name: str = typer.Argument(..., help="A spaCy pipeline with a metaie component: package or path"),
+    files: list[Path] = typer.Argument(..., help="Annotated rows (JSONL) that it was not trained on"),
+    output: Path | None = typer.Option(
+        None, help="Takes the pipeline with its band; without it the band is only shown"
+    ),
+    precision: float = typer.Option(0.9, help="Share of the accepted spans that must be right"),
+    confidence: float = typer.Option(0.95, help="Of that promise"),
+    foreign: list[Path] = typer.Option([], help="Rows of other domains, to show what the band is worth there"),
+    limit: int = typer.Option(0, help="Rows of each file, drawn by --seed; 0: all"),
+    report: Path | None = typer.Option(None, help="Takes report.json and report.html, a folder"),
+    seed: int = typer.Option(0, help="Which half of the documents is fitted on"),
+    gpu: int = GPU,
+) -> None:
+    """From which score on to accept, ask or drop: fit on half of the documents, shown on the other (extra 'audit')."""
+    from ..audit.selective import audit_scores, selective_page
+    from ..pipelines import active_pipe
+    from ..release.assemble import copy_licences
+
+    if output:
+        check_output(output)
+    check_apart(output, *files, *foreign, name, report)
+    check_apart(report, *files, *foreign, name)
+    nlp = load_pipeline(name, gpu=gpu)
+    options = {"precision": precision, "confidence": confidence, "foreign": foreign, "limit": limit, "seed": seed}
+    result = audit_scores(nlp, files, **options, progress=True)
+    if report:
+        _write(report, result, selective_page(result, name))
+    for part in result["shown"]:
+        told = "nothing accepted" if part["precision"] is None else f"precision {part['precision']:.3f}"
+        held = {True: "held", False: "MISSED", None: ""}[part["is_held"]]
+        shares = f"accept {part['accept']:.0%}, ask {part['ask']:.0%}, drop {part['drop']:.0%}"
+        print(for_terminal(f"{part['on']}: {told} (wanted {precision}) {held}; of {part['spans']} spans {shares}"))
+    if output:
+        active_pipe(nlp, "metaie").band = result["band"]
+        with replacing(output) as new:
+            nlp.to_disk(new)
+            copy_licences(name, new)
+        wasabi.msg.good(f"{output}: doc._.metaie_unsure has the spans to ask a person about")
+
+
+@app.command()
+def compare(
+    old: Path = typer.Argument(..., help="report.json of 'audit model', of the model before"),
+    new: Path = typer.Argument(..., help="The same of the new one, on the same rows"),
+    thresholds: Path = typer.Option(Path("configs/audit.toml"), help="What must hold (TOML)"),
+) -> None:
+    """Two audits of models side by side; exit code 1 where a threshold is broken."""
+    from ..audit.compare import compare_reports, read_report, read_thresholds
+
+    rules = read_thresholds(shipped(thresholds))
+    found = compare_reports(read_report(old), read_report(new), rules)
+    rows = [
+        (
+            for_terminal(one["what"]),
+            *(_rate(one[key]) for key in ("old", "new", "bound")),
+            "" if one["holds"] else "BROKEN",
+        )
+        for one in found
+    ]
+    print(
+        wasabi.table(rows, header=("what", "old", "new", "bound", ""), divider=True, aligns=("l", "r", "r", "r", "l"))
+    )
+    broken = [one["what"] for one in found if not one["holds"]]
+    if broken:
+        fail(f"{len(broken)} of {len(found)} thresholds of '{thresholds}' are broken: {', '.join(broken)}.")
 
 
 def _write(output: Path, report: dict[str, Any], page: str) -> None:
