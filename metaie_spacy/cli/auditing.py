@@ -27,7 +27,8 @@ TEXTS = typer.Option(
 @app.command()
 def corpus(
     files: list[Path] = typer.Argument(
-        ..., help="Annotated rows (JSONL); rows of one text by several teachers are compared"
+        ...,
+        help="Annotated rows (JSONL), a folder stands for its files; rows of one text by several teachers are compared",
     ),
     output: Path = FOLDER,
     reference: list[Path] = typer.Option([], help="Rows that show what shares should be like; may be repeated"),
@@ -49,6 +50,7 @@ def corpus(
     from ..data.ledger import Ledger
 
     check_apart(output, *files, *reference, *against, model)
+    files = [file for path in files for file in (sorted(path.glob("*.jsonl")) if path.is_dir() else [path])]
     options = {"reference": reference, "against": against, "model": model, "most": most, "limit": limit}
     report = audit_corpus(files, **options, progress=True)
     shown = {item.row["id"]: item.row["text"] for item in read_sources(files, Ledger())} if texts else None

@@ -180,6 +180,12 @@ def curate(
     linked: float = typer.Option(
         D.linked, help="Likeness of two rows that keeps their documents on one side of the split; 0: off"
     ),
+    swap_names: float = typer.Option(
+        D.swap_names, help="Share of the train rows that name people, which are added with other names too; 0: off"
+    ),
+    balance: float = typer.Option(
+        D.balance, help="How strongly train rows of rare labels and domains are repeated, 0 (off) to 1"
+    ),
     seed: int = typer.Option(D.seed, help="Of the split"),
 ) -> None:
     """Clean annotation rows and split them."""
@@ -200,6 +206,8 @@ def curate(
         dev_share=dev_share,
         test_share=test_share,
         linked=linked,
+        swap_names=swap_names,
+        balance=balance,
         seed=seed,
     )
     files = [
