@@ -1,7 +1,7 @@
 """When to believe a score: risk and coverage, and a band of scores with a promise."""
 
-import math
 from collections import defaultdict
+from itertools import count
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
@@ -18,6 +18,7 @@ from .model import read_sample
 
 OWN = 200  # found spans that a label needs for a band of its own
 LABELS = 30  # with figures, those that were found most often
+ERRORS = 2  # that the first cut that is tested may hold: with none allowed, one by chance would end all
 GRID = np.linspace(0, 1, 51)
 
 
@@ -108,7 +109,7 @@ def fit_band(
 def _cuts(scores: np.ndarray, correct: np.ndarray, precision: float, confidence: float) -> tuple[float | None, float]:
     """Least accepted score, None where nothing can be promised, and least score that is not dropped."""
     risk = 1 - precision
-    least = 2 * math.ceil(math.log(1 - confidence) / math.log(precision))  # as many as may hold an error or two
+    least = next(n for n in count(ERRORS + 1) if upper_bound(ERRORS, n, confidence) <= risk)
     accept = -last_safe_cut(-scores, ~correct, risk, confidence, least=least)
     drop = last_safe_cut(scores, correct, risk, confidence, least=least)
     lowest = 0.0 if not np.isfinite(drop) else float(min(1.0, np.nextafter(drop, 2.0)))
