@@ -10,7 +10,7 @@ from spacy.language import Language
 
 from ..bands import Band, plain_band
 from ..data.documents import document_of, is_dev
-from ..measure.bounds import last_safe_cut, upper_bound
+from ..measure.bounds import is_at_most, last_safe_cut, upper_bound
 from ..measure.page import curves, html_page, html_table, shown
 from ..pipelines import active_pipe
 from .answers import Answered, answer
@@ -109,7 +109,7 @@ def fit_band(
 def _cuts(scores: np.ndarray, correct: np.ndarray, precision: float, confidence: float) -> tuple[float | None, float]:
     """Least accepted score, None where nothing can be promised, and least score that is not dropped."""
     risk = 1 - precision
-    least = next(n for n in count(ERRORS + 1) if upper_bound(ERRORS, n, confidence) <= risk)
+    least = next(n for n in count(ERRORS + 1) if is_at_most(risk, ERRORS, n, confidence))
     accept = -last_safe_cut(-scores, ~correct, risk, confidence, least=least)
     drop = last_safe_cut(scores, correct, risk, confidence, least=least)
     lowest = 0.0 if not np.isfinite(drop) else float(min(1.0, np.nextafter(drop, 2.0)))

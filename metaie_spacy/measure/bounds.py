@@ -19,6 +19,11 @@ def upper_bound(bad: int, n: int, confidence: float = 0.95) -> float:
     return high
 
 
+def is_at_most(share: float, bad: int, n: int, confidence: float = 0.95) -> bool:
+    """Whether `upper_bound` is at most a share between 0 and 1; faster than to ask for the bound."""
+    return bad < n and _tail(bad, n, share) <= 1 - confidence
+
+
 def _tail(bad: int, n: int, share: float) -> float:
     """The probability of at most `bad` in n draws, each with probability `share` in (0, 1)."""
     logs = [
@@ -51,7 +56,7 @@ def last_safe_cut(
         below = scores <= candidate
         if below.sum() < least:
             continue
-        if upper_bound(int(bad[below].sum()), int(below.sum()), confidence) > risk:
+        if not is_at_most(risk, int(bad[below].sum()), int(below.sum()), confidence):
             break
         cut = float(candidate)
     return cut
