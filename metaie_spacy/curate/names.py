@@ -13,7 +13,7 @@ GENDERS = ("female", "male")
 WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
 PERSON = ("person", "PERSON", "PER", "name of a person", "person name")  # labels whose spans are names of people
 MOST_WORDS = 4  # of a name that is swapped
-PARTICLE = 4  # letters of a small word within a name, such as 'bin' or 'van'
+PARTICLE = 5  # letters of a small word within a name, such as 'binti' or 'van'
 
 
 class Name(NamedTuple):

@@ -11,11 +11,12 @@ from ..pipelines import active_pipe
 from ..streams import pipe_with_labels
 
 STRATEGIES = ("random", "density", "doubt", "cluster", "mixed")
+WIDTH = 64  # dimensions of texts that are compared by their words
 NEAR = 10  # neighbours whose distance is the width of the density's kernel
 
 
 class Read(NamedTuple):
-    """N texts as a student reads them: states, float32 (N, width), and the scores of each label's spans in each text,
+    """N texts as a student reads them: states, float (N, width), and the scores of each label's spans in each text,
     those below their threshold too."""
 
     states: np.ndarray
@@ -35,12 +36,13 @@ def choose(
     """Texts of a pool that are worth annotating.
 
     rows (Iterable[dict]): texts `{"id", "text", "meta"?}`. labels: asked of every text.
-    strategy (str): "density": drawn against their density in the space of the student's states, so that rare kinds of
+    strategy (str): "density": drawn against their density in the space of the student's states, or of words where it
+        has none, so that rare kinds of
         text come as often as frequent ones (arXiv 2402.09668); "doubt": most spans that may be wrong or missed, each
         label counting alike; "cluster": the text nearest to the middle of each of `count` clusters; "mixed": of each
         cluster the text with the most doubt; "random": by chance.
     RETURNS (list[dict]): rows, the first chosen first; `meta["chosen"]` is the strategy.
-    RAISES (ValueError): there is no such strategy, or the student's weights give no states.
+    RAISES (ValueError): there is no such strategy.
     """
     if strategy not in STRATEGIES:
         raise ValueError(f"There is no strategy '{strategy}', only {', '.join(STRATEGIES)}.")
@@ -72,7 +74,8 @@ def picks(student: Read, count: int, strategy: str, rng: np.random.Generator) ->
 
 
 def read(nlp: Language, texts: Sequence[str], labels: Any, *, name: str = "metaie") -> Read:
-    """What a student makes of texts. RAISES (ValueError): its weights give no states."""
+    """What a student makes of texts. Where its weights give no states (texts see labels, or there is no head pass),
+    `states` are made of the words of the texts."""
     pipe = active_pipe(nlp, name)
     before, pipe.notes = pipe.notes, True
     states, scores = [], []
@@ -88,11 +91,23 @@ def read(nlp: Language, texts: Sequence[str], labels: Any, *, name: str = "metai
         pipe.notes = before
     width = next((len(state) for state in states if state is not None), 0)
     if not width:
-        raise ValueError(
-            "The student's weights give no states of texts: they see the labels when they read a text, or have no head "
-            "pass. Choose by disagreement (--other), or take a student like en_metaie_sm."
-        )
+        return Read(_words(texts), scores)
     return Read(np.stack([np.zeros(width, "float32") if state is None else state for state in states]), scores)
+
+
+def _words(texts: Sequence[str]) -> np.ndarray:
+    """What texts are compared by where weights give no states: their words and pairs of words, weighed by rarity and
+    brought to few dimensions (latent semantic analysis, Deerwester et al. 1990)."""
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectors = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\w+|[^\w\s]").fit_transform(
+        texts
+    )
+    width = min(WIDTH, min(vectors.shape) - 1)
+    if width < 2:
+        return vectors.toarray()
+    return TruncatedSVD(width, random_state=0).fit_transform(vectors)
 
 
 def doubts(scores: Sequence[dict[str, list[float]]]) -> np.ndarray:
