@@ -85,8 +85,10 @@ def model(
     report = audit_model(load_pipeline(name, gpu=gpu), files, **options, progress=True)
     _write(output, report, model_page(report, name))
     wasabi.msg.info(f"{report['rows']:,} rows, F {report['f']:.3f} ({report['f_low']:.3f} to {report['f_high']:.3f})")
-    for one in report["findings"][:10]:
-        wasabi.msg.warn(for_terminal(f"{one['of']}: {one['gap']:+.3f} ({one['low']:+.3f} to {one['high']:+.3f})"))
+    for one in [finding for finding in report["findings"] if finding["gap"] < 0][:10]:
+        wasabi.msg.warn(
+            for_terminal(f"{one['what']}, {one['of']}: {one['gap']:+.3f} ({one['low']:+.3f} to {one['high']:+.3f})")
+        )
     wasabi.msg.good(f"{output / 'report.html'}")
 
 
