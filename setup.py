@@ -13,6 +13,14 @@ PROJECT = [
     "build>=1.0",
 ]
 
+AUDIT = [
+    "krippendorff>=0.6",
+    "scipy>=1.11",
+    "scikit-learn>=1.4",
+    "datasketch>=1.6",
+    'tomli>=2.0; python_version < "3.11"',
+]
+
 POLICIES = "small large random cascade errors knn reliable_knn learned per_label".split()
 
 setup(
@@ -33,8 +41,8 @@ setup(
     package_dir={"metaie_spacy.assets": "assets", "metaie_spacy.configs": "configs"},
     package_data={
         "metaie_spacy": ["py.typed"],
-        "metaie_spacy.assets": ["corpus.jsonl", "*.jinja", "schemas/*.json"],
-        "metaie_spacy.configs": ["*.cfg", "sources.json"],
+        "metaie_spacy.assets": ["corpus.jsonl", "names.json", "*.jinja", "schemas/*.json"],
+        "metaie_spacy.configs": ["*.cfg", "*.toml", "sources.json"],
     },
     python_requires=">=3.10",
     keywords=["spacy", "spacy-pipeline", "information extraction", "named entity recognition", "zero-shot", "few-shot"],
@@ -68,17 +76,18 @@ setup(
         "benchmark": ["accelerate>=1.0", "matplotlib>=3.8", "pyyaml>=6.0"],
         "project": PROJECT,
         "router": [*PROJECT, "scikit-learn>=1.4"],
+        "audit": AUDIT,
         "parquet": ["pyarrow>=14.0"],
         "cuda12x": ["cupy-cuda12x>=13.0"],
         "cuda13x": ["cupy-cuda13x>=13.6"],
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.28"],
         "test": [
             *PROJECT,
+            *AUDIT,
             "pytest>=8.0",
             "pytest-xdist>=3.6",
             "ruff>=0.17",
             "hypothesis>=6.100",
-            "scikit-learn>=1.4",
             "fastapi>=0.110",
             "uvicorn>=0.29",
             "httpx>=0.27",

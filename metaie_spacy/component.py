@@ -16,6 +16,7 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
 from .adapting import HasAdapters, adapter_files
+from .bands import Band, check_band, mark, plain_band
 from .data.jsonl import parse_json
 from .doc_labels import doc_labels, forget_labels
 from .linking.asking import AsksLinks, asks_heads, check_config_links
@@ -196,6 +197,7 @@ class MetaIE(AsksLinks, HasAdapters, Trains, TrainablePipe):
         if self._labels:
             self._check_links([Ask(self._labels, links=self._links)])
         self._initial = self._settings()
+        self._band: Band | None = None  # set by audits of what scores can be believed
         self.notes = False  # whether docs get a note (`notes.Note`) for a router behind this component
         self._space = None  # of `training`: labels of an open corpus, set by initialize
         self._seen_examples = self._steps_done = 0
@@ -240,6 +242,16 @@ class MetaIE(AsksLinks, HasAdapters, Trains, TrainablePipe):
     @set_ents.setter
     def set_ents(self, value: bool | str) -> None:
         self._set_ents = check_set_ents(value)
+
+    @property
+    def band(self) -> dict[str, Any] | None:
+        """Scores from which spans are accepted, and below which they are dropped; the others are in
+        `doc._.metaie_unsure`. None: no band. `metaie audit selective` fits one, and it is saved with the pipeline."""
+        return plain_band(self._band)
+
+    @band.setter
+    def band(self, value: Mapping[str, Any] | None) -> None:
+        self._band = check_band(value)
 
     @property
     def effective_threshold(self) -> float:
@@ -326,6 +338,7 @@ class MetaIE(AsksLinks, HasAdapters, Trains, TrainablePipe):
             labels = plain(label._replace(threshold=value) for label, value in zip(self._labels, moved))
         self.load()
         self.model.shims[0].calibrate(temperature, bias, threshold, tag_threshold)
+        self.band = None  # it was of other scores
         self.labels, self.threshold = labels, None
 
     def __call__(
@@ -446,6 +459,8 @@ class MetaIE(AsksLinks, HasAdapters, Trains, TrainablePipe):
             found = tidied([token.text for token in doc], answers[i]) if answers[i] else []
             answers[i] = kept_answers(doc, [*rule_answers(doc, asked.labels), *found], asked.labels)
         kept = [flatten(found) if flat else found for found, flat in zip(answers, flats)]
+        if self._band is not None:
+            kept = [[answer for answer in found if self._band.keeps(answer)] for found in kept]
         names = [[label.name for label in asked.labels] for asked in asks]
         followed = self._follow(docs, kept, names, asks, default, states)
         if not self.notes:
@@ -480,6 +495,7 @@ class MetaIE(AsksLinks, HasAdapters, Trains, TrainablePipe):
             if note is not None:
                 leave_note(doc, self.name, note)
             write_group(doc, self.spans_key, answers, asked)
+            mark(doc, self.spans_key, self._band)
             write_links(doc, self.spans_key, followed)
             forget_labels(doc, self.name)
             if self.set_ents:
@@ -575,6 +591,8 @@ class MetaIE(AsksLinks, HasAdapters, Trains, TrainablePipe):
         content = {"format": 2, "initial": self._initial, "current": self._settings()}
         if self.adapter is not None:
             content["adapter"] = self.adapter
+        if self._band is not None:
+            content["band"] = self.band
         return json.dumps(content, indent=1).encode("utf8")
 
     def _read_schema(self, data: bytes, source: str) -> None:
@@ -594,6 +612,7 @@ class MetaIE(AsksLinks, HasAdapters, Trains, TrainablePipe):
                 self.set_links(settings)
             for key in settings.keys() - LINK_KEYS:
                 setattr(self, key, settings[key])
+            self.band = saved.get("band")
             self._adapter = saved.get("adapter")  # one that is missing is told when the adapters are read
 
 

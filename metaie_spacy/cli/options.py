@@ -20,9 +20,13 @@ ADAPTER = typer.Option(None, help="What fewshot --adapter wrote: texts are read 
 ADAPTED = "adapter"  # what it is called then
 
 # Package -> the extra of ours that brings it.
-EXTRAS = {"accelerate": "train", "pyarrow": "parquet", "sklearn": "router"} | dict.fromkeys(
-    ("openai", "tenacity", "datasketch", "rapidfuzz", "filelock", "jinja2"), "project"
-)
+EXTRAS = {
+    "accelerate": "train",
+    "pyarrow": "parquet",
+    "sklearn": "router",
+    "scipy": "audit",
+    "krippendorff": "audit",
+} | dict.fromkeys(("openai", "tenacity", "datasketch", "rapidfuzz", "filelock", "jinja2"), "project")
 
 
 def corpus_weight(entry: str) -> tuple[str, float]:

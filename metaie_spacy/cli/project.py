@@ -180,6 +180,12 @@ def curate(
     linked: float = typer.Option(
         D.linked, help="Likeness of two rows that keeps their documents on one side of the split; 0: off"
     ),
+    swap_names: float = typer.Option(
+        D.swap_names, help="Share of the train rows that name people, which are added with other names too; 0: off"
+    ),
+    balance: float = typer.Option(
+        D.balance, help="How strongly train rows of rare labels and domains are repeated, 0 (off) to 1"
+    ),
     seed: int = typer.Option(D.seed, help="Of the split"),
 ) -> None:
     """Clean annotation rows and split them."""
@@ -200,6 +206,8 @@ def curate(
         dev_share=dev_share,
         test_share=test_share,
         linked=linked,
+        swap_names=swap_names,
+        balance=balance,
         seed=seed,
     )
     files = [
@@ -260,7 +268,9 @@ def calibrate(
 
 @app.command()
 def select(
-    data: Path = typer.Argument(..., help="Texts (by disagreement) or annotated rows (by failure), JSONL"),
+    data: Path = typer.Argument(
+        ..., help="Texts (by disagreement or a strategy) or annotated rows (by failure), JSONL"
+    ),
     output: Path = typer.Argument(..., help="Takes the chosen texts, the next input of 'annotate' or 'similar'"),
     student: str = typer.Option(..., help="A pipeline with a metaie component"),
     other: str | None = typer.Option(
@@ -270,27 +280,39 @@ def select(
     top: int = typer.Option(30, help="So many of the most frequent labels"),
     count: int = typer.Option(100, help="Texts to choose"),
     exclude: list[Path] = typer.Option([], help="Annotation files whose texts are done; may be repeated"),
+    strategy: str | None = typer.Option(
+        None,
+        help="Choose of texts by the student alone: density, doubt, cluster, mixed or random (needs the extra 'audit')",
+    ),
+    seed: int = typer.Option(0, help="Of what chance decides, with --strategy"),
 ) -> None:
     """Choose the texts from which the student would learn most."""
     from ..data.passages import passages
     from ..data.rows import read_rows
     from ..data.texts import TextReader
     from ..pipelines import load_pipeline
+    from ..teacher.choosing import choose
     from ..teacher.rounds import most_disputed, most_failed, unseen
 
     check_apart(output, data, student, other, labels, *exclude)
+    if strategy and other:
+        raise ValueError("--other chooses by disagreement: give either it or --strategy.")
     nlp = load_pipeline(student)
-    if other is None:
+    if other is None and not strategy:
         chosen = most_failed(list(unseen(read_rows(data), exclude)), nlp, count)
     else:
         if labels is None:
             raise ValueError(
-                "Choosing by disagreement asks every text the same labels: give --labels training/data/labels.json."
+                "Choosing without annotations asks every text the same labels: give --labels training/data/labels.json."
             )
         frequent = frequent_labels(labels, top)
         with TextReader(str(data)) as reader:
             rows = list(passages(reader.rows(), lambda text: [(0, len(text))]))
-        chosen = most_disputed(list(unseen(rows, exclude)), nlp, load_pipeline(other), frequent, count)
+        rows = list(unseen(rows, exclude))
+        if strategy:
+            chosen = choose(rows, nlp, frequent, count, strategy, seed=seed)
+        else:
+            chosen = most_disputed(rows, nlp, load_pipeline(str(other)), frequent, count)
     write_jsonl(output, chosen)
     wasabi.msg.good(f"{len(chosen)} texts in {output}")
 

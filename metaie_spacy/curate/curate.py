@@ -14,6 +14,7 @@ from ..data.ledger import Ledger, Sourced
 from ..data.rows import labels_of
 from ..pipelines import load_student
 from .contamination import drop_contaminated
+from .correction import repeated, with_swapped_names
 from .duplicates import drop_near_texts, drop_repeated_ids, drop_repeated_texts
 from .label_clusters import alike_labels
 from .label_names import label_rows, rename_labels, spelling
@@ -43,7 +44,7 @@ def curate(
         `dropped.jsonl`, see `Ledger`; `report.json`, `report.md`.
     progress (bool): show a bar where a model is asked.
     RETURNS (dict): what `report.json` holds: `rows` and `spans` (in, out, dropped by reason),
-        `files`, `splits`, `labels`, `clusters`, `teachers`, `linked`, `settings`.
+        `files`, `splits`, `labels`, `clusters`, `teachers`, `linked`, `added` (copies in train), `settings`.
     RAISES (ValueError): a file is missing or one of `against` is unreadable, the output would
         replace a source, or a model cannot be found. (ImportError): datasketch is missing.
     """
@@ -58,6 +59,7 @@ def curate(
     splits, groups = split_rows(
         items, settings.dev_share, settings.test_share, linked=settings.linked, seed=settings.seed
     )
+    splits["train"], added = corrected(splits["train"], settings)
     rows = label_rows(items)
     dropped = Counter(entry["source_file"] for entry in ledger.entries if "span" not in entry)
     report["rows"] = {"in": sum(ledger.read.values()), "out": len(items), "dropped": dict(sorted(ledger.rows.items()))}
@@ -69,6 +71,7 @@ def curate(
         "teachers": dict(Counter(item.row.get("teacher", "") for item in items).most_common()),
         "linked": {"groups": len(groups), "documents": sum(groups), "largest": max(groups, default=0)},
         "clusters": clusters,
+        "added": added,
         "settings": asdict(settings) | {"against": [str(path) for path in settings.against]},
     }
     warn_of_gaps(report)
@@ -138,6 +141,13 @@ def worth_training_on(
     if settings.ifd_model:
         items = drop_noise(items, load_student(settings.ifd_model), settings.max_ifd, ledger, progress=progress)
     return items
+
+
+def corrected(items: list[Sourced], settings: CurateSettings) -> tuple[list[Sourced], dict[str, int]]:
+    """The rows with copies that correct them, after all others, and how many were added."""
+    swaps = with_swapped_names(items, settings.swap_names, settings.seed) if settings.swap_names else []
+    copies = repeated(items, settings.balance, settings.seed) if settings.balance else []
+    return [*items, *swaps, *copies], {"swapped names": len(swaps), "repeated": len(copies)}
 
 
 def drop_frequent(items: Iterable[Sourced], cap: int, ledger: Ledger) -> list[Sourced]:

@@ -31,6 +31,10 @@ class CurateSettings:
     dev_share, test_share (float): of the documents.
     linked (float): documents with rows that are so much alike stand on one side of the split,
         measured as near duplicates are; 0: off.
+    swap_names (float): share of the rows of train.jsonl that name people, of which a copy with other names is added,
+        see `with_swapped_names`; 0: off.
+    balance (float): how strongly rows of rare labels and domains are repeated in train.jsonl, from 0 (off) to 1, see
+        `repeated`.
     seed (int): of the split.
     """
 
@@ -48,10 +52,12 @@ class CurateSettings:
     dev_share: float = 0.1
     test_share: float = 0.1
     linked: float = 0.6
+    swap_names: float = 0.0
+    balance: float = 0.0
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("near_duplicates", "linked", "min_agreement", "dev_share", "test_share"):
+        for name in ("near_duplicates", "linked", "min_agreement", "dev_share", "test_share", "swap_names", "balance"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to 1.")
         if self.cluster is not None and not 0 < self.cluster <= 1:

@@ -3,15 +3,14 @@
 Curves and AIQ (area under the non-decreasing convex hull of quality by cost) follow RouterBench (arXiv 2403.12031).
 """
 
-import math
 from typing import NamedTuple, Sequence
 
 import numpy as np
 
 from ..data.known import known_of
 from ..data.rows import Row
+from ..measure.bounds import last_safe_cut
 
-CUTS = 20  # that are tested, evenly spread over the texts
 MIN_STAY = 30  # texts; fewer are no test
 Spots = set[tuple[int, int, str]]
 
@@ -129,31 +128,6 @@ def share_for(shares: np.ndarray, f: np.ndarray, wanted: float) -> float | None:
     return float(shares[reached[0]]) if len(reached) else None
 
 
-def upper_bound(bad: int, n: int, confidence: float = 0.95) -> float:
-    """The most that a share may be, of which `bad` in `n` were seen (Clopper and Pearson 1934, one-sided)."""
-    if bad >= n:
-        return 1.0
-    low, high = bad / n, 1.0
-    for _ in range(50):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _tail(bad, n, middle) > 1 - confidence else (low, middle)
-    return high
-
-
-def _tail(bad: int, n: int, share: float) -> float:
-    """The probability of at most `bad` in n draws, each with probability `share` in (0, 1)."""
-    logs = [
-        math.lgamma(n + 1)
-        - math.lgamma(i + 1)
-        - math.lgamma(n - i + 1)
-        + i * math.log(share)
-        + (n - i) * math.log1p(-share)
-        for i in range(bad + 1)
-    ]
-    top = max(logs)
-    return math.exp(top) * sum(math.exp(value - top) for value in logs)
-
-
 def safe_cut(scores: np.ndarray, outcomes: Outcomes, risk: float, confidence: float = 0.95) -> float:
     """The score above which texts must be asked, so that few of those that stay small are worse off for it.
 
@@ -163,13 +137,4 @@ def safe_cut(scores: np.ndarray, outcomes: Outcomes, risk: float, confidence: fl
     RETURNS (float): minus infinity where nothing may stay small.
     """
     errors = outcomes.errors
-    bad = errors[:, 0] > errors[:, 1]
-    cut = -np.inf
-    for candidate in np.unique(np.quantile(scores, np.linspace(0, 1, CUTS + 1)[1:], method="lower")):
-        stay = scores <= candidate
-        if stay.sum() < MIN_STAY:
-            continue
-        if upper_bound(int(bad[stay].sum()), int(stay.sum()), confidence) > risk:
-            break
-        cut = float(candidate)
-    return cut
+    return last_safe_cut(scores, errors[:, 0] > errors[:, 1], risk, confidence, least=MIN_STAY)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from metaie_spacy.measure.bounds import upper_bound
 from metaie_spacy.router.outcomes import (
     Outcomes,
     aiq,
@@ -16,7 +17,6 @@ from metaie_spacy.router.outcomes import (
     outcomes_of,
     safe_cut,
     share_for,
-    upper_bound,
 )
 from metaie_spacy.router.policies import MAKERS, check_ask, cut_of, make_cascade, make_errors, make_random, worth_share
 

@@ -1,0 +1,1 @@
+"""Who annotated well, whom the model fails, and when a score is to be believed."""
