@@ -85,7 +85,8 @@ def extract(
     check_apart(output, source, schema, errors)
     check_apart(errors, source, schema)
     from ..data.texts import TextReader  # spaCy takes a second; a wrong argument is told at once
-    from .linked import Graph, found_in
+    from ..linking.found import found_in
+    from .linked import Graph
     from .output import csv_writer, pipe_texts, printer, render_html, table
 
     nlp = load_pipeline(model, gpu=gpu)
