@@ -13,6 +13,8 @@ PROJECT = [
     "build>=1.0",
 ]
 
+BULK = ["pyarrow>=14.0", "fsspec>=2023.1", "zstandard>=0.22"]
+
 POLICIES = "small large random cascade errors knn reliable_knn learned per_label".split()
 
 setup(
@@ -69,6 +71,8 @@ setup(
         "project": PROJECT,
         "router": [*PROJECT, "scikit-learn>=1.4"],
         "parquet": ["pyarrow>=14.0"],
+        "bulk": BULK,
+        "ray": [*BULK, "ray[data]>=2.40"],
         "cuda12x": ["cupy-cuda12x>=13.0"],
         "cuda13x": ["cupy-cuda13x>=13.6"],
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.28"],
@@ -82,7 +86,8 @@ setup(
             "fastapi>=0.110",
             "uvicorn>=0.29",
             "httpx>=0.27",
-            "pyarrow>=14.0",
+            *BULK,
+            "pandas>=2.0",
             "pyyaml>=6.0",
         ],
     },

@@ -20,7 +20,7 @@ ADAPTER = typer.Option(None, help="What fewshot --adapter wrote: texts are read 
 ADAPTED = "adapter"  # what it is called then
 
 # Package -> the extra of ours that brings it.
-EXTRAS = {"accelerate": "train", "pyarrow": "parquet", "sklearn": "router"} | dict.fromkeys(
+EXTRAS = {"accelerate": "train", "pyarrow": "parquet", "sklearn": "router", "ray": "ray"} | dict.fromkeys(
     ("openai", "tenacity", "datasketch", "rapidfuzz", "filelock", "jinja2"), "project"
 )
 
