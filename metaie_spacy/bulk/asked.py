@@ -17,8 +17,6 @@ def asked_of_all(value: Any, threshold: float | None = None) -> Any:
     RAISES (ValueError): it is none of these.
     """
     if value is None:
-        if threshold is not None:
-            raise ValueError("A threshold needs labels or a schema beside it; the pipeline's own labels have theirs.")
         return None
     if isinstance(value, Path) or (isinstance(value, str) and value.endswith(".json")) or _is_schema(value):
         value = {key: part for key, part in read_schema(value).items() if key != "set_ents"}  # of docs, not of rows
@@ -28,7 +26,7 @@ def asked_of_all(value: Any, threshold: float | None = None) -> Any:
     return plain_ask(ask if threshold is None else ask._replace(threshold=threshold))
 
 
-def asked_of_row(value: Any) -> Any:
+def asked_of_row(value: Any, threshold: float | None = None) -> Any:
     """What a row's cell asks of its text: "person, city", JSON of labels or of a schema, or a list of labels.
 
     RETURNS: in plain form; None: the cell is empty, and asks nothing of its own.
@@ -44,7 +42,7 @@ def asked_of_row(value: Any) -> Any:
         value = _json_of(value) if value.lstrip().startswith(("[", "{")) else read_labels(value)
     if isinstance(value, list) and value and all(isinstance(part, tuple) for part in value):
         value = dict(value)  # of Arrow's maps
-    return asked_of_all(value)
+    return asked_of_all(value, threshold)
 
 
 def asks_links_of(ask: Any) -> bool:

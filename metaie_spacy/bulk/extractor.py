@@ -82,13 +82,15 @@ class Extractor:
         self.check_names(names, is_empty=isinstance(batch, (list, tuple)) and not batch)
         texts = values_of(batch, self.text) if names else []
         own = values_of(batch, self.labels_from) if self.labels_from in names else [None] * len(texts)
-        answers = list(self.answers(texts, own))
+        return with_columns(batch, self.columns_of(list(self.answers(texts, own))))
+
+    def columns_of(self, answers: list[Answer]) -> list[Column]:
+        """Answers as the new columns."""
         parts = {"spans": "spans", "links": "links", "text": "error"}
-        columns = [
+        return [
             Column(name, [getattr(answer, parts[kind]) for answer in answers], kind)
             for name, kind in self.columns.items()
         ]
-        return with_columns(batch, columns)
 
     def check_names(self, names: list[str], *, is_empty: bool = False) -> None:
         """RAISES (ValueError): of the columns of a batch one is missing, or stands where a new one would."""
@@ -118,7 +120,7 @@ class Extractor:
                 if _is_null(text):
                     continue
                 try:
-                    asks[i] = self._ask_of(own[i])
+                    asks[i] = self._ask_of(own[i], ready)
                     docs.append((self._doc(ready, text, asks[i]), i))
                 except Exception as error:  # the text's, whatever it is
                     results[i] = _failed(error)
@@ -129,11 +131,12 @@ class Extractor:
                 results[i] = self._alone(ready, texts[i], asks[i])
             return results
 
-    def _ask_of(self, own: Any) -> Any:
-        ask = asked_of_row(own)
-        if ask is None:
-            return self.asked
-        return ask if self.threshold is None else asked_of_all(ask, self.threshold)
+    def _ask_of(self, own: Any, ready: Loaded) -> Any:
+        """What a text is asked; None: as the pipeline says."""
+        ask = asked_of_row(own, self.threshold)
+        if ask is not None or self.asked is not None or self.threshold is None:
+            return self.asked if ask is None else ask
+        return asked_of_all(ready.pipe.schema, self.threshold)
 
     def _doc(self, ready: Loaded, text: Any, ask: Any) -> Any:
         """RAISES (ValueError): it is no text, or too long."""

@@ -3,12 +3,11 @@
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..pipelines import load_pipeline, metaie_of
+from ..pipelines import load_pipeline, metaie_of, read_with
 
 if TYPE_CHECKING:
     from spacy.language import Language
 
-ADAPTED = "bulk"  # what the adapter is called
 _loaded: dict[tuple, "Loaded"] = {}
 _lock = threading.Lock()
 
@@ -33,7 +32,6 @@ def loaded(model: str, *, adapter: str | None = None, gpu: int = -1) -> Loaded:
             nlp = load_pipeline(model, gpu=gpu)
             pipe = metaie_of(nlp)
             if adapter is not None:
-                pipe.add_adapter(ADAPTED, adapter)
-                pipe.adapter = ADAPTED
+                read_with(pipe, adapter, None)
             _loaded[key] = Loaded(nlp, pipe, threading.Lock())
         return _loaded[key]
