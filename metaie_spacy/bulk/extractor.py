@@ -108,6 +108,8 @@ class Extractor:
 
     def answers(self, texts: list[Any], own: list[Any]) -> Iterator[Answer]:
         """What is found in each text, in order; own (list): what each row asks itself, or None."""
+        if not texts:
+            return
         ready = loaded(self.model, adapter=self.adapter, gpu=self.gpu)
         for start in range(0, len(texts), BATCH):
             yield from self._answered(ready, texts[start : start + BATCH], own[start : start + BATCH])

@@ -100,8 +100,8 @@ class Teacher:
             )
         if not (0 <= batch_price <= 1 and 0 < batch_poll <= LONGEST):
             raise ValueError(
-                f"The teacher's batch_price is {batch_price} and its batch_poll {batch_poll}; give a share of the prices "
-                f"from 0 to 1, and seconds above 0 and at most {LONGEST:.0f}."
+                f"The teacher's batch_price is {batch_price} and its batch_poll {batch_poll}; give a share of the "
+                f"prices from 0 to 1, and seconds above 0 and at most {LONGEST:.0f}."
             )
         self.batch, self.batch_price, self.batch_poll = batch, batch_price, batch_poll
         self.model, self.base_url, self.api_key_env = model, base_url, api_key_env
