@@ -78,17 +78,17 @@ def test_an_endpoint_without_schemas_is_asked_for_lines_in_the_next_batch(tmp_pa
 
 
 def test_no_batch_is_sent_that_may_exceed_the_budget(tmp_path):
+    prices = {"price_in": 0.0001, "price_out": 1.0}
+    (tmp_path / "all").mkdir()
     with teacher_server(corpus=[CORPUS]) as server:
-        # Room for three of the longest answers; those that come are shorter, so that more fit then.
-        teacher, counts = run(
-            server, tmp_path, budget_money=3 * 2048 * 0.5 / 1e6 + 0.001, price_in=0.0001, price_out=1.0
-        )
-        first = len(sent(server)[-1].metadata) and len(spans_of(tmp_path / "rows.jsonl"))
-        assert 0 < first < 30 and counts["left"] == 30 - counts["annotated"] and counts["stopped"]
-        assert teacher.meter.cost <= teacher.meter.budget_money
+        cost = run(server, tmp_path / "all", **prices)[0].meter.cost
+        budget = cost / 2 + 2048 * 0.5 / 1e6  # half of it, and the longest answer that one more could have
+        teacher, counts = run(server, tmp_path, budget_money=budget, **prices)
+        first = len(spans_of(tmp_path / "rows.jsonl"))
+        assert 0 < first < 30 and counts["left"] == 30 - first and counts["stopped"]
+        assert teacher.meter.cost <= budget
         _, counts = run(server, tmp_path)
-        assert counts["annotated"] + first == 30
-        assert server.stats()["completed"] == 30
+        assert counts["annotated"] + first == 30 and server.stats()["completed"] == 60
 
 
 def test_an_endpoint_without_a_batch_api_is_told(tmp_path):
