@@ -1,11 +1,13 @@
 """Files to shards by the actors of a Ray cluster: Ray Data moves the chunks, and does again what a lost machine had."""
 
+import copy
 import os
 import pickle
 from contextlib import contextmanager
 from typing import Any, Collection, Iterator, Mapping, Sequence
 
 from .chunks import Reading, Source, chunks_of
+from .extractor import Extractor
 from .job import Job
 from .places import is_remote
 from .workers import Workers
@@ -18,13 +20,14 @@ def run(
     done: Mapping[int, Collection[int]],
     *,
     address: str | None,
-    workers: int,
+    workers: int | None,
     threads: int,
 ) -> Iterator[tuple[str, Any]]:
     """Make shards of all chunks that are not done. A file is read by one task, and its chunks go to all actors.
 
     address (str | None): of the cluster; None: what RAY_ADDRESS names, or a new one on this machine.
-    workers (int): actors; each keeps a process of so many threads, which may die of a text.
+    workers (int | None): actors, at most; None: what the cluster has CPUs or GPUs for. Each keeps a process of so many
+        threads, which may die of a text.
     YIELDS (tuple): ("rows", n) and ("shard", entry), as `Workers.run`.
     RAISES (ValueError): Ray is missing or cannot be reached, a file cannot be read, or a chunk cannot be made.
     """
@@ -33,12 +36,14 @@ def run(
             {"number": source.number, "path": _everywhere(source.path), "done": sorted(done.get(source.number, ()))}
             for source in sources
         ]
-        job = job._replace(output=_everywhere(job.output))
+        job = job._replace(output=_everywhere(job.output), extractor=_named_everywhere(job.extractor))
         gpus = {"num_gpus": 1} if job.extractor.gpu >= 0 else {}
         # Reading takes little; with CPUs of its own it would wait for actors that wait for it.
         chunks = ray.data.from_items(items, override_num_blocks=len(items)).flat_map(Read(how), num_cpus=0)
         options = {"fn_constructor_args": (job, threads), "batch_size": 1, "num_cpus": threads, **gpus}
-        for row in chunks.map_batches(Make, concurrency=(1, workers), **options).iter_rows():
+        for row in chunks.map_batches(
+            Make, concurrency=(1, workers or _room(ray, job, threads)), **options
+        ).iter_rows():
             entry = pickle.loads(row["entry"])
             if isinstance(entry, str):
                 raise ValueError(entry)
@@ -111,6 +116,21 @@ def _single_rows(ray: Any) -> Iterator[None]:
         yield
     finally:
         context.target_max_block_size, context.enable_progress_bars = kept
+
+
+def _room(ray: Any, job: Job, threads: int) -> int:
+    """How many actors the cluster has room for now."""
+    resources = ray.cluster_resources()
+    number = resources.get("GPU", 0) if job.extractor.gpu >= 0 else resources.get("CPU", 0) // threads
+    return max(1, int(number))
+
+
+def _named_everywhere(extractor: Extractor) -> Extractor:
+    """With the paths of a pipeline and an adapter that are no packages."""
+    other = copy.copy(extractor)
+    other.model = os.path.abspath(other.model) if os.path.isdir(other.model) else other.model
+    other.adapter = None if other.adapter is None else os.path.abspath(other.adapter)
+    return other
 
 
 def _everywhere(path: str) -> str:

@@ -37,7 +37,8 @@ def extract_files(
     output (str): a folder, new or begun by the same call; the same call goes on. Shards are named by their file and
         their place in it. It also gets _run.json (what was asked), _done.log (a line a shard) and
         _summary.json.
-    format (str): "jsonl" or "parquet". workers (int): processes; 0: as `best_split` has it.
+    format (str): "jsonl" or "parquet". workers (int): processes, or actors; 0: as
+        `best_split` has it, or what the cluster has CPUs for.
     shard_rows (int): rows of a shard, at most. encoding (str | None): of files of lines; None: UTF-8.
     engine (str): "local", or "ray" for the actors of a cluster, whose machines must all see source and output.
     address (str | None): of the Ray cluster; None: the one that RAY_ADDRESS names, or a new one on this machine.
@@ -50,7 +51,7 @@ def extract_files(
         raise ValueError(f"There can be no {workers} workers and no shards of {shard_rows} rows.")
     paths = [path for part in ([source] if isinstance(source, str) else source) for path in matching(part)]
     asked = _asked(extractor, format, shard_rows, encoding)
-    number, threads = best_split(workers, gpu=extractor.gpu)
+    number, threads = best_split(workers, gpu=extractor.gpu) if engine == "local" else (workers or None, 1)
     with alone(output):
         book = Book(output, asked, paths)
         job, how = Job(extractor, book.folder.path, format), Reading(extractor.text, shard_rows, encoding)
@@ -106,7 +107,14 @@ def _asked(extractor: Extractor, format: str, shard_rows: int, encoding: str | N
 
 
 def _events(
-    engine: str, job: Job, book: Book, how: Reading, bar: "_Progress", number: int, threads: int, address: str | None
+    engine: str,
+    job: Job,
+    book: Book,
+    how: Reading,
+    bar: "_Progress",
+    number: int | None,
+    threads: int,
+    address: str | None,
 ) -> Iterator[tuple[str, Any]]:
     if engine == "ray":
         from .on_ray import run

@@ -14,7 +14,7 @@ from ..data.files import check_apart
 PACKED = (".gz", ".zst")
 
 WORKERS = typer.Option(
-    None, help="Processes, for files into a folder; without it one for each core, which share nothing and need no locks"
+    None, help="Processes, for files into a folder, or actors of Ray; without it one for each core, or one for a GPU"
 )
 ENGINE = typer.Option("local", help="local, or ray: actors of a Ray cluster, for files into a folder")
 ADDRESS = typer.Option(None, help="Of the Ray cluster; without it that of RAY_ADDRESS, or a new one on this machine")
