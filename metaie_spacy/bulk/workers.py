@@ -117,6 +117,7 @@ class Workers:
             worker.chunk = None
             yield kind, value
         else:
+            self.close()  # so that nothing of this run is left for another
             raise ValueError(value)
 
     def _buried(self, worker: _Worker) -> Iterator[tuple[str, Any]]:
