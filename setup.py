@@ -20,6 +20,7 @@ AUDIT = [
     "datasketch>=1.6",
     'tomli>=2.0; python_version < "3.11"',
 ]
+BULK = ["pyarrow>=14.0", "fsspec>=2023.1", "zstandard>=0.22"]
 
 POLICIES = "small large random cascade errors knn reliable_knn learned per_label".split()
 
@@ -78,6 +79,8 @@ setup(
         "router": [*PROJECT, "scikit-learn>=1.4"],
         "audit": AUDIT,
         "parquet": ["pyarrow>=14.0"],
+        "bulk": BULK,
+        "ray": [*BULK, "ray[data]>=2.40"],
         "cuda12x": ["cupy-cuda12x>=13.0"],
         "cuda13x": ["cupy-cuda13x>=13.6"],
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.28"],
@@ -91,7 +94,8 @@ setup(
             "fastapi>=0.110",
             "uvicorn>=0.29",
             "httpx>=0.27",
-            "pyarrow>=14.0",
+            *BULK,
+            "pandas>=2.0",
             "pyyaml>=6.0",
         ],
     },

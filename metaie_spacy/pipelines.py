@@ -1,10 +1,13 @@
 """Trained pipelines: opening them, and finding the component in them."""
 
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Mapping
 
 if TYPE_CHECKING:
     from spacy.language import Language
+
+ADAPTED = "adapter"  # what an adapter is called that a command reads with
 
 
 def load_pipeline(source: str, *, gpu: int = -1) -> "Language":
@@ -51,6 +54,17 @@ def metaie_of(nlp: "Language") -> Any:
         if nlp.get_pipe_meta(name).factory == "metaie":
             return pipe
     raise ValueError(f"The pipeline has no 'metaie' component, only {nlp.pipe_names}.")
+
+
+def read_with(pipe: Any, adapter: str | Path, settings: Mapping[str, Any] | None) -> None:
+    """Have the component read with an adapter, and ask its labels where no others are asked.
+
+    RAISES (ValueError): it is no adapter of these weights.
+    """
+    pipe.add_adapter(ADAPTED, adapter)
+    pipe.adapter = ADAPTED
+    if settings is None:
+        pipe.schema = {key: value for key, value in pipe.adapters[ADAPTED].items() if key != "adapter"}
 
 
 def span_keys(nlp: "Language") -> set[str]:

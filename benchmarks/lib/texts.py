@@ -3,6 +3,9 @@
 import json
 import random
 from pathlib import Path
+from typing import Iterator
+
+from benchmarks.lib.paths import CORPUS
 
 
 def texts_of(path: Path, limit: int = 0) -> list[str]:
@@ -15,3 +18,16 @@ def drawn_texts(path: Path, number: int) -> list[str]:
     """Some texts, drawn at random, in every run the same."""
     texts = texts_of(path)
     return random.Random(0).sample(texts, min(number, len(texts)))
+
+
+def sentences(seed: int) -> Iterator[str]:
+    """Endless sentences, each with a new word or two."""
+    rng = random.Random(seed)
+    found = [s.strip() for text in texts_of(CORPUS) for s in text.split(". ") if len(s) > 20]
+    while True:
+        words = rng.choice(found).split()
+        for _ in range(2):
+            words[rng.randrange(len(words))] = "".join(
+                rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(4, 10))
+            ).capitalize()
+        yield " ".join(words)

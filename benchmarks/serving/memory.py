@@ -8,13 +8,11 @@ readings go up and down: compared are the peaks of the first tenth of the run an
 and the last tenth. Linux only (reads /proc/self/statm).
 """
 
-import random
 import statistics
 import sys
 import time
 from itertools import islice
 from pathlib import Path
-from typing import Iterator
 
 import spacy
 import torch
@@ -24,23 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.lib.labels import FEW
 from benchmarks.lib.options import model_parser
-from benchmarks.lib.paths import CORPUS
 from benchmarks.lib.process import resident
 from benchmarks.lib.provenance import write_result
-from benchmarks.lib.texts import texts_of
-
-
-def sentences(seed: int) -> Iterator[str]:
-    """Endless sentences, each with a new word or two."""
-    rng = random.Random(seed)
-    found = [s.strip() for text in texts_of(CORPUS) for s in text.split(". ") if len(s) > 20]
-    while True:
-        words = rng.choice(found).split()
-        for _ in range(2):
-            words[rng.randrange(len(words))] = "".join(
-                rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(4, 10))
-            ).capitalize()
-        yield " ".join(words)
+from benchmarks.lib.texts import sentences
 
 
 def main() -> None:

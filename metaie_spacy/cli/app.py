@@ -15,9 +15,20 @@ from ..data.files import check_apart, replacing, write_text, writing
 from ..data.jsonl import json_text
 from ..encodings import check_encoding
 from ..model.defaults import ENCODER, HEAD_SCALE
-from ..pipelines import active_pipe, load_pipeline
+from ..pipelines import active_pipe, load_pipeline, read_with
 from ..train.settings import ADAPTER_RANK, DistillSettings, FewShotSettings
-from . import auditing, project, route
+from . import auditing, project, release, route
+from .bulk import (
+    ADDRESS,
+    ENGINE,
+    LABELS_FROM,
+    SHARD_ROWS,
+    SPANS_FIELD,
+    WORKERS,
+    Engine,
+    extract_into_folder,
+    is_into_folder,
+)
 from .options import (
     ADAPTER,
     ENCODING,
@@ -29,11 +40,11 @@ from .options import (
     fail,
     label_table,
     lacking,
-    read_with,
 )
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.registered_commands += project.app.registered_commands
+app.registered_commands += release.app.registered_commands
 app.add_typer(route.app, name="route")
 app.add_typer(auditing.app, name="audit")
 DEFAULT_LABELS = "person, organization, location, date, event, product"
@@ -46,6 +57,7 @@ class Format(str, Enum):
     triples = "triples"
     jsonld = "jsonld"
     html = "html"
+    parquet = "parquet"
 
 
 @app.command()
@@ -53,7 +65,7 @@ def extract(
     source: str | None = typer.Argument(
         None,
         help='A text, or a file (.txt: a text a line; .jsonl: objects with a "text"; .csv, .tsv, .parquet: a column); '
-        "nothing or '-': stdin",
+        "nothing or '-': stdin; into a folder also a pattern, such as 'texts/*.jsonl.gz', .zst, and fsspec's addresses",
     ),
     labels: str | None = typer.Option(
         None, help=f'What to look for: "person, date of birth"; without it and --schema: "{DEFAULT_LABELS}"'
@@ -70,23 +82,43 @@ def extract(
     format: Format = typer.Option(
         Format.table,
         help="table, jsonl (other fields of a row are kept), csv (a line a span), triples (CSV, a line a fact of all "
-        "texts), jsonld (the same as a graph), or html (displaCy's span view, links as arcs)",
+        "texts), jsonld (the same as a graph), or html (displaCy's span view, links as arcs); into a folder jsonl or "
+        "parquet",
     ),
-    output: Path | None = typer.Option(None, help="Write the result here instead of to stdout"),
+    output: str | None = typer.Option(
+        None,
+        help="Write the result here instead of to stdout: a file, or a folder (FOLDER/) of shards, which the same "
+        "command goes on filling if it was killed",
+    ),
     errors: Path | None = typer.Option(None, help="Keep bad input lines here, as they came"),
     encoding: str | None = ENCODING,
     text_field: str = typer.Option("text", help="Field or column of the source that holds the text"),
+    labels_from: str | None = LABELS_FROM,
+    spans_field: str = SPANS_FIELD,
+    workers: int | None = WORKERS,
+    shard_rows: int = SHARD_ROWS,
+    engine: Engine = ENGINE,
+    address: str | None = ADDRESS,
 ) -> None:
-    """Extract labelled spans from a text, a file or stdin."""
-    settings = asked(labels, schema, None if adapter else DEFAULT_LABELS)
+    """Extract labelled spans from a text, a file or stdin, or from files into a folder."""
+    settings = asked(labels, schema, None if adapter or labels_from else DEFAULT_LABELS)
     if format in (Format.triples, Format.jsonld):
         check_has_links(settings, f"--format {format.value}")
     if encoding is not None:
         check_encoding(encoding)
+    only_folders = (workers, engine is Engine.ray, address, labels_from, spans_field != "spans")
+    if is_into_folder(source, output, *only_folders, format is Format.parquet):
+        own = {"model": model, "text": text_field, "output": spans_field, "labels_from": labels_from}
+        own |= {"threshold": threshold, "adapter": adapter, "gpu": gpu}
+        run = {"workers": workers or 0, "shard_rows": shard_rows, "encoding": encoding, "address": address}
+        places = {"schema": schema, "errors": errors, "engine": engine}
+        extract_into_folder(source, output, settings, format=format.value, extractor=own, **places, **run)
+        return
     check_apart(output, source, schema, errors)
     check_apart(errors, source, schema)
     from ..data.texts import TextReader  # spaCy takes a second; a wrong argument is told at once
-    from .linked import Graph, found_in
+    from ..linking.found import found_in
+    from .linked import Graph
     from .output import csv_writer, pipe_texts, printer, render_html, table
 
     nlp = load_pipeline(model, gpu=gpu)
@@ -101,7 +133,7 @@ def extract(
         reader = stack.enter_context(TextReader(source, encoding=encoding, text_field=text_field))
         if errors:
             reader.errors = stack.enter_context(writing(errors))
-        write = stack.enter_context(printer(output))
+        write = stack.enter_context(printer(None if output is None else Path(output)))
         bar = stack.enter_context(
             tqdm(total=reader.total, unit="text", desc="extract", mininterval=1, disable=reader.total == 1)
         )
@@ -332,47 +364,6 @@ def distill(
     )
     result = run(weights, output, settings, tokenize=blank_tokenizer(lang), dev=dev)
     print(json.dumps(result))
-
-
-@app.command()
-def assemble(
-    weights: str = typer.Argument(..., help="The model/ directory of a distillation, or a package"),
-    output: Path = typer.Argument(..., help="Takes the pipeline; then run: python -m spacy package"),
-    lang: str = typer.Option("en", help="Language of the pipeline"),
-    name: str = typer.Option("metaie_sm", help="Name of the package, without the language"),
-    meta: Path | None = typer.Option(None, help="JSON that is merged into meta.json"),
-    include: list[Path] = typer.Option([], help="A file to put into the package, such as NOTICE; may be repeated"),
-    save_dtype: str = typer.Option("float16", help="float16 or float32"),
-    bits: int = typer.Option(11, help="Significant binary digits of each weight; 9 make a wheel smaller by a tenth"),
-) -> None:
-    """Write trained weights as a spaCy pipeline."""
-    from ..release.assemble import assemble as run
-
-    check_output(output)
-    run(weights, output, lang=lang, name=name, meta=meta, include=include, save_dtype=save_dtype, bits=bits)
-
-
-@app.command()
-def licences(
-    pipeline: Path = typer.Argument(..., help="A pipeline on disk that has a component of another one"),
-    of: str = typer.Option("en_metaie_sm", help="That other one: package or path"),
-) -> None:
-    """Name what a sourced component was made from in meta.json, and copy the licences, before `spacy package`."""
-    from ..model.weights import find_source
-    from ..release.sources import keep_sources
-
-    keep_sources(find_source(of), pipeline)
-
-
-@app.command()
-def average(
-    weights: list[str] = typer.Argument(..., help="The model/ directories of distillations from one start"),
-    output: Path = typer.Option(..., help="Takes the mean of their weights"),
-) -> None:
-    """Average the weights of several runs that began at the same weights."""
-    from ..release.assemble import average as run
-
-    run(weights, output)
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import html
 import unicodedata
 from typing import Any, Iterable, Iterator, Sequence
 
-from .linked import Found
+from ..linking.found import Found
 
 LONGEST = 32  # characters of a mention, and of the words between two, that are shown
 WIDE, HIGH = 8.4, 26  # pixels: of a letter, and of a step from arc to arc

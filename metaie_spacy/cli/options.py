@@ -17,7 +17,6 @@ ENCODING = typer.Option(
 )
 
 ADAPTER = typer.Option(None, help="What fewshot --adapter wrote: texts are read with it, and asked its labels")
-ADAPTED = "adapter"  # what it is called then
 
 # Package -> the extra of ours that brings it.
 EXTRAS = {
@@ -26,6 +25,7 @@ EXTRAS = {
     "sklearn": "router",
     "scipy": "audit",
     "krippendorff": "audit",
+    "ray": "ray",
 } | dict.fromkeys(("openai", "tenacity", "datasketch", "rapidfuzz", "filelock", "jinja2"), "project")
 
 
@@ -159,11 +159,3 @@ def resolve_teacher(settings: dict, output: Path) -> Any:
             "The [teacher] block of the config has no setting of this name, or a value of "
             f"the wrong kind: {names}. See configs/teacher.cfg."
         ) from None
-
-
-def read_with(pipe: Any, adapter: Path, settings: Mapping[str, Any] | None) -> None:
-    """Have the component read with an adapter, and ask its labels where no others are asked."""
-    pipe.add_adapter(ADAPTED, adapter)
-    pipe.adapter = ADAPTED
-    if settings is None:
-        pipe.schema = {key: value for key, value in pipe.adapters[ADAPTED].items() if key != "adapter"}

@@ -105,21 +105,36 @@ def table_lines(path: Path, text_field: str, encoding: str | None) -> Iterator[b
 
     RAISES (ValueError): the file has no such column.
     """
-    lines = (line.decode("utf8", "surrogateescape") for _, line in numbered_lines(path, encoding))
-    reader = csv.reader(lines, delimiter=TABLES[path.suffix], strict=True)
-    try:
-        head = next(reader, [])
-        if text_field not in head:
-            raise ValueError(
-                f"'{path}' has no column \"{text_field}\", only {head[:20]}. "
-                "Say which holds the texts, by --text-field; the first line must name the columns."
-            )
-        for values in reader:
-            if values:
-                fits = len(values) == len(head)
-                yield json_line(dict(zip(head, values)) if fits else values)
-    except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: not CSV ({error}).") from None
+    lines = (line for _, line in numbered_lines(path, encoding))
+    head, records = table_records(lines, str(path), TABLES[path.suffix], text_field)
+    for values in records:
+        yield json_line(dict(zip(head, values)) if len(values) == len(head) else values)
+
+
+def table_records(
+    lines: Iterator[bytes], name: str, delimiter: str, text_field: str
+) -> tuple[list[str], Iterator[list[str]]]:
+    """The columns of a CSV or TSV file, and the values of each record that is not empty; bytes that are not UTF-8
+    become halves of pairs.
+
+    RAISES (ValueError): the file has no such column; of a later line, iterating says so.
+    """
+    reader = csv.reader((line.decode("utf8", "surrogateescape") for line in lines), delimiter=delimiter, strict=True)
+
+    def records() -> Iterator[list[str]]:
+        try:
+            yield from filter(None, reader)
+        except csv.Error as error:
+            raise ValueError(f"{name}, line {reader.line_num}: not CSV ({error}).") from None
+
+    found = records()
+    head = next(found, [])
+    if text_field not in head:
+        raise ValueError(
+            f"'{name}' has no column \"{text_field}\", only {head[:20]}. "
+            "Say which holds the texts, by --text-field; the first line must name the columns."
+        )
+    return head, found
 
 
 def parquet_lines(path: Path, text_field: str = "text") -> tuple[int, Iterator[bytes]]:
@@ -151,19 +166,19 @@ def parquet_lines(path: Path, text_field: str = "text") -> tuple[int, Iterator[b
     def lines() -> Iterator[bytes]:
         for batch in file.iter_batches(columns=columns):
             for row in batch.to_pylist():
-                yield json_line({name: _plain(value) for name, value in row.items() if value is not None})
+                yield json_line({name: plain_value(value) for name, value in row.items() if value is not None})
 
     return file.metadata.num_rows, lines()
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
     """A value of a Parquet file as JSON has it; what is not UTF-8 becomes half a pair, and is refused."""
     if isinstance(value, bytes):
         return value.decode("utf8", "surrogateescape")
     if isinstance(value, dict):
-        return {str(key): _plain(part) for key, part in value.items()}
+        return {str(key): plain_value(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
+        return [plain_value(part) for part in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if isinstance(value, (str, int, type(None))) else str(value)

@@ -57,6 +57,7 @@ def annotate(texts: Iterable[dict], output: str | Path, annotator: Annotator, *,
                 disable=not progress,
             )
             annotator.start()
+            annotator.prepare([row["text"] for row in todo])
             run = _Run(annotator, out, failed, counts, bar)
             try:
                 run.over(todo)

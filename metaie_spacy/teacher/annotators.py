@@ -3,11 +3,12 @@
 import hashlib
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Callable, NamedTuple, Protocol
 
 from ..data.known import Stretches
 from ..data.rows import Place, Span, longest_first, place, spans_at
 from ..data.tokens import make_doc
+from .batches import Batches, Question
 from .client import Teacher
 from .failures import NotStored
 from .prompts import read_prompt
@@ -37,7 +38,8 @@ class Annotator(Protocol):
     """Who annotates texts, called from several threads.
 
     name, prompt_sha (str): what rows say of their origin. in_flight (int): calls at a time. kind (str): of the rows.
-    start: a run begins. stop: it ends early, calls that wait may give up. status: what it cost so far, in words.
+    start: a run begins. prepare: these texts will be asked about. stop: it ends early, calls that wait may give up.
+    status: what it cost so far, in words.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Annotator(Protocol):
     def __call__(self, text: str) -> Annotation: ...
 
     def start(self) -> None: ...
+
+    def prepare(self, texts: list[str]) -> None: ...
 
     def stop(self) -> None: ...
 
@@ -78,10 +82,17 @@ class PromptAnnotator:
         self.template, self.prompt_sha = read_prompt(prompt, text="", form="json")
         self.in_flight = teacher.in_flight
 
-    def __call__(self, text: str) -> Annotation:
-        def render(form: str) -> list[dict[str, str]]:
-            return [{"role": "user", "content": self.template.render(text=text, form=form)}]
+    def prepare(self, texts: list[str]) -> None:
+        """Have the answers to all texts fetched in batches, if the teacher is to work so."""
+        if self.teacher.batch:
+            questions = [Question(self._renderer(text), SCHEMA, n) for text in texts for n in range(self.samples)]
+            Batches(self.teacher).fetch(questions)
 
+    def _renderer(self, text: str) -> Callable[[str], list[dict[str, str]]]:
+        return lambda form: [{"role": "user", "content": self.template.render(text=text, form=form)}]
+
+    def __call__(self, text: str) -> Annotation:
+        render = self._renderer(text)
         found, usage = [], Counter()
         for sample in range(self.samples):
             try:
@@ -154,6 +165,9 @@ class RulesAnnotator:
 
     def start(self) -> None:
         """Nothing: rules are ready at once."""
+
+    def prepare(self, texts: list[str]) -> None:
+        """Nothing: rules need no preparation."""
 
     def stop(self) -> None:
         """Nothing: no call waits."""

@@ -12,7 +12,7 @@ from .keys import KeyMissing, Redactor, read_key
 from .meter import Meter
 from .retrying import OutOfPatience, Retries, Stopped
 from .server_errors import read_body
-from .store import AnswerStore, Reply, StillAsked, StoreError, answer_key
+from .store import AnswerStore, Reply, StillAsked, StoreError, answer_key, counted
 from .transport import bounded
 
 logger = logging.getLogger("metaie_spacy")
@@ -44,6 +44,9 @@ class Teacher:
     price_in, price_out (float): money per million tokens.
     budget_tokens, budget_money: no request is sent that is expected to exceed them, with `max_tokens`
         of answer; what this model's earlier answers in the cache cost counts too.
+    batch (bool): whether `annotate` asks by the endpoint's batch API first: files of questions, answered within a
+        day; what no batch answers is asked one by one. batch_price (float): share of the prices that it takes.
+    batch_poll (float): seconds between two looks at a batch.
     cache (str | None): SQLite file of all answers, which processes may share; None: in memory.
     http_client: sends in place of the openai client's own, as its argument of that name, within the same bounds.
     RAISES (ValueError): a setting that cannot work, or a cache that cannot be used.
@@ -69,6 +72,9 @@ class Teacher:
         price_out: float = 0.0,
         budget_tokens: int | None = None,
         budget_money: float | None = None,
+        batch: bool = False,
+        batch_price: float = 0.5,
+        batch_poll: float = 30.0,
         cache: str | None = None,
         http_client: Any = None,
     ):
@@ -92,6 +98,12 @@ class Teacher:
                 f"The teacher's timeout is {timeout} and its patience {patience}; give seconds above 0, of patience "
                 f"at least 0, and at most {LONGEST:.0f}."
             )
+        if not (0 <= batch_price <= 1 and 0 < batch_poll <= LONGEST):
+            raise ValueError(
+                f"The teacher's batch_price is {batch_price} and its batch_poll {batch_poll}; give a share of the "
+                f"prices from 0 to 1, and seconds above 0 and at most {LONGEST:.0f}."
+            )
+        self.batch, self.batch_price, self.batch_poll = batch, batch_price, batch_poll
         self.model, self.base_url, self.api_key_env = model, base_url, api_key_env
         self.in_flight, self.timeout, self.attempts = in_flight, timeout, attempts
         self.retries, self.patience, self.max_bytes = retries, patience, max_bytes
@@ -100,6 +112,7 @@ class Teacher:
         self.may_fall_back = form == "auto"
         self.store = AnswerStore(cache)
         self.meter = Meter(self.store.totals(model), price_in, price_out, budget_tokens, budget_money)
+        self.meter.grant(*self.store.batched_tokens(model), batch_price)
         self.http_client = http_client
         self.stopping = threading.Event()
         self._lock = threading.Lock()
@@ -171,10 +184,43 @@ class Teacher:
                 raise TeacherError(
                     f"{self._where()} refuses a JSON schema ({error}). Set the teacher's form to 'lines' or 'auto'."
                 ) from None
-            if self.form == "json":
-                logger.warning("%s refuses a JSON schema; asking for lines instead.", self._where())
-            self.form = "lines"
+            self.falls_back()
             return self._reply(render, schema, sample, attempt, is_cut=is_cut)
+
+    @property
+    def address(self) -> str | None:
+        """The endpoint; the client takes a missing one from the environment."""
+        return self.base_url or os.environ.get("OPENAI_BASE_URL")
+
+    @property
+    def where(self) -> str:
+        """The endpoint in messages."""
+        return self._where()
+
+    @property
+    def redactor(self) -> Redactor:
+        """Takes the key out of what a server sends."""
+        return self._redactor
+
+    def falls_back(self) -> None:
+        """Ask for lines from now on, where that is allowed, of an endpoint that takes no JSON schema."""
+        if self.may_fall_back and self.form == "json":
+            logger.warning("%s refuses a JSON schema; asking for lines instead.", self._where())
+            self.form = "lines"
+
+    def request_of(self, render: Callable[[str], Messages], schema: dict | None, sample: int) -> dict:
+        """The request of a question's first attempt, as `ask` sends it."""
+        return self._request(render, schema, sample, 0, False)
+
+    def key_of(self, request: dict) -> str:
+        """By which the store knows the answer to a request."""
+        return answer_key({"base_url": self.address, **request})
+
+    def cost_of(self, request: dict) -> tuple[int, int]:
+        """Prompt tokens of a request, estimated, and the most that its answer may have."""
+        shown = [request["messages"], request.get("response_format")]
+        estimate = len(json.dumps(shown, ensure_ascii=False).encode("utf8", "surrogatepass")) // 2
+        return estimate, next((request[name] for name in LIMITS if name in request), self.max_tokens)
 
     def _request(self, render: Callable, schema: dict | None, sample: int, attempt: int, is_cut: bool) -> dict:
         """Everything that shapes an answer. A later attempt is another question to a sampling model."""
@@ -196,8 +242,7 @@ class Teacher:
         return request | {name: 2 * request[name] for name in LIMITS if is_cut and name in request}
 
     def _one_reply(self, request: dict) -> Reply:
-        # The client takes a missing base_url from the environment.
-        key = answer_key({"base_url": self.base_url or os.environ.get("OPENAI_BASE_URL"), **request})
+        key = self.key_of(request)
         known = self.store.get(key)
         if known is not None:
             return known
@@ -217,16 +262,14 @@ class Teacher:
 
         RAISES (NotStored): it came and could not be kept.
         """
-        shown = [request["messages"], request.get("response_format")]
-        estimate = len(json.dumps(shown, ensure_ascii=False).encode("utf8", "surrogatepass")) // 2
-        longest = next((request[name] for name in LIMITS if name in request), self.max_tokens)
+        estimate, longest = self.cost_of(request)
         with self.meter.reserve(estimate, longest, self.stopping) as fits:
             if not fits:
                 raise BudgetSpent(
                     f"the budget is spent ({self.meter.line()}). Raise budget_tokens "
                     "or budget_money; the same call goes on"
                 )
-            reply = _counted(self._send(request), estimate)
+            reply = counted(self._send(request), estimate)
             self.meter.count(reply)
             try:
                 self.store.put(key, reply, self.model)
@@ -246,8 +289,15 @@ class Teacher:
             )
             return read_body(raw.http_response.content, self._redactor)
 
+        return self.send(post)
+
+    def send(self, post: Callable[[], T]) -> T:
+        """What a call of the endpoint gives, with its retries.
+
+        RAISES (QuestionError): it failed, or the run was stopped. (TeacherError): so would every other one.
+        """
         try:
-            reply = self._resending.send(post, is_new=not self._endpoint.answered)
+            result = self._resending.send(post, is_new=not self._endpoint.answered)
         except Stopped:
             raise QuestionError(STOPPED) from None
         except OutOfPatience as error:
@@ -255,7 +305,7 @@ class Teacher:
         except Exception as error:
             raise self._blame(error) from None
         self._endpoint.has_answered()
-        return reply
+        return result
 
     def _where(self) -> str:
         return self._endpoint.where
@@ -263,6 +313,11 @@ class Teacher:
     def _blame(self, error: Exception, asked: float | None = None) -> Exception:
         found = self._endpoint.blame(error, self._redactor, asked)
         return QuestionError(STOPPED) if self.stopping.is_set() and type(found) is QuestionError else found
+
+    def client(self, seconds: float, max_bytes: int) -> Any:
+        """A client with the key whose requests have bounds of their own."""
+        own = self._openai()
+        return own.with_options(timeout=seconds, http_client=bounded(self._http, seconds=seconds, max_bytes=max_bytes))
 
     def _openai(self) -> Any:
         """The client, made at the first question.
@@ -287,6 +342,7 @@ class Teacher:
                 http = self.http_client
                 if http is None:
                     http = openai.DefaultHttpxClient(timeout=self.timeout, follow_redirects=False)
+                self._http = http
                 self._client = openai.OpenAI(
                     api_key=key or "none",
                     base_url=self.base_url,
@@ -301,14 +357,3 @@ class Teacher:
 def _known_fields(client: Any) -> frozenset[str]:
     """What the openai client takes; other fields go into the request's body as they are."""
     return frozenset(inspect.signature(client.create).parameters)
-
-
-def _counted(reply: Reply, prompt_tokens: int) -> Reply:
-    """The answer with its tokens, estimated where the server does not count them, or not as one can."""
-    n_in, n_out = reply.prompt_tokens, reply.completion_tokens
-    is_silent = not (n_in or n_out)
-    if n_in is None or is_silent:
-        n_in = prompt_tokens
-    if n_out is None or is_silent:
-        n_out = len(reply.content.encode("utf8", "surrogatepass")) // 2
-    return reply._replace(prompt_tokens=n_in, completion_tokens=n_out)

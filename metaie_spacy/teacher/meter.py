@@ -25,6 +25,7 @@ class Meter:
         self.answers, self.prompt_tokens, self.completion_tokens = totals
         self.price_in, self.price_out = price_in, price_out
         self.budget_tokens, self.budget_money = budget_tokens, budget_money
+        self.saved = 0.0  # money that batches cost less
         self._reserved = [0, 0]
         self._changed = threading.Condition()
 
@@ -34,14 +35,25 @@ class Meter:
 
     @property
     def cost(self) -> float:
-        return self.price(self.prompt_tokens, self.completion_tokens)
+        return self.price(self.prompt_tokens, self.completion_tokens) - self.saved
 
-    def count(self, reply: Reply) -> None:
-        """Add what an answer cost."""
+    def count(self, reply: Reply, share: float = 1.0) -> None:
+        """Add what an answer cost. share (float): of the prices."""
+        self.grant(reply.prompt_tokens, reply.completion_tokens, share)
         with self._changed:
             self.answers += 1
             self.prompt_tokens += reply.prompt_tokens
             self.completion_tokens += reply.completion_tokens
+
+    def grant(self, prompt_tokens: int, completion_tokens: int, share: float) -> None:
+        """Note that so many tokens cost a share of the prices only."""
+        with self._changed:
+            self.saved += (1 - share) * self.price(prompt_tokens, completion_tokens)
+
+    def has_room(self, prompt_tokens: int, completion_tokens: int, share: float) -> bool:
+        """Whether so many more tokens fit into the budget at a share of the prices."""
+        with self._changed:
+            return self._fits(prompt_tokens, completion_tokens, share)
 
     @contextmanager
     def reserve(self, prompt_tokens: int, completion_tokens: int, stopping: threading.Event) -> Iterator[bool]:
@@ -71,11 +83,12 @@ class Meter:
             f", cost {self.cost:.4f}" if self.price_in or self.price_out else ""
         )
 
-    def _fits(self, prompt_tokens: int, completion_tokens: int) -> bool:
+    def _fits(self, prompt_tokens: int, completion_tokens: int, share: float = 1.0) -> bool:
         n_in = self.prompt_tokens + self._reserved[0] + prompt_tokens
         n_out = self.completion_tokens + self._reserved[1] + completion_tokens
         in_tokens = self.budget_tokens is None or n_in + n_out <= self.budget_tokens
-        return in_tokens and (self.budget_money is None or self.price(n_in, n_out) <= self.budget_money)
+        saved = self.saved + (1 - share) * self.price(prompt_tokens, completion_tokens)
+        return in_tokens and (self.budget_money is None or self.price(n_in, n_out) - saved <= self.budget_money)
 
     def price(self, prompt_tokens: int, completion_tokens: int) -> float:
         """What so many tokens cost."""

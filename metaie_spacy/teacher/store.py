@@ -21,6 +21,8 @@ TABLES = {
         "model TEXT, created REAL"
     ),
     "claims": "key TEXT PRIMARY KEY, owner TEXT",
+    "batches": "token TEXT PRIMARY KEY, id TEXT, model TEXT, endpoint TEXT, is_open INTEGER",
+    "batched": "key TEXT PRIMARY KEY, token TEXT",
 }
 OTHER_PATH = "Give the teacher's cache another path"
 ALLOW = "Allow writing to the file and its folder, or give the teacher's cache another path"
@@ -98,8 +100,7 @@ class AnswerStore:
 
     def put(self, key: str, reply: Reply, model: str) -> None:
         """Keep an answer, and let go of its question."""
-        content, reason = (part.encode("utf8", "replace").decode("utf8") for part in reply[:2])  # lone surrogates
-        row = (key, content, reason, reply.prompt_tokens, reply.completion_tokens, model, time.time())
+        row = _row_of(key, reply, model)
 
         def write(db: sqlite3.Connection) -> None:
             db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", row)
@@ -110,11 +111,49 @@ class AnswerStore:
 
     def totals(self, model: str) -> tuple[int, int, int]:
         """Answers, prompt tokens and completion tokens of one model; what no answer can cost is left out."""
-        sums = ", ".join(
-            f"COALESCE(SUM(CASE WHEN {SOUND.format(name)} THEN {name} ELSE 0 END), 0)"
-            for name in ("prompt_tokens", "completion_tokens")
-        )
+        sums = ", ".join(_sum_of(name) for name in ("prompt_tokens", "completion_tokens"))
         query = f"SELECT COUNT(*), {sums} FROM answers WHERE model = ?"
+        return self._run(lambda db: db.execute(query, (model,)).fetchone())
+
+    def begin_batch(self, token: str, keys: list[str], model: str, endpoint: str) -> None:
+        """Note which questions are about to be sent together. token (str): a name of the batch."""
+
+        def write(db: sqlite3.Connection) -> None:
+            db.execute("INSERT INTO batches VALUES (?, NULL, ?, ?, 1)", (token, model, endpoint))
+            db.executemany("INSERT OR REPLACE INTO batched VALUES (?, ?)", [(key, token) for key in keys])
+
+        self._write(write)
+
+    def name_batch(self, token: str, id: str) -> None:
+        """Note what the provider calls a batch."""
+        self._write(lambda db: db.execute("UPDATE batches SET id = ? WHERE token = ?", (id, token)))
+
+    def open_batches(self, model: str, endpoint: str) -> list[tuple[str, str | None]]:
+        """Token and id of the batches that were begun and have not ended."""
+        query = "SELECT token, id FROM batches WHERE is_open AND (model, endpoint) = (?, ?)"
+        return self._run(lambda db: db.execute(query, (model, endpoint)).fetchall())
+
+    def batch_keys(self, token: str) -> list[str]:
+        """The questions of a batch."""
+        found = self._run(lambda db: db.execute("SELECT key FROM batched WHERE token = ?", (token,)).fetchall())
+        return [key for (key,) in found]
+
+    def end_batch(self, token: str, answers: list[tuple[str, Reply]], model: str) -> None:
+        """Keep what a batch brought, all or nothing; its other questions are asked again."""
+        rows = [_row_of(key, reply, model) for key, reply in answers]
+
+        def write(db: sqlite3.Connection) -> None:
+            db.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            left = "DELETE FROM batched WHERE token = ? AND key NOT IN (SELECT key FROM answers)"
+            db.execute(left, (token,))
+            db.execute("UPDATE batches SET is_open = 0 WHERE token = ?", (token,))
+
+        self._write(write)
+
+    def batched_tokens(self, model: str) -> tuple[int, int]:
+        """Prompt and completion tokens of one model's answers that came in batches."""
+        sums = ", ".join(_sum_of(name) for name in ("prompt_tokens", "completion_tokens"))
+        query = f"SELECT {sums} FROM answers WHERE model = ? AND key IN (SELECT key FROM batched)"
         return self._run(lambda db: db.execute(query, (model,)).fetchone())
 
     @contextmanager
@@ -273,3 +312,23 @@ class AnswerStore:
         words = " ".join(str(getattr(why, "strerror", None) or why).split())
         cure = cure or next((cure for part, cure in CURES.items() if part in words.lower()), OTHER_PATH)
         return StoreError(f"'{self.path}' cannot be used as a store of answers ({words}). {cure}.")
+
+
+def _row_of(key: str, reply: Reply, model: str) -> tuple:
+    content, reason = (part.encode("utf8", "replace").decode("utf8") for part in reply[:2])  # lone surrogates
+    return key, content, reason, reply.prompt_tokens, reply.completion_tokens, model, time.time()
+
+
+def _sum_of(name: str) -> str:
+    return f"COALESCE(SUM(CASE WHEN {SOUND.format(name)} THEN {name} ELSE 0 END), 0)"
+
+
+def counted(reply: Reply, prompt_tokens: int) -> Reply:
+    """The answer with its tokens, estimated where the server does not count them, or not as one can."""
+    n_in, n_out = reply.prompt_tokens, reply.completion_tokens
+    is_silent = not (n_in or n_out)
+    if n_in is None or is_silent:
+        n_in = prompt_tokens
+    if n_out is None or is_silent:
+        n_out = len(reply.content.encode("utf8", "surrogatepass")) // 2
+    return reply._replace(prompt_tokens=n_in, completion_tokens=n_out)

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Iterator, NamedTuple
 
 from teacher_answers import Replay, chance, content_of, dumps
+from teacher_batches import BatchDesk
 
 FAULTS = ("429", "500", "503", "timeout", "cut", "truncated", "prose", "invented", "encoding", "html")
 AT_ONCE = ("429", "500", "503", "html")  # faults that do not wait for an answer to be written
@@ -71,6 +72,7 @@ class Desk:
             raise ValueError(f"The shares of the faults must be at least 0 and at most 1 together: {self.shares}.")
         self.came, self.counts, self.kinds = Counter(), Counter(), Counter()
         self.began = time.monotonic()
+        self.batches = BatchDesk(self._answer_in_batch, args.batch_looks, args.batch_limit)
         self.log = open(args.log, "a", encoding="utf8") if args.log else None
 
     def reply(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Reply:
@@ -83,6 +85,10 @@ class Desk:
             if (method, path) == ("GET", "/v1/models"):
                 model = {"id": self.args.model or "test", "object": "model", "created": 0, "owned_by": "tests"}
                 return Reply("ok", 200, _body({"object": "list", "data": [model]}))
+            if entry is None and not self.args.no_batches and path.startswith(("/v1/files", "/v1/batches")):
+                made = self.batches.reply(method, path, headers, body)
+                if made is not None:
+                    return Reply("ok", 200, made if isinstance(made, bytes) else _body(made))
             if entry is None:
                 raise Refused(404, f"Invalid URL ({method} {path})")
             return self._answer(body, entry)._replace(entry=entry)
@@ -91,6 +97,18 @@ class Desk:
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             refused = Refused(400, f"The request is malformed: {type(error).__name__} {error}")
         return Reply("rejected", refused.status, _body(refused.body), entry=entry)
+
+    def _answer_in_batch(self, body: bytes) -> tuple[int, object]:
+        """Status and body of a question's answer; a fault that is no status is a server error there."""
+        entry = self._arrived(body)
+        try:
+            reply = self._answer(body, entry)
+        except Refused as error:
+            reply = Reply("rejected", error.status, _body(error.body))
+        self.record(reply._replace(entry=entry), is_sent=True)
+        if reply.kind in ("timeout", "cut", "html", "encoding", "503"):
+            return 500, {"error": {"message": "The server had an error.", "type": "server_error"}}
+        return reply.status, json.loads(reply.body)
 
     def record(self, reply: Reply, *, is_sent: bool) -> None:
         """Log a question when its answer was sent, or its client left."""
@@ -339,6 +357,9 @@ def main() -> None:
     parser.add_argument(
         "--fault", type=_share, action="append", default=[], metavar="KIND=SHARE", help="share of one kind"
     )
+    parser.add_argument("--batch-looks", type=int, default=2, help="at a batch, until it has ended")
+    parser.add_argument("--batch-limit", type=int, default=0, help="questions that a batch has time for; 0: all")
+    parser.add_argument("--no-batches", action="store_true", help="have no batch API")
     parser.add_argument("--hang", type=float, default=5.0, help="seconds until a time-out's connection is closed")
     parser.add_argument("--seed", type=int, default=0, help="of the faults")
     parser.add_argument("--log", metavar="FILE", help="one JSON line for each finished question, appended")
