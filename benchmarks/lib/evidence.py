@@ -272,7 +272,7 @@ def architectures() -> list[str]:
     """F of the architectures at equal training time."""
     runs = short_runs()
     titles = {
-        "metaie": "`LabelToSpan`, `text_sees_labels = true`, as `en_metaie_sm`",
+        "metaie": "`LabelToSpan`, `text_sees_labels = true`",
         "blind": "`LabelToSpan`, `text_sees_labels = false`, the default",
         "cross": "`CrossEncoder`, one pass per label",
     }
