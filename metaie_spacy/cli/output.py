@@ -20,8 +20,9 @@ from ..data.jsonl import json_line
 from ..data.rows import row_id
 from ..data.texts import TextReader
 from ..data.tokens import make_doc
+from ..linking.found import Found, found_in
 from .arcs import drawings, tables
-from .linked import Found, csv_line, found_in
+from .linked import csv_line
 
 BATCH = 256
 COLUMNS = ("start", "end", "label", "text", "score")

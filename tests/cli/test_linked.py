@@ -11,7 +11,8 @@ from helpers import ASSETS
 from spacy.tokens import SpanGroup
 
 from metaie_spacy.cli import output
-from metaie_spacy.cli.linked import Graph, found_in
+from metaie_spacy.cli.linked import Graph
+from metaie_spacy.linking.found import found_in
 
 TEXTS = [
     "Ada Lovelace joined Acme in London. Bo  Li left Acme & Sons <Ltd>.",

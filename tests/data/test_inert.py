@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from spacy.tokens import Span, SpanGroup
 
 from metaie_spacy.cli.app import main
-from metaie_spacy.cli.linked import found_in
 from metaie_spacy.cli.output import render_html, table
 from metaie_spacy.convert.convert import convert
 from metaie_spacy.curate.curate import curate
@@ -20,6 +19,7 @@ from metaie_spacy.curate.settings import CurateSettings
 from metaie_spacy.data.inert import for_markdown, for_terminal, markdown_table
 from metaie_spacy.data.jsonl import json_text, parse_json
 from metaie_spacy.data.texts import TextReader
+from metaie_spacy.linking.found import found_in
 from metaie_spacy.results import rows
 
 HOSTILE = "<script>alert(1)</script>|a`b\x1b[31m\x9b2J[x](javascript:1)\u202e*_e_*\x07"
