@@ -13,6 +13,8 @@ PROJECT = [
     "build>=1.0",
 ]
 
+SERVE = ["fastapi>=0.110", "uvicorn>=0.29", "prometheus-client>=0.20"]
+
 POLICIES = "small large random cascade errors knn reliable_knn learned per_label".split()
 
 setup(
@@ -32,7 +34,7 @@ setup(
     ],
     package_dir={"metaie_spacy.assets": "assets", "metaie_spacy.configs": "configs"},
     package_data={
-        "metaie_spacy": ["py.typed"],
+        "metaie_spacy": ["py.typed", "serving/*.html"],
         "metaie_spacy.assets": ["corpus.jsonl", "*.jinja", "schemas/*.json"],
         "metaie_spacy.configs": ["*.cfg", "sources.json"],
     },
@@ -69,19 +71,20 @@ setup(
         "project": PROJECT,
         "router": [*PROJECT, "scikit-learn>=1.4"],
         "parquet": ["pyarrow>=14.0"],
+        "serve": SERVE,
         "cuda12x": ["cupy-cuda12x>=13.0"],
         "cuda13x": ["cupy-cuda13x>=13.6"],
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.28"],
         "test": [
             *PROJECT,
+            *SERVE,
             "pytest>=8.0",
             "pytest-xdist>=3.6",
             "ruff>=0.17",
             "hypothesis>=6.100",
             "scikit-learn>=1.4",
-            "fastapi>=0.110",
-            "uvicorn>=0.29",
             "httpx>=0.27",
+            "schemathesis>=4.0",
             "pyarrow>=14.0",
             "pyyaml>=6.0",
         ],

@@ -17,7 +17,7 @@ from ..encodings import check_encoding
 from ..model.defaults import ENCODER, HEAD_SCALE
 from ..pipelines import active_pipe, load_pipeline
 from ..train.settings import ADAPTER_RANK, DistillSettings, FewShotSettings
-from . import project, route
+from . import project, route, serve
 from .options import (
     ADAPTER,
     ENCODING,
@@ -33,7 +33,7 @@ from .options import (
 )
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-app.registered_commands += project.app.registered_commands
+app.registered_commands += project.app.registered_commands + serve.app.registered_commands
 app.add_typer(route.app, name="route")
 DEFAULT_LABELS = "person, organization, location, date, event, product"
 
@@ -85,7 +85,8 @@ def extract(
     check_apart(output, source, schema, errors)
     check_apart(errors, source, schema)
     from ..data.texts import TextReader  # spaCy takes a second; a wrong argument is told at once
-    from .linked import Graph, found_in
+    from ..linking.found import found_in
+    from .linked import Graph
     from .output import csv_writer, pipe_texts, printer, render_html, table
 
     nlp = load_pipeline(model, gpu=gpu)

@@ -20,8 +20,10 @@ ADAPTER = typer.Option(None, help="What fewshot --adapter wrote: texts are read 
 ADAPTED = "adapter"  # what it is called then
 
 # Package -> the extra of ours that brings it.
-EXTRAS = {"accelerate": "train", "pyarrow": "parquet", "sklearn": "router"} | dict.fromkeys(
-    ("openai", "tenacity", "datasketch", "rapidfuzz", "filelock", "jinja2"), "project"
+EXTRAS = (
+    {"accelerate": "train", "pyarrow": "parquet", "sklearn": "router"}
+    | dict.fromkeys(("fastapi", "uvicorn", "prometheus_client"), "serve")
+    | dict.fromkeys(("openai", "tenacity", "datasketch", "rapidfuzz", "filelock", "jinja2"), "project")
 )
 
 
