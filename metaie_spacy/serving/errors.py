@@ -22,6 +22,7 @@ MEANINGS = {
     503: "It was not answered in time, or the server stops",
 }
 CODES = {400: "not_json", 404: "not_found", 405: "method_not_allowed", 408: "slow_body", 413: "body_too_large"}
+CLOSE = {"Connection": "close"}  # where a body was not read: a client might send for ever
 PLACE = 200  # characters of a place that a message names
 
 
@@ -35,6 +36,7 @@ def answer(refusal: Refusal) -> Response:
     headers = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
     if refusal.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+        headers |= CLOSE
     return Response(json_line(refusal.plain()), refusal.status, headers, JSON)
 
 
@@ -70,4 +72,7 @@ def _malformed(first: dict[str, Any]) -> Refusal:
         return Refusal(400, "not_json", f"The body is not JSON: {why} at character {first['loc'][-1]}.")
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"][1:])
     name = place.lstrip(".")[:PLACE] or "The body"
-    return Refusal(422, "malformed", f"{name}: {first['msg']}. /openapi.json has examples.")
+    cure = "/openapi.json has examples."
+    if not place:
+        cure = "Send a JSON object with the header 'Content-Type: application/json'; " + cure
+    return Refusal(422, "malformed", f"{name}: {first['msg']}. {cure}")

@@ -7,10 +7,11 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
-from .errors import answer
+from .errors import CLOSE, answer
 from .limits import Refusal
 from .service import Service
 
+READ = 4  # times the largest body are read of one that is refused, so that its client sees why
 OPEN = ("/", "/health", "/openapi.json")  # paths that tell nothing
 
 
@@ -39,23 +40,28 @@ class _Body:
     """A body as it comes. seconds (float): in which all of it must."""
 
     def __init__(self, receive: Any, most: int, seconds: float, announced: str | None):
-        self._receive, self.most, self.seconds, self.announced = receive, most, seconds, announced
+        self._receive, self.most, self.seconds = receive, most, seconds
+        self.announced = int(announced[:20]) if announced and announced.isdecimal() else 0
         self.until, self.size, self.is_whole = monotonic() + seconds, 0, False
 
     async def receive(self) -> Any:
         """RAISES (HTTPException): it is larger than the limit, or comes too slowly."""
         if self.is_whole:
             return await self._receive()
-        if self.announced and self.announced.isdecimal() and int(self.announced[:20]) > self.most:
-            raise self._too_large()
+        message = await self._next()
+        while self.size > self.most:  # a client that is still sending would not see the answer, so it may end
+            if self.is_whole or self.size > READ * self.most or self.announced > READ * self.most:
+                raise self._too_large()
+            await self._next()
+        return message
+
+    async def _next(self) -> Any:
         try:
             message = await asyncio.wait_for(self._receive(), max(0.001, self.until - monotonic()))
         except asyncio.TimeoutError:
-            raise HTTPException(408, f"The body did not come within {self.seconds:g} seconds") from None
+            raise HTTPException(408, f"The body did not come within {self.seconds:g} seconds", CLOSE) from None
         self.size += len(message.get("body", b""))
         self.is_whole = not message.get("more_body", False)
-        if self.size > self.most:
-            raise self._too_large()
         return message
 
     def _too_large(self) -> HTTPException:
@@ -63,4 +69,5 @@ class _Body:
             413,
             f"The body has more than {self.most} bytes, which is the limit. Send fewer texts at once, or raise "
             "--most-characters",
+            None if self.is_whole else CLOSE,
         )

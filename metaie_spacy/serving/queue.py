@@ -14,6 +14,7 @@ LEAST_COST = 100  # of a part of a long request, however short
 BATCH = 16_000  # cost of the short requests of one batch
 TEXTS = 64  # short texts of one batch
 FREE = 64  # wordings that a text is asked at the cost of reading it
+LINKS = 4  # links that cost as much as reading the text
 
 
 class Entry:
@@ -34,8 +35,8 @@ class Entry:
         done: Callable[[Any], None],
     ):
         self.model, self.ask, self.done = model, ask, done
-        self.weight = (1 + wordings // FREE) * (1 + n_links)
-        size = max(LEAST, SLICE // self.weight)
+        self.weight = (1 + wordings // FREE) * (1 + n_links / LINKS)
+        size = max(LEAST, int(SLICE / self.weight))
         self.parts = [cut(text, size) for text in texts]
         self.found: list[list[Found | None]] = [[None] * len(parts) for parts in self.parts]
         self.waiting = deque((number, at) for number, parts in enumerate(self.parts) for at in range(len(parts)))
@@ -48,7 +49,7 @@ class Entry:
         return self.characters * self.weight > SLICE or len(self.parts) > TEXTS
 
     @property
-    def next_cost(self) -> int:
+    def next_cost(self) -> float:
         """Of the part that is read next."""
         number, at = self.waiting[0]
         return max(LEAST_COST, len(self.parts[number][at][1])) * self.weight
@@ -163,7 +164,7 @@ class Queue:
     def _of_long(self) -> list[Job]:
         """Parts of the long request whose turn it is; then it is the next one's."""
         jobs: list[Job] = []
-        left = SLICE
+        left: float = SLICE
         while self._long:
             entry = self._long.popleft()
             while not entry.is_dropped and entry.waiting and (not jobs or entry.next_cost <= left):

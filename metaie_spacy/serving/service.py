@@ -50,6 +50,8 @@ class Service:
         receive (Callable): ASGI's; what comes from it, now that the body is read, is that the client is gone.
         RAISES (Refusal): nothing, for the reason that it gives.
         """
+        if not asked.texts:
+            return []
         loop = asyncio.get_running_loop()
         future: asyncio.Future = loop.create_future()
 

@@ -188,7 +188,9 @@ def test_several_models_and_adapters_are_asked_by_name(start, tmp_path, monkeypa
     monkeypatch.setattr("metaie_spacy.fewshot.train", lambda *args: None)  # an adapter that changes nothing
     example = {"text": TEXT, "spans": [{"start": 0, "end": 12, "label": "person"}]}
     make_adapter(packaged(), [example], tmp_path / "people.safetensors", held_out=0.0, progress=False)
-    packaged(labels={"TOWN": "city"}).to_disk(tmp_path / "towns")
+    towns = packaged()
+    towns.get_pipe("metaie").labels = {"TOWN": "city"}
+    towns.to_disk(tmp_path / "towns")
     options = ("--model", "en_metaie_sm", "--model", f"towns={tmp_path / 'towns'}")
     with start(*options, "--adapter", f"people={tmp_path / 'people.safetensors'}") as server:
         assert found(server.extract(text=TEXT, model="towns").json()) == [("London", "TOWN")]
