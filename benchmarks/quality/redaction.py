@@ -34,7 +34,8 @@ def example() -> dict:
 
 def covered(nlp, text: str) -> set[int]:
     """The characters that are redacted."""
-    return {at for span in nlp(text).spans["metaie"] for at in range(span.start_char, span.end_char)}
+    doc = nlp(text)
+    return {at for span in doc.spans["metaie"] for at in range(span.start_char, span.end_char)}
 
 
 def measure(rows: list[dict], nlp) -> dict:
