@@ -49,7 +49,6 @@ MEASURED = {
     "model.message": BOUND,
     "model.weights": BOUND,
     "model.tok2vec_weights": BOUND,
-    "serving.limits.Limits": "by hand",
     "component.MOST_SCHEMA": BOUND,
     "teacher.reply": READ,
     "data.tokens": COST,
