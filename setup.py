@@ -21,6 +21,7 @@ AUDIT = [
     'tomli>=2.0; python_version < "3.11"',
 ]
 BULK = ["pyarrow>=14.0", "fsspec>=2023.1", "zstandard>=0.22"]
+SERVE = ["fastapi>=0.110", "uvicorn>=0.29", "prometheus-client>=0.20"]
 
 POLICIES = "small large random cascade errors knn reliable_knn learned per_label".split()
 
@@ -41,7 +42,7 @@ setup(
     ],
     package_dir={"metaie_spacy.assets": "assets", "metaie_spacy.configs": "configs"},
     package_data={
-        "metaie_spacy": ["py.typed"],
+        "metaie_spacy": ["py.typed", "serving/*.html"],
         "metaie_spacy.assets": ["corpus.jsonl", "names.json", "*.jinja", "schemas/*.json"],
         "metaie_spacy.configs": ["*.cfg", "*.toml", "sources.json"],
     },
@@ -81,19 +82,20 @@ setup(
         "parquet": ["pyarrow>=14.0"],
         "bulk": BULK,
         "ray": [*BULK, "ray[data]>=2.40"],
+        "serve": SERVE,
         "cuda12x": ["cupy-cuda12x>=13.0"],
         "cuda13x": ["cupy-cuda13x>=13.6"],
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.28"],
         "test": [
             *PROJECT,
             *AUDIT,
+            *SERVE,
             "pytest>=8.0",
             "pytest-xdist>=3.6",
             "ruff>=0.17",
             "hypothesis>=6.100",
-            "fastapi>=0.110",
-            "uvicorn>=0.29",
             "httpx>=0.27",
+            "schemathesis>=4.0",
             *BULK,
             "pandas>=2.0",
             "pyyaml>=6.0",

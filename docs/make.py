@@ -28,7 +28,12 @@ COST = "by hand; for cost, see [growth](benchmark.md#growth)"
 READ = "by hand; with the others here: [answers read back](benchmark.md#the-project)"
 # A field in the docstring of settings.
 FIELD = re.compile(r"(\w+(?:, \w+)*) \([\w |]+\): (.*?)(?=\s\w+(?:, \w+)* \([\w |]+\): |$)")
-SETTINGS = ("train.settings.DistillSettings", "train.settings.FewShotSettings", "curate.settings.CurateSettings")
+SETTINGS = (
+    "train.settings.DistillSettings",
+    "train.settings.FewShotSettings",
+    "curate.settings.CurateSettings",
+    "serving.limits.Limits",
+)
 # What measured a number, by its full name or the beginning of it; the first that fits counts.
 MEASURED = {
     "model.defaults.TEXT_SEES_LABELS": "[measured](benchmark.md#one-pass-for-all-labels-or-one-for-each)",

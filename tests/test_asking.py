@@ -177,6 +177,7 @@ def test_threshold_and_flat_hold_for_one_text(nlp):
         ({"labels": ["a"]}, ["a"]),
         ({"labels": {"PER": "person"}, "flat": True}, ["PER"]),
         (["labels", "flat"], ["labels", "flat"]),
+        ({"labels": [{"name": "query", "query": "question"}], "flat": True}, ["query"]),
         (None, None),
     ],
 )

@@ -1,8 +1,8 @@
-"""Load on the service of the README: concurrent clients on loopback, against a server process of its own.
+"""Load on the service of docs/howto/service.md that goes into an application: clients on loopback, a server process.
 
     python benchmarks/serving/service.py --output benchmarks/results/service.json
 
-Runs the code block of README.md that begins with "# service.py" under uvicorn, as the README says, and asks it from
+Runs the code block of that page that begins with "# service.py" under uvicorn, as the page says, and asks it from
 `--clients` connections for `--seconds` seconds. Every request brings a text and some of twenty labels; answers are
 checked. Needs fastapi, uvicorn and httpx (the extra "test"). Clients and server share the machine.
 """
@@ -25,17 +25,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmarks.lib.paths import CORPUS, ROOT
 from benchmarks.lib.process import resident
 from benchmarks.lib.provenance import write_result
+from benchmarks.lib.server import LABELS
 from benchmarks.lib.texts import texts_of
-
-LABELS = (
-    "person, organization, location, date, amount of money, product, event, job title, country, company, drug, disease, animal, food, "
-    "book, film, song, building, date of birth, nationality"
-).split(", ")
 
 
 def service_code() -> str:
-    """The README's code block that begins with '# service.py'."""
-    blocks = (ROOT / "README.md").read_text(encoding="utf8").split("```python\n")[1:]
+    """The page's code block that begins with '# service.py'."""
+    blocks = (ROOT / "docs" / "howto" / "service.md").read_text(encoding="utf8").split("```python\n")[1:]
     return next(block.split("```")[0] for block in blocks if block.startswith("# service.py"))
 
 

@@ -19,14 +19,12 @@ ENCODING = typer.Option(
 ADAPTER = typer.Option(None, help="What fewshot --adapter wrote: texts are read with it, and asked its labels")
 
 # Package -> the extra of ours that brings it.
-EXTRAS = {
-    "accelerate": "train",
-    "pyarrow": "parquet",
-    "sklearn": "router",
-    "scipy": "audit",
-    "krippendorff": "audit",
-    "ray": "ray",
-} | dict.fromkeys(("openai", "tenacity", "datasketch", "rapidfuzz", "filelock", "jinja2"), "project")
+EXTRAS = (
+    {"accelerate": "train", "pyarrow": "parquet", "sklearn": "router", "ray": "ray"}
+    | dict.fromkeys(("scipy", "krippendorff"), "audit")
+    | dict.fromkeys(("fastapi", "uvicorn", "prometheus_client"), "serve")
+    | dict.fromkeys(("openai", "tenacity", "datasketch", "rapidfuzz", "filelock", "jinja2"), "project")
+)
 
 
 def corpus_weight(entry: str) -> tuple[str, float]:

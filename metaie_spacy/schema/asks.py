@@ -52,6 +52,9 @@ def plain_ask(ask: Ask) -> dict[str, Any]:
     labels = plain(ask.labels)
     if ask == Ask(ask.labels) and not _is_ask(labels):
         return labels
+    if labels and set(labels) <= set(LABEL_FORM):  # a mapping of these names alone would be read as one label
+        given = {name: value if isinstance(value, Mapping) else {"query": value} for name, value in labels.items()}
+        labels = [{"name": name, **value} for name, value in given.items()]
     links = {} if ask.links is None else {"links": {}} | plain_links(ask.links)
     least = {} if ask.link_threshold is None else {"link_threshold": ask.link_threshold}
     adapter = {} if ask.adapter is None else {"adapter": ask.adapter}
