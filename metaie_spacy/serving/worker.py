@@ -2,6 +2,7 @@
 
 import logging
 import time
+import traceback
 from contextvars import copy_context
 from threading import Thread
 from typing import Mapping
@@ -47,6 +48,8 @@ def _read(served: Served, jobs: list[Job]) -> None:
         if isinstance(found, ValueError):
             found = Refusal(422, "refused", " ".join(str(found).split()))
         elif isinstance(found, Exception):
-            logger.error("A text of %d characters failed.", len(job.text), exc_info=found)
+            # Where it failed, not its message, which may quote the text.
+            where = "".join(traceback.format_tb(found.__traceback__))
+            logger.error("A text of %d characters failed: %s\n%s", len(job.text), type(found).__name__, where)
             found = Refusal(500, "failed", "Reading this failed; the server's log says why.")
         job.entry.close(job, found)

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from metaie_spacy.serving.limits import Limits, Refusal
 from metaie_spacy.serving.parts import Found, cut, joined
+from metaie_spacy.serving.metrics import Metrics
 from metaie_spacy.serving.queue import SLICE, TEXTS, Entry, Queue
+from metaie_spacy.serving.worker import Worker
 
 SENTENCE = "Ada Lovelace met Charles Babbage in London. "
 
@@ -150,3 +152,24 @@ def test_a_closed_queue_hands_out_what_waits_and_takes_no_more():
     thread.start()
     thread.join(60)
     assert not thread.is_alive() and [job.text for job in taken] == ["Ada."]
+
+
+class Failing:
+    """A model whose reading fails, with the text in the message."""
+
+    def read(self, asked):
+        for text, _ in asked:
+            try:
+                raise RuntimeError(f"cannot read {text}")
+            except RuntimeError as error:
+                yield error
+
+
+def test_a_failure_is_logged_with_its_place_and_without_the_text(caplog):
+    answers, own = [], queue()
+    worker = Worker(own, {"m": Failing()}, Metrics())
+    worker.start()
+    own.add(entry(SENTENCE, answers=answers))
+    worker.stop()
+    assert isinstance(answers[0], Refusal) and answers[0].status == 500
+    assert "RuntimeError" in caplog.text and __file__ in caplog.text and "Babbage" not in caplog.text
