@@ -5,13 +5,13 @@ from typing import Any, Callable, Sequence
 
 from ..curate.names import gender_of
 from ..data.rows import Place, Row
-from ..measure.calibrate import reliability
+from ..measure.calibrate import BINS, reliability
 from ..measure.scores import PRF, f_interval, rates
 from . import traits
 from .answers import Answered, by_document, scored
 from .testing import corrected, gap
 
-FEW = 30  # gold spans in and out of a slice; with fewer it is shown, not tested
+FEW = 30  # gold spans in and out of a slice, with fewer it is shown, not tested; found spans of a bin of scores
 RARE, OFTEN = 3, 20  # texts: a label in at most 3 is rare, one in at least 20 frequent
 MOST = 12  # values of a trait, the most frequent; domains may be many
 
@@ -81,6 +81,7 @@ def _span_length(words: str) -> str:
 def calibration(answered: Sequence[Answered]) -> list[dict[str, Any]]:
     """How far scores are from probabilities, in all and by domain: expected calibration error over bins of equal mass.
 
+    A bin has 30 spans or more: chance alone makes an error of bins of a few spans.
     RETURNS (list): "domain" ("all" first), "spans" (found), "score" (mean), "precision", "ece", "bins".
     """
     groups: dict[str, list[Answered]] = {"all": list(answered)}
@@ -91,7 +92,7 @@ def calibration(answered: Sequence[Answered]) -> list[dict[str, Any]]:
         scores, correct = scored(own)
         if len(scores) < FEW:
             continue
-        bins = reliability(scores, correct)
+        bins = reliability(scores, correct, min(BINS, len(scores) // FEW))
         error = sum(b["spans"] * abs(b["score"] - b["correct"]) for b in bins) / len(scores)
         figures = {"spans": len(scores), "score": float(scores.mean()), "precision": float(correct.mean())}
         found.append({"domain": domain, **figures, "ece": error, "bins": bins})

@@ -423,10 +423,10 @@ def measure(texts: Sequence[Scored], rules: Rules, scale: Scale) -> dict:
     }
 
 
-def reliability(scores: np.ndarray, correct: np.ndarray) -> list[dict]:
+def reliability(scores: np.ndarray, correct: np.ndarray, bins: int = BINS) -> list[dict]:
     """Bins of equal mass, by rising score: number of spans, mean score, share of correct ones."""
     order = np.argsort(scores, kind="stable")
-    parts = [part for part in np.array_split(order, BINS) if len(part)]
+    parts = [part for part in np.array_split(order, bins) if len(part)]
     return [
         {"spans": len(part), "score": float(scores[part].mean()), "correct": float(correct[part].mean())}
         for part in parts

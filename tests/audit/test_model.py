@@ -179,6 +179,21 @@ def test_calibration_shows_the_domain_whose_scores_are_too_high():
     assert [one["domain"] for one in found] == ["all", "mail", "news"] and found[1]["ece"] > 0.2 > found[2]["ece"]
 
 
+def test_a_domain_of_few_spans_is_not_called_badly_calibrated_by_chance():
+    rng = random.Random(0)
+    errors = []
+    for _ in range(40):
+        answered = []
+        for i in range(45):
+            row = row_of(i, "English", source="small")
+            score = rng.uniform(0.3, 0.95)
+            spot = sorted(places(row))[0]
+            is_right = rng.random() < score
+            answered.append(Answered(row, known_of(row), {spot if is_right else (0, 2, LABELS[0]): score}))
+        errors.append(calibration(answered)[1]["ece"])
+    assert sum(errors) / len(errors) < 0.1  # of 15 bins of three spans it is above 0.2
+
+
 def test_the_packaged_model_is_audited_on_the_command_line(call, tmp_path):
     rows = [row for row in read_rows(CORPUS) if any(span["label"] == "person" for span in row["spans"])][:25]
     path = write(tmp_path / "rows.jsonl", rows)

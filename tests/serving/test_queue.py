@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metaie_spacy.serving.limits import Limits, Refusal
-from metaie_spacy.serving.parts import Found, cut, joined
 from metaie_spacy.serving.metrics import Metrics
+from metaie_spacy.serving.parts import Found, cut, joined
 from metaie_spacy.serving.queue import SLICE, TEXTS, Entry, Queue
 from metaie_spacy.serving.worker import Worker
 
