@@ -8,7 +8,7 @@ from ..data.rows import Place, Row
 
 QUESTION = re.compile(r"(?:who|whom|whose|what|which|when|where|why|how|is|are|does|did|can)\b|.*\?$", re.IGNORECASE)
 RELATION = re.compile(r"\b(?:of|by|in|on|at|to|for|from|with|between|into|as|about|against|under|over|than)\b")
-CODE = re.compile(r"[A-Z0-9]+(?:[_.:/-][A-Z0-9]+)*|\w+(?:[_.:/]\w+)+")
+CODE = re.compile(r"[A-Z0-9]+(?:[_.:/-][A-Z0-9]+)*|[^\W_]+(?:[_.:/][^\W_]+)+")
 NOTHING = frozenset("thing things other misc miscellaneous entity entities span unknown n/a label".split())
 LENGTHS = ((15, "up to 15 words"), (30, "16 to 30 words"), (60, "31 to 60 words"))
 DIALECTS = {
