@@ -1,6 +1,6 @@
 """What a component knows of a doc beside its answers, left on the doc for a component behind it that asks for it."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 from spacy.tokens import Doc
@@ -32,3 +32,12 @@ def leave_note(doc: Doc, name: str, note: Note) -> None:
 def take_note(doc: Doc, name: str) -> Any:
     """The note (Note) that the component `name` left, which the doc has no more; None: it left none."""
     return doc.user_data.pop(("metaie_note", name), None)
+
+
+def states_of(notes: Sequence[Note]) -> np.ndarray | None:
+    """The states of N notes, float32 (N, width), zeros where nothing was read; None: none of them has any."""
+    width = next((len(note.state) for note in notes if note.state is not None), None)
+    if width is None:
+        return None
+    nothing = np.zeros(width, dtype=np.float32)
+    return np.stack([nothing if note.state is None else note.state for note in notes])

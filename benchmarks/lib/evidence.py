@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.lib import robust
 from benchmarks.lib.paths import RESULTS, command_of
-from metaie_spacy.measure.scores import bootstrap_sums
+from metaie_spacy.measure.scores import bootstrap_sums, f_of
 
 NER6 = ("conll2003", "mit_restaurant", "mit_movie", "bc5cdr", "wnut2017", "jnlpba")
 CROSSNER = ("crossner_ai", "crossner_music", "crossner_politics")
@@ -80,8 +80,7 @@ def draws(found: Sequence[dict]) -> np.ndarray:
     by_seed = []
     for cell in found:
         counts = np.array([cell["counts"][key].split() for key in ("tp", "fp", "fn")], dtype="int64").T
-        tp, fp, fn = bootstrap_sums(counts, draws=DRAWS).T
-        by_seed.append(2 * tp / np.maximum(1, 2 * tp + fp + fn))
+        by_seed.append(f_of(bootstrap_sums(counts, draws=DRAWS)))
     table = np.array(by_seed)
     key = zlib.crc32(f"{found[0]['model']}:{found[0]['dataset']}".encode())
     seeds = np.random.default_rng(key).integers(len(found), size=(len(found), DRAWS))

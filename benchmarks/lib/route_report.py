@@ -2,13 +2,19 @@
 
 import json
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Mapping
 
 from benchmarks.lib.evidence import interval
 from benchmarks.lib.paths import RESULTS, command_of
 
 POLICIES = ("random", "cascade", "errors", "knn", "reliable_knn", "learned", "per_label", "oracle")
 SHARES = ("0.9", "0.95", "0.99")
+
+
+def best_on_dev(policies: Mapping[str, dict]) -> str:
+    """The policy with the best AIQ, of those that choose."""
+    ranked = {name: one["aiq"] for name, one in policies.items() if "aiq" in one and name not in ("random", "oracle")}
+    return max(ranked, key=ranked.get)
 
 
 def results(folder: Path, beginning: str) -> Iterator[dict]:

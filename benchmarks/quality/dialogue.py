@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.lib.options import model_parser
 from benchmarks.lib.provenance import write_result
+from benchmarks.lib.route_report import best_on_dev
 from metaie_spacy.cli.route import table
 from metaie_spacy.data.jsonl import write_jsonl
 from metaie_spacy.dialogue import Turn, changes, same_value, turn_text
@@ -143,12 +144,7 @@ def main() -> None:
                     for kind, one in turns.items()
                 )
             )
-    ranked = {
-        name: one["aiq"]
-        for name, one in result["dev"]["policies"].items()
-        if "aiq" in one and name not in ("random", "oracle")
-    }
-    result["default"] = max(ranked, key=ranked.get)
+    result["default"] = best_on_dev(result["dev"]["policies"])
     write_result(args.output, {"note": args.note or args.model} | result, args.model, files)
 
 

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.lib.options import model_parser
 from benchmarks.lib.provenance import write_result
+from benchmarks.lib.route_report import best_on_dev
 from metaie_spacy.cli.route import table
 from metaie_spacy.pipelines import load_pipeline
 from metaie_spacy.router.component import weights_of
@@ -32,7 +33,6 @@ from metaie_spacy.router.retriever import KINDS
 
 SPLITS = ("dev", "test")
 ASKS = ({}, {"share": 0.25}, {"share": 0.5}, {"worth": 0.4}, {"risk": 0.3}, {"risk": 0.5})
-NO_CHOICE = ("small", "large", "random")
 
 
 def read_sets(folder: Path) -> tuple[dict[str, list[dict]], list[Path]]:
@@ -168,8 +168,7 @@ def main() -> None:
         )
         result[split] = own | {"sets": by_set(splits[split])}
         print(f"\n{split}{table(own)}", flush=True)
-    ranked = {name: own["aiq"] for name, own in result["dev"]["policies"].items() if "aiq" in own}
-    result["default"] = max((name for name in ranked if name not in (*NO_CHOICE, "oracle")), key=ranked.get)
+    result["default"] = best_on_dev(result["dev"]["policies"])
     result["learned"] = fitted.learned
     print(f"\nbest on dev: {result['default']}")
     if args.encoder:

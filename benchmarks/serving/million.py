@@ -30,6 +30,7 @@ from benchmarks.lib.process import kill, resident_of_all, with_children
 from benchmarks.lib.provenance import write_result
 from benchmarks.lib.texts import sentences
 
+LOG = "extract.log"  # in the folder
 KINDS = ("the command", "the command and its processes", "one of its processes")
 
 
@@ -70,7 +71,8 @@ def start(args: argparse.Namespace) -> subprocess.Popen:
     command = [sys.executable, "-m", "metaie_spacy", "extract", f"{args.folder / 'in'}/*.jsonl.gz"]
     command += ["--output", f"{args.folder / 'out'}/", "--labels", ", ".join(FEW), "--model", args.model]
     command += ["--shard-rows", str(args.shard_rows)] + (["--workers", str(args.workers)] if args.workers else [])
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    with (args.folder / LOG).open("ab") as log:  # nobody reads a pipe meanwhile, and a full one would stop the command
+        return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
 
 
 def strike(process: subprocess.Popen, kind: str) -> None:
@@ -103,7 +105,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             if process.poll() is not None:
                 process = start(args)
     if process.returncode not in (0,):
-        raise RuntimeError(process.stdout.read().decode()[-2000:])
+        raise RuntimeError((args.folder / LOG).read_bytes().decode("utf8", "replace")[-2000:])
     return {"rows_before": before, "kills": kills, "seconds": time.monotonic() - began, "curve": curve}
 
 

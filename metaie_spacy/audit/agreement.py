@@ -7,12 +7,12 @@ from typing import Any, Iterable, NamedTuple, Sequence
 
 import numpy as np
 
-from ..data.known import Known, known_of
+from ..data.known import Known, common_labels, common_spans, known_of
 from ..data.ledger import Sourced
 from ..data.rows import Row
-from ..measure.scores import PRF, bootstrap_sums, exact_matches, f_interval, scores_of
+from ..measure.scores import PRF, exact_matches, f_interval, scores_of
 from ..router.pools import agreement_errors
-from .testing import corrected, f_of
+from .testing import corrected
 
 LABELS = 30  # that teachers were asked most often get figures of their own
 DRAWS = 200  # of the bootstrap of alpha
@@ -29,17 +29,12 @@ class Shared(NamedTuple):
     known: dict[str, Known]
 
     def both(self, teachers: Iterable[str]) -> list[Spots]:
-        """The spans of teachers, of labels that all of them were asked, at places that none leaves open."""
-        parts = [self.known[name] for name in teachers]
-        labels = set.intersection(*(set(part.asked or ()) for part in parts))
-        return [
-            {spot for spot in part.spans if spot[2] in labels and all(other.decides(spot) for other in parts)}
-            for part in parts
-        ]
+        """The spans of teachers that can be compared, see `common_spans`."""
+        return common_spans([self.known[name] for name in teachers])
 
     def have_common(self, teachers: Iterable[str]) -> bool:
         """Whether there is a label that all were asked."""
-        return bool(set.intersection(*(set(self.known[name].asked or ()) for name in teachers)))
+        return bool(common_labels([self.known[name] for name in teachers]))
 
 
 def shared_texts(items: Iterable[Sourced]) -> tuple[list[Shared], list[tuple[str, Row, Row]]]:
@@ -199,7 +194,7 @@ def self_consistency(samples: Sequence[tuple[str, Row, Row]], rows: Iterable[Row
     that rows bring."""
     counts: dict[str, list] = defaultdict(list)
     for teacher, first, other in samples:
-        one, two = Shared({}, [], {"a": known_of(first), "b": known_of(other)}).both("ab")
+        one, two = common_spans([known_of(first), known_of(other)])
         counts[teacher].append(exact_matches([one], [two]))
     noted: dict[str, list[float]] = defaultdict(list)
     for row in rows:
@@ -209,8 +204,8 @@ def self_consistency(samples: Sequence[tuple[str, Row, Row]], rows: Iterable[Row
     for teacher in sorted({*counts, *noted}):
         entry: dict[str, Any] = {"teacher": teacher, "samples": len(counts[teacher]), "rows": len(noted[teacher])}
         if counts[teacher]:
-            low, high = np.quantile(f_of(bootstrap_sums(counts[teacher])), (0.025, 0.975))
-            entry |= {"f": float(f_of(np.sum(counts[teacher], axis=0))), "low": float(low), "high": float(high)}
+            low, high = f_interval(counts[teacher])
+            entry |= {"f": PRF(*np.sum(counts[teacher], axis=0)).fscore, "low": low, "high": high}
         if noted[teacher]:
             entry["agreement"] = float(np.mean(noted[teacher]))
         found.append(entry)

@@ -10,7 +10,7 @@ from typing import Any, Sequence
 
 import numpy as np
 
-from ..data.known import known_of
+from ..data.known import common_labels, common_spans, known_of
 from ..data.rows import Row, read_rows
 from ..measure.scores import exact_matches
 from .testing import FALSE, corrected
@@ -65,14 +65,9 @@ def advantages(rows: Sequence[Sequence[Row | None]]) -> list[np.ndarray]:
 def _agreement(person: Row, llm: Row, others: Sequence[Row]) -> tuple[float, float] | None:
     """Mean F of the person and of the model with the others; None: they were asked nothing in common."""
     known = [known_of(row) for row in (person, llm, *others)]
-    labels = set.intersection(*(set(one.asked or ()) for one in known))
-    if not labels:
+    if not common_labels(known):
         return None
-    spots = [
-        {spot for spot in one.spans if spot[2] in labels and all(other.decides(spot) for other in known)}
-        for one in known
-    ]
-    own, model, *rest = spots
+    own, model, *rest = common_spans(known)
     return tuple(float(np.mean([_f(side, other) for other in rest])) for side in (own, model))  # type: ignore
 
 

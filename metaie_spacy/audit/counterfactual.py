@@ -9,10 +9,10 @@ from spacy.language import Language
 from ..curate.names import GENDERS, PERSON, people_of, read_names, swapped
 from ..data.documents import document_of
 from ..data.rows import Place, Row, asked_of, labels_of
-from ..measure.scores import PRF, bootstrap_sums
+from ..measure.scores import PRF, bootstrap_sums, f_of
 from ..schema import same_label
 from .answers import Answered, answer, fscore
-from .testing import corrected, f_of, gap, recall_of
+from .testing import corrected, gap, recall_of
 
 OTHERS = 50  # labels that are asked beside a row's own, to distract
 
@@ -80,7 +80,7 @@ def _recall_counts(answered: Sequence[Answered], labels: Iterable[str]) -> np.nd
     documents = {name: i for i, name in enumerate(dict.fromkeys(document_of(one.row) for one in answered))}
     counts = np.zeros((len(documents), 3), dtype="int64")
     for one in answered:
-        gold = {spot for spot in one.known.spans if spot in _names_of(one.row, labels)}
+        gold = one.known.spans & _names_of(one.row, labels)
         right = len(gold & set(one.found))
         counts[documents[document_of(one.row)]] += (right, 0, len(gold) - right)
     return counts

@@ -4,7 +4,7 @@ from typing import Any, Sequence
 
 import numpy as np
 
-from ..measure.scores import bootstrap_sums
+from ..measure.scores import bootstrap_sums, f_of
 
 FALSE = 0.05  # share of the gaps that are called so and are none
 
@@ -23,14 +23,8 @@ def corrected(found: list[dict[str, Any]], key: str = "p") -> list[dict[str, Any
     return found
 
 
-def f_of(sums: np.ndarray) -> np.ndarray:
-    """F of counts of true positives, false positives and false negatives, (..., 3)."""
-    tp, fp, fn = np.moveaxis(np.asarray(sums, dtype="float64"), -1, 0)
-    return 2 * tp / np.maximum(1, 2 * tp + fp + fn)
-
-
 def recall_of(sums: np.ndarray) -> np.ndarray:
-    """Recall of such counts."""
+    """Recall of counts as `f_of` takes them."""
     tp, _, fn = np.moveaxis(np.asarray(sums, dtype="float64"), -1, 0)
     return tp / np.maximum(1, tp + fn)
 

@@ -33,6 +33,20 @@ class Known:
         return {spot for spot in found if self.decides(spot)}
 
 
+def common_labels(parts: Sequence[Known]) -> set[str]:
+    """The labels that all of several annotations of one text were asked by name."""
+    return set.intersection(*(set(part.asked or ()) for part in parts))
+
+
+def common_spans(parts: Sequence[Known]) -> list[set[Place]]:
+    """The spans of each of several annotations of one text, of their common labels, at places that none leaves open."""
+    labels = common_labels(parts)
+    return [
+        {spot for spot in part.spans if spot[2] in labels and all(other.decides(spot) for other in parts)}
+        for part in parts
+    ]
+
+
 class Stretches:
     """Places, those that touch or overlap made one."""
 

@@ -1,6 +1,5 @@
 """What can be promised of a share with a stated confidence."""
 
-import math
 from typing import Sequence
 
 import numpy as np
@@ -10,32 +9,16 @@ CUTS = 20  # that are tested, evenly spread over what is scored
 
 def upper_bound(bad: int, n: int, confidence: float = 0.95) -> float:
     """The most that a share may be, of which `bad` in `n` were seen (Clopper and Pearson 1934, one-sided)."""
-    if bad >= n:
-        return 1.0
-    low, high = bad / n, 1.0
-    for _ in range(50):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _tail(bad, n, middle) > 1 - confidence else (low, middle)
-    return high
+    from scipy.stats import beta
+
+    return float(beta.ppf(confidence, bad + 1, n - bad)) if bad < n else 1.0
 
 
 def is_at_most(share: float, bad: int, n: int, confidence: float = 0.95) -> bool:
     """Whether `upper_bound` is at most a share between 0 and 1; faster than to ask for the bound."""
-    return bad < n and _tail(bad, n, share) <= 1 - confidence
+    from scipy.stats import binom
 
-
-def _tail(bad: int, n: int, share: float) -> float:
-    """The probability of at most `bad` in n draws, each with probability `share` in (0, 1)."""
-    logs = [
-        math.lgamma(n + 1)
-        - math.lgamma(i + 1)
-        - math.lgamma(n - i + 1)
-        + i * math.log(share)
-        + (n - i) * math.log1p(-share)
-        for i in range(bad + 1)
-    ]
-    top = max(logs)
-    return math.exp(top) * sum(math.exp(value - top) for value in logs)
+    return bad < n and bool(binom.cdf(bad, n, share) <= 1 - confidence)
 
 
 def last_safe_cut(

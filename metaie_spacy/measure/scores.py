@@ -57,9 +57,14 @@ def f_interval(counts: Sequence[Sequence[int]], *, draws: int = 1000, seed: int 
 
     counts (Sequence): true positives, false positives and false negatives per text, (N, 3).
     """
-    tp, fp, fn = bootstrap_sums(counts, draws=draws, seed=seed).T
-    low, high = np.quantile(2 * tp / np.maximum(1, 2 * tp + fp + fn), (0.025, 0.975))
+    low, high = np.quantile(f_of(bootstrap_sums(counts, draws=draws, seed=seed)), (0.025, 0.975))
     return float(low), float(high)
+
+
+def f_of(sums: np.ndarray) -> np.ndarray:
+    """F of counts of true positives, false positives and false negatives, (..., 3)."""
+    tp, fp, fn = np.moveaxis(np.asarray(sums, dtype="float64"), -1, 0)
+    return 2 * tp / np.maximum(1, 2 * tp + fp + fn)
 
 
 def bootstrap_sums(counts: Sequence[Sequence[int]], *, draws: int = 1000, seed: int = 0) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Callable, NamedTuple, Sequence
 import numpy as np
 from spacy.tokens import Doc
 
-from ..notes import Note
+from ..notes import Note, states_of
 
 Scored = Sequence[tuple[str, float]]  # label and score of spans
 
@@ -39,18 +39,13 @@ def facts_of(docs: Sequence[Doc], notes: Sequence[Note], key: str) -> Facts:
         [(span.label_, score) for span, score in zip(group, group.attrs["scores"].tolist())]
         for group in (doc.spans[key] for doc in docs)
     ]
-    width = next((len(note.state) for note in notes if note.state is not None), None)
-    states = None
-    if width is not None:
-        nothing = np.zeros(width, dtype=np.float32)
-        states = np.stack([nothing if note.state is None else note.state for note in notes])
     return Facts(
         [doc.text for doc in docs],
         [len(doc) for doc in docs],
         [asked[note.ask.labels] for note in notes],
         found,
         [note.dropped for note in notes],
-        states,
+        states_of(notes),
     )
 
 

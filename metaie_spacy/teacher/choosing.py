@@ -6,7 +6,7 @@ from typing import Any, Iterable, NamedTuple, Sequence
 import numpy as np
 from spacy.language import Language
 
-from ..notes import take_note
+from ..notes import states_of, take_note
 from ..pipelines import active_pipe
 from ..streams import pipe_with_labels
 
@@ -37,10 +37,9 @@ def choose(
 
     rows (Iterable[dict]): texts `{"id", "text", "meta"?}`. labels: asked of every text.
     strategy (str): "density": drawn against their density in the space of the student's states, or of words where it
-        has none, so that rare kinds of
-        text come as often as frequent ones (arXiv 2402.09668); "doubt": most spans that may be wrong or missed, each
-        label counting alike; "cluster": the text nearest to the middle of each of `count` clusters; "mixed": of each
-        cluster the text with the most doubt; "random": by chance.
+        has none, so that rare kinds of text come as often as frequent ones (arXiv 2402.09668); "doubt": most spans that
+        may be wrong or missed, each label counting alike; "cluster": the text nearest to the middle of each of `count`
+        clusters; "mixed": of each cluster the text with the most doubt; "random": by chance.
     RETURNS (list[dict]): rows, the first chosen first; `meta["chosen"]` is the strategy.
     RAISES (ValueError): there is no such strategy.
     """
@@ -78,21 +77,19 @@ def read(nlp: Language, texts: Sequence[str], labels: Any, *, name: str = "metai
     `states` are made of the words of the texts."""
     pipe = active_pipe(nlp, name)
     before, pipe.notes = pipe.notes, True
-    states, scores = [], []
+    notes, scores = [], []
     try:
         for doc in pipe_with_labels(nlp, [(text, labels) for text in texts], name=name):
             note, group = take_note(doc, name), doc.spans[pipe.spans_key]
             found: dict[str, list[float]] = defaultdict(list)
             for label, score in [*zip((s.label_ for s in group), group.attrs["scores"].tolist()), *note.dropped]:
                 found[label].append(float(score))
-            states.append(note.state)
+            notes.append(note)
             scores.append(dict(found))
     finally:
         pipe.notes = before
-    width = next((len(state) for state in states if state is not None), 0)
-    if not width:
-        return Read(_words(texts), scores)
-    return Read(np.stack([np.zeros(width, "float32") if state is None else state for state in states]), scores)
+    states = states_of(notes)
+    return Read(_words(texts) if states is None else states, scores)
 
 
 def _words(texts: Sequence[str]) -> np.ndarray:

@@ -116,9 +116,9 @@ class Teacher:
         self.http_client = http_client
         self.stopping = threading.Event()
         self._lock = threading.Lock()
-        self._client, self._redactor = None, Redactor(None, base_url)
+        self._client, self.redactor = None, Redactor(None, base_url)
         self._endpoint = Endpoint(self, is_known=self.meter.answers > 0)
-        self._resending = Retries(retries, patience, self.stopping, self._where())
+        self._resending = Retries(retries, patience, self.stopping, self.where)
 
     def ask(
         self,
@@ -172,7 +172,7 @@ class Teacher:
 
     def redact(self, message: str) -> str:
         """The message without the key."""
-        return self._redactor.message(message)
+        return self.redactor.message(message)
 
     def _reply(self, render: Callable, schema: dict | None, sample: int, attempt: int, *, is_cut: bool) -> Reply:
         """The stored or new answer of one attempt, in the form that the endpoint takes."""
@@ -182,7 +182,7 @@ class Teacher:
         except SchemaRefused as error:
             if not self.may_fall_back or "response_format" not in request:
                 raise TeacherError(
-                    f"{self._where()} refuses a JSON schema ({error}). Set the teacher's form to 'lines' or 'auto'."
+                    f"{self.where} refuses a JSON schema ({error}). Set the teacher's form to 'lines' or 'auto'."
                 ) from None
             self.falls_back()
             return self._reply(render, schema, sample, attempt, is_cut=is_cut)
@@ -195,17 +195,12 @@ class Teacher:
     @property
     def where(self) -> str:
         """The endpoint in messages."""
-        return self._where()
-
-    @property
-    def redactor(self) -> Redactor:
-        """Takes the key out of what a server sends."""
-        return self._redactor
+        return self._endpoint.where
 
     def falls_back(self) -> None:
         """Ask for lines from now on, where that is allowed, of an endpoint that takes no JSON schema."""
         if self.may_fall_back and self.form == "json":
-            logger.warning("%s refuses a JSON schema; asking for lines instead.", self._where())
+            logger.warning("%s refuses a JSON schema; asking for lines instead.", self.where)
             self.form = "lines"
 
     def request_of(self, render: Callable[[str], Messages], schema: dict | None, sample: int) -> dict:
@@ -287,7 +282,7 @@ class Teacher:
             raw = client.with_raw_response.create(
                 **{name: value for name, value in request.items() if name in known}, extra_body=own or None
             )
-            return read_body(raw.http_response.content, self._redactor)
+            return read_body(raw.http_response.content, self.redactor)
 
         return self.send(post)
 
@@ -307,11 +302,8 @@ class Teacher:
         self._endpoint.has_answered()
         return result
 
-    def _where(self) -> str:
-        return self._endpoint.where
-
     def _blame(self, error: Exception, asked: float | None = None) -> Exception:
-        found = self._endpoint.blame(error, self._redactor, asked)
+        found = self._endpoint.blame(error, self.redactor, asked)
         return QuestionError(STOPPED) if self.stopping.is_set() and type(found) is QuestionError else found
 
     def client(self, seconds: float, max_bytes: int) -> Any:
@@ -337,7 +329,7 @@ class Teacher:
                     key = read_key(self.api_key_env)
                 except KeyMissing as error:
                     raise TeacherError(str(error)) from None
-                self._redactor = Redactor(key, self.base_url)
+                self.redactor = Redactor(key, self.base_url)
                 # Redirects are refused below too, where a client of the user's would follow them.
                 http = self.http_client
                 if http is None:
@@ -350,7 +342,7 @@ class Teacher:
                     max_retries=0,
                     http_client=bounded(http, seconds=self.timeout, max_bytes=self.max_bytes),
                 )
-                self._redactor.guard_logs()
+                self.redactor.guard_logs()
             return self._client
 
 
