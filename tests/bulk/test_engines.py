@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 
 import pytest
 from helpers import ROOT, SENTENCES
@@ -24,6 +25,7 @@ def place(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))))
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
     parquet.write_table(pa.table({"text": [*SENTENCES, None]}), "texts.parquet")
     return tmp_path
 
