@@ -324,7 +324,7 @@ def test_secrets_stay_out_of_messages_however_they_got_there(monkeypatch):
             ask(Teacher("test", base_url=url, api_key_env="MY_KEY", retries=0))
         assert KEY[:8] not in str(error.value)
     for url in ("http://user:p@ss/word@127.0.0.1:9/v1", "http://127.0.0.1:9/v1?api-key=p@ss/word"):
-        assert "word" not in Teacher("test", base_url=url)._where()
+        assert "word" not in Teacher("test", base_url=url).where
 
 
 def test_models_that_share_a_store_are_counted_apart(tmp_path):
