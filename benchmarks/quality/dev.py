@@ -1,6 +1,6 @@
 """The one figure by which a model is chosen, on rows of the annotated corpus that no training saw.
 
-    python benchmarks/quality/dev.py split CORPUS DATA      # files to train on, and files held out
+    python benchmarks/quality/dev.py split CORPUS DATA      # files to train on, and files held out (dev_KIND.jsonl)
     python benchmarks/quality/dev.py score CORPUS --model DIR --output benchmarks/results/dev/NAME.json
 
 0.25 x F of schemas whose base sets occur in no training row, all their labels asked, flat
@@ -33,7 +33,7 @@ WATCHED = {"schema": 100, "jobs": 60, "free": 100, "links": 60}  # rows of each 
 
 
 def split(corpus: Path, output: Path) -> None:
-    """Write the rows to train on, file by file, and those held out: some of each kind, for training to watch."""
+    """Write the rows to train on, file by file, those held out, kind by kind, and some of each kind for training to watch."""
     output.mkdir(parents=True, exist_ok=True)
     rows = split_corpus(corpus)
     for name, kept in rows.train.items():
@@ -43,6 +43,8 @@ def split(corpus: Path, output: Path) -> None:
         row for kind, own in rows.dev.items() for row in own[:: max(1, len(own) // WATCHED[kind])][: WATCHED[kind]]
     ]
     write_jsonl(output / "dev.jsonl", watched)
+    for kind, own in rows.dev.items():
+        write_jsonl(output / f"dev_{kind}.jsonl", own)
 
 
 def score(nlp: Language, corpus: Path, limit: int = 0) -> dict:

@@ -1,10 +1,11 @@
 """F by the share of texts that a large model is asked about: policies of the router on recorded answers of eight sets.
 
-    python benchmarks/quality/route.py --data router [--model NAME] [--adapters FOLDER] [--encoder FOLDER] [--cache FILE] --output RESULT.json
+    python benchmarks/quality/route.py --data router [--model NAME] [--adapters FOLDER [--shots DIR]] [--encoder FOLDER] [--cache FILE] --output RESULT.json
 
 The folder has SET.dev.jsonl and SET.test.jsonl with "gold" and "llm". Labels are the lower-cased names of a set, all asked of
 every text, flat. Pools, neighbours and the policy are chosen on dev, cross-fitted; test is only reported. With --adapters
-each set is read with FOLDER/SET.safetensors, as fewshot --adapter writes them; with --encoder a sentence encoder such as
+each set is read with FOLDER/SET.safetensors, as fewshot --adapter writes them, and --shots trains those that are missing with
+its default settings on the few-shot file of DIR/SET, see ie_data.py; with --encoder a sentence encoder such as
 all-MiniLM-L6-v2 finds neighbours too, for comparison. The result holds figures and no texts.
 """
 
@@ -16,10 +17,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from benchmarks.lib.ie_data import SHOTS
 from benchmarks.lib.options import model_parser
 from benchmarks.lib.provenance import write_result
 from benchmarks.lib.route_report import best_on_dev
 from metaie_spacy.cli.route import table
+from metaie_spacy.data.rows import read_rows
+from metaie_spacy.fewshot import make_adapter
 from metaie_spacy.pipelines import load_pipeline
 from metaie_spacy.router.component import weights_of
 from metaie_spacy.router.evaluate import evaluate
@@ -53,6 +57,24 @@ def read_sets(folder: Path) -> tuple[dict[str, list[dict]], list[Path]]:
     for row in (row for part in rows.values() for row in part):
         row["asked"] = sorted(labels[row["set"]])
     return rows, files
+
+
+def train_adapters(folder: Path, shots: Path, model: str, rows: list[dict]) -> list[Path]:
+    """Adapters of the sets that have none yet. RETURNS (list): the few-shot files of all sets."""
+    folder.mkdir(parents=True, exist_ok=True)
+    asked, files = {row["set"]: row["asked"] for row in rows}, []
+    for name, labels in sorted(asked.items()):
+        files.append(next(shots / name / file for file in SHOTS if (shots / name / file).exists()))
+        path = folder / f"{name}.safetensors"
+        if path.exists():
+            continue
+        few = list(read_rows(files[-1]))
+        for row in few:
+            named = ({**span, "label": span["label"].lower()} for span in row["spans"])
+            row["spans"] = [span for span in named if span["label"] in labels]
+        after = make_adapter(load_pipeline(model), few, path, labels, progress=False)["after"]
+        print(f"{name}: {len(few)} texts" + (f", F of those held out {after['f']:.3f}" if after else ""), flush=True)
+    return files
 
 
 def answers(args, rows: dict[str, list[dict]]) -> tuple[str, dict[str, Answered]]:
@@ -139,11 +161,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the recorded answers")
     parser.add_argument("--note", help="what the small model is, for the table")
     parser.add_argument("--adapters", type=Path, help="folder of an adapter for each set")
+    parser.add_argument("--shots", type=Path, help="folder of few-shot files, to train adapters that are missing")
     parser.add_argument("--encoder", type=Path, help="folder of a sentence encoder, for comparison")
     parser.add_argument("--cache", type=Path, help="keeps the small model's answers (.npz)")
     parser.add_argument("--draws", type=int, default=1000, help="of the bootstrap (default: %(default)s)")
     args = parser.parse_args()
+    if args.shots and not args.adapters:
+        parser.error("--shots needs --adapters: where to keep what is trained.")
     rows, files = read_sets(args.data)
+    if args.shots:
+        files += train_adapters(args.adapters, args.shots, args.model, rows["dev"])
     weights, splits = answers(args, rows)
     dev, tried = splits["dev"], {}
     has_states = dev.facts.states is not None
