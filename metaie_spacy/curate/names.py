@@ -39,9 +39,21 @@ def origins_by_word() -> dict[str, str]:
     return {word: min(origins) for word, origins in found.items() if len(origins) == 1}
 
 
+@lru_cache(maxsize=1)
+def family_names() -> frozenset[str]:
+    """Words that tell an origin as family names."""
+    return frozenset(word for lists in read_names().values() for word in lists["family"]) & origins_by_word().keys()
+
+
 def origin_of(name: str) -> str | None:
-    """The origin that the words of a name tell; None: they are of no list, or of several."""
-    found = {origins_by_word()[word] for word in re.split(r"\s+", name) if word in origins_by_word()}
+    """The origin that the words of a name tell; None: they are of no list, or of several.
+
+    A list must have the first word, or have the last one as a family name: "San Diego" is no man's name for its "Diego".
+    """
+    words = name.split()
+    if not 0 < len(words) <= MOST_WORDS or not (words[0] in origins_by_word() or words[-1] in family_names()):
+        return None
+    found = {origins_by_word()[word] for word in words if word in origins_by_word()}
     return min(found) if len(found) == 1 else None
 
 

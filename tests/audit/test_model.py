@@ -62,6 +62,18 @@ def reader():
     return make
 
 
+@pytest.mark.parametrize(
+    "name", ["San Diego", "San Diego Chargers", "the English Club of San Diego", "Half Moon resort", "Moon", ""]
+)
+def test_a_place_is_no_name_for_one_of_its_words(name):
+    assert origin_of(name) is None
+
+
+@pytest.mark.parametrize("name, origin", [("Diego", "Spanish"), ("Choi Hye-jin", "Korean"), ("Robert Kang", None)])
+def test_a_name_tells_its_origin_by_its_first_word_or_its_family(name, origin):
+    assert origin_of(name) == (origin or "Korean")
+
+
 def test_names_are_swapped_with_exact_offsets_in_every_row_of_the_corpus():
     done = 0
     for number, row in enumerate(read_rows(CORPUS)):
