@@ -14,7 +14,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.lib import evidence, plots
+from benchmarks.lib import audit_report, evidence, plots, serving_report
 from benchmarks.lib.evidence import CROSSNER, EIGHT, NER6
 from benchmarks.lib.link_report import links_block
 from benchmarks.lib.paths import ROOT, command_of
@@ -157,6 +157,8 @@ PAGES: dict[str, dict[str, Callable[[], list[str]]]] = {
         "links": links_block,
         "route": route_block,
         "dialogue": dialogue_block,
+        **{name: partial(audit_report.block, name) for name in audit_report.BLOCKS},
+        **serving_report.BLOCKS,
     },
 }
 
