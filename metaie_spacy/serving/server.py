@@ -5,6 +5,7 @@ import socket
 from typing import Any, Callable
 
 import uvicorn
+from fastapi import FastAPI
 
 from .app import make_app
 from .service import Service
@@ -31,8 +32,13 @@ def serve(service: Service, listening: socket.socket, ready: Callable[[], Any]) 
 
     ready (Callable): called when requests are taken.
     """
+    run(make_app(service), listening, ready)
+
+
+def run(app: FastAPI, listening: socket.socket, ready: Callable[[], Any]) -> None:
+    """`serve` for any application."""
     config = uvicorn.Config(
-        make_app(service), log_level="warning", access_log=False, timeout_keep_alive=IDLE, backlog=BACKLOG
+        app, log_level="warning", access_log=False, timeout_keep_alive=IDLE, backlog=BACKLOG
     )
     server = _Server(config, ready)
     before = signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again when all is answered
