@@ -108,8 +108,8 @@ def _serve(
         def ready() -> None:
             print(f"{len(entries)} rows; the answers go to {for_terminal(str(path))}. Ctrl C ends it.")
             for name, token in going.tokens.items():
-                address = f"http://127.0.0.1:{listening.getsockname()[1]}/#token={token}"
-                print(f"Listening on {address}" if len(names) == 1 else f"Listening for {name} on {address}", flush=True)
+                whom = f" for {name}" if len(names) > 1 else ""
+                print(f"Listening{whom} on http://127.0.0.1:{listening.getsockname()[1]}/#token={token}", flush=True)
 
         run(make_app(going, service), listening, ready)
     finally:

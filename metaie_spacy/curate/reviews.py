@@ -101,6 +101,4 @@ def _united_links(rows: Iterable[Row]) -> list[Link]:
     for row in rows:
         for link in row.get("links", []):
             answers.setdefault((*link["head"], link["label"]), []).append(link)
-    return [
-        own[0] for own in answers.values() if len({frozenset(map(tuple, link["tails"])) for link in own}) == 1
-    ]
+    return [own[0] for own in answers.values() if len({frozenset(map(tuple, link["tails"])) for link in own}) == 1]

@@ -35,7 +35,9 @@ class Answers:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         except OSError as error:
-            raise ValueError(f"Cannot write the answers to '{path}': {error}. Give another file by --answers.") from None
+            raise ValueError(
+                f"Cannot write the answers to '{path}': {error}. Give another file by --answers."
+            ) from None
         try:
             _take(self._file, self.path)
             _mend(self._file, self.path)
@@ -91,8 +93,8 @@ def _take(file: int, path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         raise ValueError(
-            f"Another review has '{path}' open. Several people share one review: start it with --reviewer for each, and "
-            "give them the addresses that it prints."
+            f"Another review has '{path}' open. Several people share one review: start it with --reviewer for each, "
+            "and give them the addresses that it prints."
         ) from None
 
 
@@ -138,5 +140,3 @@ def export(path: str | Path, output: str | Path) -> dict[str, Any]:
         raise ValueError(f"'{path}' holds no answer that stands: {dict(ledger.rows) or 'it is empty'}.")
     write_jsonl(output, rows)
     return {"rows": len(rows), "left_out": dict(ledger.rows)}
-
-

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Iterable, Literal, Mapping
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from ..curate.reviews import SKIP, UNDO
-from ..data.known import Stretches, as_unsure, known_of, unsure_of
+from ..data.known import Stretches, as_unsure, known_of
 from ..data.rows import Place, Row, asked_of, check_row, place, places, trimmed
 from .entries import Entry
 
@@ -163,7 +163,9 @@ def _state(known: Any, spot: Place) -> str:
 
 
 def _draft_links(own: Row, row: Row | None) -> list[dict[str, Any]]:
-    proposed = [(link["head"], link["label"], tail) for link in own.get("links", []) for tail in link["tails"] or [None]]
+    proposed = [
+        (link["head"], link["label"], tail) for link in own.get("links", []) for tail in link["tails"] or [None]
+    ]
     answers = {(*link["head"], link["label"]): link["tails"] for link in (row or {}).get("links", [])}
     found = []
     for head, label, tail in proposed:
@@ -172,6 +174,6 @@ def _draft_links(own: Row, row: Row | None) -> list[dict[str, Any]]:
         found.append({"head": head, "label": label, "tail": tail, "state": state})
     for (*head, label), tails in answers.items():
         for tail in tails or [None]:
-            if (head, label, tail) not in [(h, name, t) for h, name, t in proposed]:
+            if (head, label, tail) not in proposed:
                 found.append({"head": head, "label": label, "tail": tail, "state": YES})
     return found

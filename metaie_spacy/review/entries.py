@@ -81,7 +81,7 @@ def read_entries(paths: Sequence[str | Path]) -> tuple[list[Entry], list[Sourced
         logger.warning("%d lines in all are left out.", bad)
     if not items:
         raise ValueError(
-            f"{', '.join(map(str, paths))}: there is no row to review. A line must be an object with a \"text\", such as "
+            f'{", ".join(map(str, paths))}: there is no row to review. A line must be an object with a "text", such as '
             '{"id": "1", "text": "Ada flew to Rome.", "spans": [{"start": 0, "end": 3, "label": "person"}]}.'
         )
     groups: dict[str, list[int]] = {}
@@ -92,14 +92,14 @@ def read_entries(paths: Sequence[str | Path]) -> tuple[list[Entry], list[Sourced
     for number, group in enumerate(groups.values()):
         for at in group:
             entry_of[at] = number
-        entries.append(_entry(number, [items[at].row for at in group]))
+        entries.append(entry_of_rows(number, [items[at].row for at in group]))
     return entries, items, entry_of
 
 
 def as_row(value: Any, teacher: str = "") -> Row:
     """A line of a file as an annotation row.
 
-    value (Any): a row, a prediction, whose links name spans by number, or a text. teacher (str): of a row that has none.
+    value (Any): a row, a prediction, whose links name spans by number, or a text. teacher (str): of a row without one.
     RAISES (ValueError): it is none of these.
     """
     if not isinstance(value, dict):
@@ -140,7 +140,8 @@ def _as_row_links(links: Iterable[dict], spans: list[dict]) -> list[dict]:
     return list(found.values())
 
 
-def _entry(number: int, rows: list[Row]) -> Entry:
+def entry_of_rows(number: int, rows: Sequence[Row]) -> Entry:
+    """The entry of rows of one text."""
     row = rows[0] if len(rows) == 1 else merge_rows(rows)
     teachers = tuple(dict.fromkeys(one.get("teacher", "") for one in rows))
     by: dict[Place, list[str]] = {}

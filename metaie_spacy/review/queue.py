@@ -5,9 +5,9 @@ from threading import RLock
 from time import monotonic
 from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
+from ..curate.reviews import SKIP
 from ..data.documents import is_dev, text_id
 from ..data.rows import Row
-from ..curate.reviews import SKIP
 from .answers import Answers
 from .entries import Entry
 
@@ -148,9 +148,9 @@ class Queue:
         own = said.get(reviewer)
         if any(lease.reviewer == reviewer for lease in self._live(number)):  # in another browser
             return False
-        if state != "open":
-            return own is not None and (own["answer"] == SKIP) == (state == "skipped")
-        if own is not None:
+        if state == "answered":
+            return own is not None and own["answer"] != SKIP
+        if (own is not None) != (state == "skipped") or (own is not None and own["answer"] != SKIP):
             return False
         taken = {name for name, row in said.items() if row["answer"] != SKIP}
         taken |= {lease.reviewer for lease in self._live(number)}

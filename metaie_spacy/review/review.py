@@ -90,9 +90,7 @@ class Review:
         entry = self.queue.next(reviewer, browser, filters, after)
         return {"entry": entry and self._shown(entry, reviewer), "progress": self.queue.progress(reviewer, filters)}
 
-    def save(
-        self, reviewer: str, number: int, decision: Decision | None, reason: str, seconds: float | None
-    ) -> None:
+    def save(self, reviewer: str, number: int, decision: Decision | None, reason: str, seconds: float | None) -> None:
         """Write an answer to the file. decision (Decision | None): None: skipped, for a reason.
 
         RAISES (Refusal): the answer is malformed, or cannot be written.

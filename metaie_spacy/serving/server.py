@@ -37,9 +37,7 @@ def serve(service: Service, listening: socket.socket, ready: Callable[[], Any]) 
 
 def run(app: FastAPI, listening: socket.socket, ready: Callable[[], Any]) -> None:
     """`serve` for any application."""
-    config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_keep_alive=IDLE, backlog=BACKLOG
-    )
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=IDLE, backlog=BACKLOG)
     server = _Server(config, ready)
     before = signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again when all is answered
     try:
