@@ -4,6 +4,7 @@ import getpass
 import logging
 import re
 from pathlib import Path
+from typing import Any
 
 import typer
 import wasabi
@@ -80,26 +81,26 @@ def _serve(
     port: int,
     gpu: int,
 ) -> None:
-    from ..convert.convert import check_lang
-    from ..data.items import blank_tokenizer
     from ..review.answers import Answers
     from ..review.app import make_app
     from ..review.entries import read_entries
     from ..review.queue import Queue
     from ..review.review import Review
-    from ..serving.models import load_models
+    from ..review.words import Words
     from ..serving.server import listen, run
-    from ..serving.service import Service
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    check_lang(lang)
+    if lang != "en":  # which is there, and takes seconds to look at
+        from ..convert.convert import check_lang
+
+        check_lang(lang)
     entries, items, entry_of = read_entries(files)
     listening = listen("127.0.0.1", port)
     book = Answers(path)
     try:
-        service = None if model is None else Service(load_models({Path(model).name: model}, {}, gpu=gpu))
+        service = None if model is None else _service(model, gpu)
         queue = Queue(entries, book, overlap=overlap)
-        going = Review(queue, book, names, blank_tokenizer(lang), labels=labels, name=files[0].name)
+        going = Review(queue, book, names, Words(lang), labels=labels, name=files[0].name)
         elsewhere = sum(queue.find(text) is None for text, own in book.standing.items() if own)
         if elsewhere:
             logging.warning("%d answers in '%s' are of texts that these files do not hold.", elsewhere, path)
@@ -115,6 +116,13 @@ def _serve(
     finally:
         book.close()
         listening.close()
+
+
+def _service(model: str, gpu: int) -> Any:
+    from ..serving.models import load_models
+    from ..serving.service import Service
+
+    return Service(load_models({Path(model).name: model}, {}, gpu=gpu))
 
 
 def _reviewers(given: list[str], overlap: float) -> list[str]:

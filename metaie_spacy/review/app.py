@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import Any, AsyncIterator
+from typing import TYPE_CHECKING, Any, AsyncIterator
 
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
@@ -10,14 +10,15 @@ from starlette.datastructures import Headers
 
 from .. import __version__
 from ..data.jsonl import json_line
-from ..serving.app import add_extract
 from ..serving.errors import JSON, answer, handle_errors
 from ..serving.limits import Refusal
 from ..serving.page import HEADERS, REVIEW
-from ..serving.service import Service
 from .decisions import Decision
 from .queue import Filters
 from .review import Review
+
+if TYPE_CHECKING:
+    from ..serving.service import Service
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 LARGEST = 4_000_000  # bytes of a body
@@ -102,7 +103,7 @@ class Guard:
         return reviewer
 
 
-def make_app(review: Review, service: Service | None = None) -> FastAPI:
+def make_app(review: Review, service: "Service | None" = None) -> FastAPI:
     """The application of a review. service (Service | None): what the page's "try" asks; None: nothing."""
 
     @asynccontextmanager
@@ -120,12 +121,14 @@ def make_app(review: Review, service: Service | None = None) -> FastAPI:
     app.add_middleware(Guard, review=review)
     handle_errors(app, lambda path, refusal: None)
     if service is not None:
+        from ..serving.app import add_extract  # loads spaCy, which a review without a model does beside all else
+
         add_extract(app, service)
     _add_review(app, review, service)
     return app
 
 
-def _add_review(app: FastAPI, review: Review, service: Service | None) -> None:
+def _add_review(app: FastAPI, review: Review, service: "Service | None") -> None:
     @app.get("/")
     async def page() -> Any:
         return Response(REVIEW, headers=HEADERS)

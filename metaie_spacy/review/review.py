@@ -25,8 +25,8 @@ class Review:
     """A review that goes on.
 
     queue (Queue), answers (Answers): of it. reviewers (Sequence[str]): who may answer; each has a token.
-    words (Callable): text -> places of its words, in code points. labels (Sequence[str]): offered beside those of the
-        rows. name (str): of what is reviewed.
+    words (Callable): text -> places of its words, in code points, or None while that is not known. labels
+        (Sequence[str]): offered beside those of the rows. name (str): of what is reviewed.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Review:
         queue: Queue,
         answers: Answers,
         reviewers: Sequence[str],
-        words: Callable[[str], Sequence[tuple[int, int]]],
+        words: Callable[[str], Sequence[tuple[int, int]] | None],
         *,
         labels: Sequence[str] = (),
         name: str = "",
@@ -142,14 +142,14 @@ class Review:
 
     def _shown(self, entry: Entry, reviewer: str, row: Row | None = None) -> dict[str, Any]:
         own = row or self.answers.standing.get(entry.row["text"], {}).get(reviewer)
-        words = [place for spot in self.words(entry.row["text"]) for place in spot]
+        words = self.words(entry.row["text"])
         return {
             "number": entry.number,
             "id": entry.row["id"],
             "text": entry.row["text"],
             "teachers": [name for name in entry.teachers if name],
             "reasons": entry.reasons,
-            "words": words,
+            "words": None if words is None else [place for spot in words for place in spot],
             "wanted": self.queue.wanted[entry.number],
             "answer": own and own["answer"],
             "reason": (own or {}).get("reason"),

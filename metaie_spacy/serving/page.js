@@ -237,11 +237,17 @@ const show = ({ entry, progress }) => {
   if (!row) { showNothing(progress); return; }
   inOrder(row.spans);
   row.complete = new Set(row.complete);
-  row.words = pairs(row.words);
+  row.words = row.words ? pairs(row.words) : wordsOf(row.places);
   choose(nextOpen(-1));
   at("text").scrollTop = 0;
   say(row.answer ? `You ${row.answer === "skip" ? `skipped this: ${row.reason}` : "have answered this"}.` : "");
 };
+const wordsOf = places => {  // while the command loads its own
+  const found = [];
+  for (const { 0: word, index } of places.text.matchAll(/[\p{L}\p{N}\p{M}_]+|\S/gu)) found.push([places.point(index), places.point(index + word.length)]);
+  return found;
+};
+let waiting = 0;  // the timer that looks again where others have all that is left
 const pairs = flat => flat.reduce((found, value, i) => (i % 2 ? found[found.length - 1].push(value) : found.push([value]), found), []);
 
 const showNothing = progress => {
@@ -257,7 +263,9 @@ const showNothing = progress => {
     node.replaceChildren(make("p", { textContent: "No row passes these filters." }), all);
   } else if (progress.left) {
     const who = others.length ? others.join(" and ") : "another window of yours";
-    node.replaceChildren(make("p", { textContent: `What is left, ${who} has open. It comes here when it is free, two minutes after a window was closed.` }), again);
+    node.replaceChildren(make("p", { textContent: `What is left, ${who} has open. It comes here by itself when it is free, two minutes after a window was closed.` }), again);
+    clearTimeout(waiting);
+    waiting = setTimeout(() => { if (!row) busily(next); }, 3000);
   } else {
     node.replaceChildren(
       make("p", { textContent: `There is nothing left for you: ${progress.done} of ${progress.total} rows are done. The answers are in the file` }),

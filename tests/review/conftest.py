@@ -16,12 +16,6 @@ from review_rows import write_rows
 for package in ("fastapi", "uvicorn", "prometheus_client", "scipy", "krippendorff"):
     pytest.importorskip(package, reason="the review needs the extra 'review'")
 
-from metaie_spacy.data.items import blank_tokenizer
-from metaie_spacy.review.answers import Answers
-from metaie_spacy.review.entries import read_entries
-from metaie_spacy.review.queue import Queue
-from metaie_spacy.review.review import Review
-
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ADDRESS = re.compile(r"^Listening(?: for (\w+))? on (\S+)$")
 
@@ -29,9 +23,15 @@ ADDRESS = re.compile(r"^Listening(?: for (\w+))? on (\S+)$")
 @pytest.fixture
 def review_of(tmp_path):
     """Makes reviews of rows, with answers in `tmp_path`; each is in the order of doubt."""
+    from metaie_spacy.data.items import blank_tokenizer
+    from metaie_spacy.review.answers import Answers
+    from metaie_spacy.review.entries import read_entries
+    from metaie_spacy.review.queue import Queue
+    from metaie_spacy.review.review import Review
+
     opened = []
 
-    def make(rows, *reviewers, answers="answers.jsonl", **options):
+    def make(rows, *reviewers, answers="answers.jsonl", waits=True, **options):
         path = rows if hasattr(rows, "exists") else write_rows(tmp_path / "rows.jsonl", rows)
         entries, items, entry_of = read_entries([path])
         book = Answers(tmp_path / answers)
@@ -39,7 +39,9 @@ def review_of(tmp_path):
         labels = options.pop("labels", ())
         queue = Queue(entries, book, **options)
         review = Review(queue, book, reviewers or ("ada",), blank_tokenizer("en"), labels=labels, name=path.name)
-        review.order(items, entry_of).join()
+        thread = review.order(items, entry_of)
+        if waits:
+            thread.join()
         return review
 
     yield make
@@ -65,7 +67,9 @@ def serve_here():
         running.append((server, thread, listening))
         while not server.started:
             time.sleep(0.01)
-        return {name: f"http://127.0.0.1:{listening.getsockname()[1]}/#token={own}" for name, own in review.tokens.items()}
+        return {
+            name: f"http://127.0.0.1:{listening.getsockname()[1]}/#token={own}" for name, own in review.tokens.items()
+        }
 
     yield serve
     for server, thread, listening in running:
@@ -103,7 +107,9 @@ def start_process():
 
 @contextmanager
 def _chromium():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="the page is tested with playwright: pip install playwright")
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="the page is tested with playwright: pip install playwright"
+    )
     if CHROMIUM is None:
         pytest.skip("the page is tested in Chromium: apt-get install chromium")
     with sync_api.sync_playwright() as driver:

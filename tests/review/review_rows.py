@@ -14,14 +14,18 @@ def read_rows(path):
 
 def row_of(text, *spans, **more):
     """A row; spans are (words, label), of the words' first place."""
-    placed = [{"start": text.index(words), "end": text.index(words) + len(words), "label": label} for words, label in spans]
+    placed = [
+        {"start": text.index(words), "end": text.index(words) + len(words), "label": label} for words, label in spans
+    ]
     return {"id": text[:12], "text": text, "spans": placed, **more}
 
 
 def people(count):
     """Rows that differ in their texts."""
     return [
-        row_of(f"Person{n} Lovelace lives in City{n}.", (f"Person{n} Lovelace", "person"), (f"City{n}", "city"), id=f"r{n}")
+        row_of(
+            f"Person{n} Lovelace lives in City{n}.", (f"Person{n} Lovelace", "person"), (f"City{n}", "city"), id=f"r{n}"
+        )
         for n in range(count)
     ]
 

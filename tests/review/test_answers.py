@@ -96,7 +96,10 @@ def test_two_reviews_do_not_write_one_file(review_of):
         Answers(review.answers.path)
 
 
-@pytest.mark.parametrize("content", ['{"text": "no answer"}\n', "no JSON\n", '{"text": "x", "spans": [], "reviewer": "a", "answer": "edit"}\n'])
+@pytest.mark.parametrize(
+    "content",
+    ['{"text": "no answer"}\n', "no JSON\n", '{"text": "x", "spans": [], "reviewer": "a", "answer": "edit"}\n'],
+)
 def test_a_file_of_something_else_is_not_written_to(tmp_path, content):
     path = tmp_path / "answers.jsonl"
     path.write_text(content)
@@ -141,7 +144,9 @@ def test_curate_takes_the_answers_file_and_every_line_is_accounted_for(review_of
 
 def test_what_two_reviewers_dispute_is_unsure_and_what_one_leaves_open_is_the_others(review_of):
     text = "Ada met Ben in Rome."
-    review = review_of([row_of(text, ("Ada", "person"), ("Ben", "person"), ("Rome", "city"))], "ada", "ben", overlap=1.0)
+    review = review_of(
+        [row_of(text, ("Ada", "person"), ("Ben", "person"), ("Rome", "city"))], "ada", "ben", overlap=1.0
+    )
 
     def answer(name, *states, complete=()):
         spans = [
@@ -170,7 +175,9 @@ def test_agreement_of_two_reviewers_counts_what_both_decided(review_of):
     (pair,) = found["pairs"]
     assert found["texts"] == 12 and pair["teachers"] == ["ada", "ben"] and pair["texts"] == 12
     assert pair["f"] == pytest.approx(2 * 18 / (2 * 18 + 6))
-    assert {one["label"] for one in found["labels"]} == {"person", "city"} and all(0 < one["alpha"] < 1 for one in found["labels"])
+    assert {one["label"] for one in found["labels"]} == {"person", "city"} and all(
+        0 < one["alpha"] < 1 for one in found["labels"]
+    )
     assert [value for _, value in found["differ"]] == [1.0, 1.0, 1.0] and found["differ"][0][0] == "r0"
 
 

@@ -34,7 +34,9 @@ def test_a_token_says_who_answers(client):
     assert list(client.review.answers.standing[people(1)[0]["text"]]) == ["ben"]
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "evil.example:8000", "", "[::2]:1", "localhost@evil"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "evil.example:8000", "", "[::2]:1", "localhost@evil"]
+)
 def test_other_names_of_the_host_are_refused(client, host):
     for path in ("/", "/review/state"):
         assert client.get(path, headers={"host": host}).status_code == 421

@@ -35,7 +35,9 @@ def test_an_accepted_span_says_nothing_of_the_rest_of_its_text():
     answer = decided(row_of(TEXT, ("Ada", "person")), (*ADA, "person", "yes"))
     known = known_of(answer)
     assert places(answer) == [(*ADA, "person")] and answer["asked"] == ["person"] and answer["absent"] == []
-    assert known.decides((*ADA, "person")) and not known.decides((*BEN, "person")) and not known.decides((*ROME, "city"))
+    assert (
+        known.decides((*ADA, "person")) and not known.decides((*BEN, "person")) and not known.decides((*ROME, "city"))
+    )
 
 
 def test_a_rejected_span_is_wrong_at_its_place_alone():
@@ -80,7 +82,10 @@ def test_the_kind_of_an_answer_tells_whether_the_proposal_stood():
 
 
 def test_an_answer_names_who_gave_it_and_keeps_where_the_text_is_from():
-    answer = decided(row_of(TEXT, ("Ada", "person"), id="7", source="news", teacher="gpt", meta={"doc": "d"}), (*ADA, "person", "yes"))
+    answer = decided(
+        row_of(TEXT, ("Ada", "person"), id="7", source="news", teacher="gpt", meta={"doc": "d"}),
+        (*ADA, "person", "yes"),
+    )
     assert {"teacher": "human", "reviewer": "ada", "time": TIME, "seconds": 3.2}.items() <= answer.items()
     assert {"id": "7", "source": "news", "meta": {"doc": "d"}, "proposed_by": "gpt"}.items() <= answer.items()
 
@@ -103,10 +108,14 @@ def test_rejected_links_do_not_say_that_their_question_has_no_answer_but_a_revie
     row = row_of(TEXT, links=LINKS[:1])
     rejected = ([*ADA], "met", [*BEN], "no")
     assert "links" not in decided(row, links=[rejected])
-    assert decided(row, links=[rejected, ([*ADA], "met", None, "yes")])["links"] == [{"head": [*ADA], "label": "met", "tails": []}]
+    assert decided(row, links=[rejected, ([*ADA], "met", None, "yes")])["links"] == [
+        {"head": [*ADA], "label": "met", "tails": []}
+    ]
 
 
-@pytest.mark.parametrize("span", [(0, 400, "person", "yes"), (3, 3, "person", "yes"), (0, 3, " ", "yes"), (5, 99, "person", "no")])
+@pytest.mark.parametrize(
+    "span", [(0, 400, "person", "yes"), (3, 3, "person", "yes"), (0, 3, " ", "yes"), (5, 99, "person", "no")]
+)
 def test_places_outside_the_text_and_empty_labels_are_refused(span):
     with pytest.raises(ValueError, match="outside its text|label"):
         decided(row_of(TEXT), span)
@@ -120,7 +129,13 @@ def test_an_answer_comes_back_as_it_was_given():
     )  # fmt: skip
     shown = draft(entry_of(row), answer)
     states = {(span["start"], span["end"], span["label"]): span["state"] for span in shown["spans"]}
-    assert states == {(0, 7, "person"): "no", (*ADA, "person"): "yes", (*BEN, "person"): "no", (*ROME, "city"): "open", (*MONDAY, "day"): "yes"}
+    assert states == {
+        (0, 7, "person"): "no",
+        (*ADA, "person"): "yes",
+        (*BEN, "person"): "no",
+        (*ROME, "city"): "open",
+        (*MONDAY, "day"): "yes",
+    }
     assert shown["complete"] == ["day", "drug"] and [link["state"] for link in shown["links"]] == ["yes"]
     assert {span["state"] for span in draft(entry_of(row), None)["spans"]} == {"open"}
 
