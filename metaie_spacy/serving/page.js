@@ -79,12 +79,12 @@ const bar = (span, level) => {
   return { image, place: `0 ${TOP + level * STEP}px`, size: "100% 3px" };
 };
 
-// spans: in order of start, longest first, each with start, end, label and perhaps score, state. picked: [start, end].
-const draw = (node, places, spans, { chosen = -1, picked = null, onTag = null } = {}) => {
+// spans: in order of start, longest first, each with start, end, label and perhaps score, state. picked: places to mark.
+const draw = (node, places, spans, { chosen = -1, picked = [], onTag = null } = {}) => {
   const level = levels(spans);
   const borders = new Set([0, places.size]);
   for (const span of spans) borders.add(span.start).add(span.end);
-  if (picked) borders.add(picked[0]).add(picked[1]);
+  for (const place of picked) borders.add(place[0]).add(place[1]);
   const cuts = [...borders].sort((a, b) => a - b);
   const parts = [];
   let active = [], next = 0;
@@ -93,11 +93,17 @@ const draw = (node, places, spans, { chosen = -1, picked = null, onTag = null } 
     active = active.filter(k => spans[k].end > start);
     const opening = [];
     while (next < spans.length && spans[next].start <= start) { active.push(next); opening.push(next++); }
-    const isPicked = picked && picked[0] <= start && end <= picked[1];
-    const words = active.length ? places.slice(start, end).match(/\s*\S+\s*|\s+/g) : [places.slice(start, end)];
+    const isPicked = picked.some(place => place[0] <= start && end <= place[1]);
+    const words = active.length ? places.slice(start, end).match(/\S+|\s+/g) : [places.slice(start, end)];
     let unit = places.units[start];
     for (const [n, word] of words.entries()) {
+      let into = parts;
       if (active.length) {
+        if (/^\S{1,40}$/.test(word)) {  // no line may end between a word and what hangs below it
+          const glue = make("span", { className: "glue" });
+          parts.push(glue);
+          into = { push: node => glue.append(node) };
+        }
         const strut = make("span", { className: "strut" });
         strut.style.height = `${TOP + STEP * (Math.max(...active.map(k => level[k])) + 1)}px`;
         for (const k of n ? [] : opening) {
@@ -111,7 +117,7 @@ const draw = (node, places, spans, { chosen = -1, picked = null, onTag = null } 
           if (onTag) tag.onclick = event => { event.stopPropagation(); onTag(k); };
           strut.append(tag);
         }
-        parts.push(strut);
+        into.push(strut);
       }
       const piece = make("span", { className: isPicked ? "piece picked" : "piece", textContent: word });
       piece.dataset.unit = unit;
@@ -128,7 +134,7 @@ const draw = (node, places, spans, { chosen = -1, picked = null, onTag = null } 
         piece.style.backgroundRepeat = "no-repeat";
         piece.style.paddingBottom = `${STEP * (Math.max(...active.map(k => level[k])) + 1)}px`;
       }
-      parts.push(piece);
+      into.push(piece);
     }
   }
   node.replaceChildren(...parts);
@@ -236,6 +242,7 @@ const show = ({ entry, progress }) => {
   at("nothing").hidden = !!row;
   if (!row) { showNothing(progress); return; }
   inOrder(row.spans);
+  row.links.sort((a, b) => !a.tail - !b.tail);  // questions without an answer come last
   row.complete = new Set(row.complete);
   row.words = row.words ? pairs(row.words) : wordsOf(row.places);
   choose(nextOpen(-1));
@@ -300,7 +307,7 @@ const offered = () => [...new Set([...labelsOf(), ...state.labels])];
 
 const paint = () => {
   const link = row.chosen >= 0 && isLink(row.chosen) ? item(row.chosen) : null;
-  const picked = row.picked || (link && link.head);
+  const picked = row.picked ? [row.picked] : link ? [link.head, link.tail].filter(Boolean) : [];
   draw(at("text"), row.places, row.spans, { chosen: link ? -1 : row.chosen, picked, onTag: k => choose(k) });
   paintAbout();
   paintChosen();
@@ -329,7 +336,7 @@ const NAMES = { open: "not decided", yes: "accepted", no: "rejected" };
 const paintChosen = () => {
   const one = item(row.chosen);
   let told = "";
-  if (linking !== null) told = `Link from “${row.places.slice(row.spans[linking].start, row.spans[linking].end)}”: choose its tail, then Enter.`;
+  if (linking !== null) told = `Link from “${row.places.slice(row.spans[linking].start, row.spans[linking].end)}”: choose its tail, a span or words${row.picked ? ` (“${row.places.slice(...row.picked)}”)` : ""}, then Enter.`;
   else if (row.picked) told = `Selected: “${row.places.slice(...row.picked)}”. A number or L gives it a label.`;
   else if (one && !isLink(row.chosen)) {
     const by = one.by ? `, given by ${one.by.join(", ")} alone` : "";
@@ -452,6 +459,22 @@ const give = label => {
   choose(isLink(row.chosen) ? row.chosen : row.spans.indexOf(one));
 };
 
+// The label of a span at all other places where its words stand as whole words.
+const everywhere = () => {
+  const span = row.chosen >= 0 && !isLink(row.chosen) ? item(row.chosen) : null;
+  if (!span) { say("Choose a span first: E gives its label to the same words elsewhere."); return; }
+  const words = row.places.slice(span.start, span.end), found = [];
+  const starts = new Set(row.words.map(word => word[0])), ends = new Set(row.words.map(word => word[1]));
+  for (let unit = row.places.text.indexOf(words); unit >= 0; unit = row.places.text.indexOf(words, unit + words.length)) {
+    const start = row.places.point(unit), end = start + span.end - span.start;
+    const isThere = row.spans.some(one => one.label === span.label && one.start < end && start < one.end);
+    if (starts.has(start) && ends.has(end) && !isThere) found.push({ start, end, label: span.label, state: "yes", isNew: true });
+  }
+  change(() => { row.spans.push(...found); if (found.length) span.state = "yes"; });
+  choose(row.spans.indexOf(span));
+  say(found.length ? `${found.length} more.` : "These words stand nowhere else.");
+};
+
 const toggleComplete = label => {
   if (row.complete.has(label)) row.complete.delete(label); else row.complete.add(label);
 };
@@ -509,11 +532,11 @@ const unitOf = (node, offset) => {  // where a border of the browser's selection
   const own = node.nodeType === Node.TEXT_NODE ? node.parentElement : node;
   if (own.classList.contains("piece")) return Number(own.dataset.unit) + (node.nodeType === Node.TEXT_NODE ? offset : offset ? own.textContent.length : 0);
   if (own === at("text")) {
-    const piece = [...own.childNodes].slice(offset).find(child => child.classList.contains("piece"));
+    const piece = [...own.childNodes].slice(offset).map(child => child.classList.contains("piece") ? child : child.querySelector(".piece")).find(Boolean);
     return piece ? Number(piece.dataset.unit) : row.places.text.length;
   }
-  const before = own.closest(".strut");
-  return before && before.nextElementSibling ? Number(before.nextElementSibling.dataset.unit) : null;
+  const after = (own.closest(".glue") || own).querySelector(".piece") || (own.closest(".strut") || own).nextElementSibling;
+  return after && after.dataset.unit ? Number(after.dataset.unit) : null;
 };
 
 at("text").onmouseup = event => {
@@ -606,8 +629,9 @@ const noAnswer = () => {
   });
 };
 const endLink = () => {
-  const head = row.spans[linking], tail = row.chosen >= 0 && !isLink(row.chosen) ? item(row.chosen) : null;
-  if (!tail || tail === head) { say("Choose another span as the tail: ↓ or a click; Esc leaves it."); return; }
+  const head = row.spans[linking];
+  const tail = row.picked ? { start: row.picked[0], end: row.picked[1] } : row.chosen >= 0 && !isLink(row.chosen) ? item(row.chosen) : null;
+  if (!tail || tail === head) { say("Choose another span as the tail, or drag over words; Esc leaves it."); return; }
   linking = null;
   ask("Name of the link", state.links, label => change(() => {
     const place = [[head.start, head.end], [tail.start, tail.end]];
@@ -664,7 +688,7 @@ const onKey = event => {
   if (/^[1-9]$/.test(key)) return () => { const label = offered()[key - 1]; if (label) give(label); };
   return {
     ArrowDown: step(1), j: step(1), ArrowUp: step(-1), k: step(-1),
-    a: () => decide("yes"), x: () => decide("no"), s: skip, u: undo, m: askModel, n: noAnswer,
+    a: () => decide("yes"), x: () => decide("no"), s: skip, u: undo, m: askModel, n: noAnswer, e: everywhere,
     l: () => {
       if (row.picked || row.chosen >= 0) ask("Label", row.chosen >= 0 && isLink(row.chosen) ? state.links : offered(), give);
       else say("Select words first, or choose a span.");
@@ -696,6 +720,7 @@ document.addEventListener("keydown", event => {
   }
   if (key === "?") { open(isOpen("keys") ? (MODE === "review" ? "review" : "try") : "keys"); return; }
   if (!isOpen("review") || !row || busy) return;
+  if (event.repeat && key === "Enter") return;  // a row that nobody has seen is not accepted
   if (target.closest("button, input") && (key === "Enter" || key === " ")) return;
   const work = onKey(event);
   if (work) { event.preventDefault(); say(""); work(); }

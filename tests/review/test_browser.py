@@ -187,6 +187,17 @@ def test_words_are_selected_with_the_mouse_and_with_keys_and_offsets_are_code_po
     ]
 
 
+def test_the_same_words_get_a_label_everywhere_by_one_key(review_of, serve_here, visit):
+    text = "Ben 👍 met Benny. Then Ben left, and Ben’s dog with Ben."
+    review = review_of([row_of(text, ("Ben", "person"), id="1")])
+    page = ready(visit(serve_here(review)["ada"]))
+    page.keyboard.press("e")
+    assert told(page) == "3 more."
+    press(page, "Enter")
+    (line,) = read_rows(review.answers.path)
+    assert [text[s:e] for s, e, _ in places(line)] == ["Ben"] * 4 and (places(line)[1][0], places(line)[3][1]) == (22, len(text) - 1)
+
+
 def test_undo_takes_changes_back_and_then_the_last_answer(review_of, serve_here, visit):
     review = review_of(people(3))
     page = ready(visit(serve_here(review)["ada"]))
@@ -232,8 +243,13 @@ def test_links_are_shown_accepted_rejected_and_made(review_of, serve_here, visit
     page.keyboard.press("Enter")
     page.keyboard.type("works_for")
     page.keyboard.press("Enter")
-    for _ in range(2):
-        page.keyboard.press("j")
+    page.keyboard.press("g")  # from Acme to words that are no span
+    select(page, "work")
+    page.keyboard.press("Enter")
+    page.keyboard.type("how")
+    page.keyboard.press("Enter")
+    for _ in range(3):
+        page.keyboard.press("k")
     page.keyboard.press("n")  # nobody whom Ben knows
     press(page, "Enter")
     (line,) = read_rows(review.answers.path)
@@ -241,6 +257,7 @@ def test_links_are_shown_accepted_rejected_and_made(review_of, serve_here, visit
         {"head": ada, "label": "works_for", "tails": [acme]},
         {"head": ben, "label": "knows", "tails": []},
         {"head": ben, "label": "works_for", "tails": [acme]},
+        {"head": acme, "label": "how", "tails": [[12, 16]]},
     ]
 
 
