@@ -38,7 +38,7 @@ def review(
     ),
     labels: str | None = typer.Option(None, help='Labels to offer first: "person, date of birth"'),
     schema: Path | None = typer.Option(None, help="JSON file whose labels are offered first"),
-    lang: str = typer.Option("en", help="Language whose words are selected, where there is no model"),
+    lang: str = typer.Option("en", help="Language of the texts, whose words are selected"),
     port: int = typer.Option(0, help="Port of 127.0.0.1 to listen on; 0: any that is free"),
     gpu: int = typer.Option(-1, help="Number of the GPU to use; -1: the CPU"),
     export: Path | None = typer.Option(

@@ -803,8 +803,8 @@ const extract = async () => {
 };
 const showFound = (text, found) => {
   const places = new Places(text);
+  Object.assign(at("try-out"), { hidden: false, className: "shown" });
   draw(at("try-out"), places, inOrder(found.spans.filter(span => !span.answer).map(span => ({ ...span, score: span.score ?? undefined }))));
-  at("try-out").className = "shown";
   fill("try-spans", found.spans.map(span => {
     const more = Object.entries(span.attributes || {}).map(([name, one]) => `${name}: ${one.option}`);
     return [span.text, [span.label, ...more].join("; "), rate(span.score)];
@@ -831,6 +831,7 @@ at("try-copy").onclick = async () => {
 
 showSchema();
 at("text").className = "shown";
+at("try-out").hidden = true;
 at("no-model").textContent = "No model was loaded. Start the review with --model en_metaie_sm to try labels here.";
 at("try-key-row").hidden = MODE === "review";
 if (MODE === "review") {

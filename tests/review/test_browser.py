@@ -195,7 +195,10 @@ def test_the_same_words_get_a_label_everywhere_by_one_key(review_of, serve_here,
     assert told(page) == "3 more."
     press(page, "Enter")
     (line,) = read_rows(review.answers.path)
-    assert [text[s:e] for s, e, _ in places(line)] == ["Ben"] * 4 and (places(line)[1][0], places(line)[3][1]) == (22, len(text) - 1)
+    assert [text[s:e] for s, e, _ in places(line)] == ["Ben"] * 4 and (places(line)[1][0], places(line)[3][1]) == (
+        22,
+        len(text) - 1,
+    )
 
 
 def test_undo_takes_changes_back_and_then_the_last_answer(review_of, serve_here, visit):
