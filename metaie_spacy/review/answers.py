@@ -5,7 +5,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
-from typing import Any, Iterator
+from typing import Any
 
 from ..curate.reviews import UNDO, is_answer, settled
 from ..curate.sources import read_sources
@@ -15,6 +15,7 @@ from ..data.ledger import Ledger
 from ..data.rows import Row, check_row
 
 logger = logging.getLogger("metaie_spacy")
+BEGINS = b'{"id": '  # a line of ours
 
 
 class Answers:
@@ -40,8 +41,7 @@ class Answers:
             ) from None
         try:
             _take(self._file, self.path)
-            _mend(self._file, self.path)
-            for row in _read(self.path):
+            for row in _read(self._file, self.path):
                 self._note(row)
         except BaseException:
             self.close()
@@ -98,19 +98,18 @@ def _take(file: int, path: Path) -> None:
         ) from None
 
 
-def _mend(file: int, path: Path) -> None:
-    """Cut off a last line without its end: nobody was told that it was saved."""
+def _read(file: int, path: Path) -> list[Row]:
+    """The answers of a file. What a killed process left of its last line is cut off: nobody was told that it was saved.
+
+    RAISES (ValueError): a line is something else; the file is as it was.
+    """
+    rows: list[Row] = []
+    lines = list(read_jsonl(path))
     with path.open("rb") as content:
-        lines = content.read()
-    size, whole = len(lines), lines.rfind(b"\n") + 1
-    if whole == size:
-        return
-    logger.warning("'%s' ended in a cut line of %d bytes, which is gone.", path, size - whole)
-    os.ftruncate(file, whole)
-
-
-def _read(path: Path) -> Iterator[Row]:
-    for line in read_jsonl(path):
+        size = content.seek(0, os.SEEK_END)
+        content.seek(max(0, size - 1))
+        is_whole = content.read() in (b"", b"\n")
+    for line in lines:
         try:
             if line.error:
                 raise line.error
@@ -118,11 +117,21 @@ def _read(path: Path) -> Iterator[Row]:
             if not is_answer(line.value) or not isinstance(line.value.get("time"), str):
                 raise ValueError('it has no "reviewer", "answer" and "time".')
         except ValueError as error:
-            raise ValueError(
-                f"'{path}', line {line.number} is no answer of a review: {error} Mend or remove the line, or give "
-                "another file by --answers."
-            ) from None
-        yield line.value
+            is_cut = (
+                not is_whole and line is lines[-1] and line.error and line.raw[: len(BEGINS)] == BEGINS[: len(line.raw)]
+            )
+            if not is_cut:
+                raise ValueError(
+                    f"'{path}', line {line.number} is no answer of a review: {error} Mend or remove the line, or give "
+                    "another file by --answers."
+                ) from None
+            logger.warning("'%s' ended in a cut line of %d bytes, which is gone.", path, len(line.raw))
+            os.ftruncate(file, size - len(line.raw))
+            return rows
+        rows.append(line.value)
+    if not is_whole and lines:
+        os.write(file, b"\n")
+    return rows
 
 
 def export(path: str | Path, output: str | Path) -> dict[str, Any]:

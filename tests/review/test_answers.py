@@ -96,9 +96,28 @@ def test_two_reviews_do_not_write_one_file(review_of):
         Answers(review.answers.path)
 
 
+@pytest.mark.parametrize("cut", [1, 3, 20, -30, -1])
+def test_a_last_line_is_kept_if_it_is_whole_and_cut_off_if_it_is_not(review_of, tmp_path, cut):
+    review = review_of(people(2), "ada")
+    accept(review, "ada", 0)
+    whole = review.answers.path.read_bytes()
+    path = tmp_path / "other.jsonl"
+    path.write_bytes(whole + whole.replace(b"Lovelace", "Lövelace".encode())[:cut])
+    book = Answers(path)
+    book.close()
+    assert len(path.read_bytes().splitlines()) == len(book.standing) == (2 if cut == -1 else 1)
+    assert path.read_bytes().endswith(b"\n")
+
+
 @pytest.mark.parametrize(
     "content",
-    ['{"text": "no answer"}\n', "no JSON\n", '{"text": "x", "spans": [], "reviewer": "a", "answer": "edit"}\n'],
+    [
+        '{"text": "no answer"}\n',
+        "no JSON\n",
+        "no JSON, no end",
+        '{"text": "x"',
+        '{"text": "x", "spans": [], "reviewer": "a", "answer": "edit"}\n',
+    ],
 )
 def test_a_file_of_something_else_is_not_written_to(tmp_path, content):
     path = tmp_path / "answers.jsonl"
