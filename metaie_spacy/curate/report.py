@@ -21,6 +21,7 @@ REASONS = {
     "reviewed since": "people, or a teacher asked again, have reviewed the same text",
     "answered again": "the same reviewer has answered the text again",
     "skipped by its reviewer": "the reviewer had no answer",
+    "nothing was decided": "the reviewer accepted and rejected nothing, and marked no label as complete",
     "answer undone": "the reviewer took it back",
     "duplicate text": "same text as an earlier row, but for case and white space",
     "near duplicate": "nearly the text of an earlier row",

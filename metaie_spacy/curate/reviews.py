@@ -20,8 +20,8 @@ def is_answer(row: Any) -> bool:
 def settled(items: Iterable[Sourced], ledger: Ledger) -> list[Sourced]:
     """Rows of which those that are answers of reviewers have become one row a text; other rows as they are.
 
-    Of one reviewer's answers to a text the last one stands; one that was skipped or undone says nothing. What is left
-    out is noted in the ledger.
+    Of one reviewer's answers to a text the last one stands; one that was skipped or undone, or decides nothing, is left
+    out. That is noted in the ledger.
     """
     items = list(items)
     last: dict[str, dict[str, Sourced]] = {}
@@ -38,14 +38,21 @@ def settled(items: Iterable[Sourced], ledger: Ledger) -> list[Sourced]:
             continue
         answers = list(last.pop(item.row["text"], {}).values())
         for one in answers:
-            if one.row["answer"] in LEFT_OUT:
-                ledger.drop_row(one, LEFT_OUT[one.row["answer"]])
-        standing = [one for one in answers if one.row["answer"] not in LEFT_OUT]
+            if why := _says_nothing(one.row):
+                ledger.drop_row(one, why)
+        standing = [one for one in answers if not _says_nothing(one.row)]
         for one in standing[1:]:
             ledger.drop_row(one, "merged", standing[0].row["id"])
         if standing:
             found.append(standing[0]._replace(row=united([one.row for one in standing])))
     return found
+
+
+def _says_nothing(row: Row) -> str | None:
+    """Why an answer leaves all open; such a row would teach silence."""
+    if row["answer"] in LEFT_OUT:
+        return LEFT_OUT[row["answer"]]
+    return None if row.get("asked") or row.get("links") else "nothing was decided"
 
 
 def united(rows: Sequence[Row]) -> Row:

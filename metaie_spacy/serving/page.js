@@ -179,7 +179,8 @@ let linking = null;  // number of the head of a link that is being made
 const browser = (() => {
   const name = crypto.randomUUID();
   try {
-    const known = sessionStorage.getItem("browser") || name;
+    const isReload = performance.getEntriesByType("navigation")[0]?.type === "reload";  // a copy of a tab is another one
+    const known = (isReload && sessionStorage.getItem("browser")) || name;
     sessionStorage.setItem("browser", known);
     return known;
   } catch { return name; }

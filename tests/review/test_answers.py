@@ -143,6 +143,14 @@ def test_export_writes_one_row_a_text_of_the_answers_that_stand(review_of, tmp_p
         export(review.answers.path, review.answers.path)
 
 
+def test_an_answer_that_decides_nothing_does_not_stand(review_of, tmp_path):
+    review = review_of([{"text": "Ada left."}, {"text": "Ben left."}], "ada")
+    review.save("ada", 0, Decision(), "", 1.0)
+    review.save("ada", 1, Decision(complete=["drug"]), "", 1.0)
+    assert export(review.answers.path, tmp_path / "rows.jsonl") == {"rows": 1, "left_out": {"nothing was decided": 1}}
+    assert review.queue.progress("ada")["own"] == 2
+
+
 def test_curate_takes_the_answers_file_and_every_line_is_accounted_for(review_of, tmp_path):
     pytest.importorskip("datasketch")
     corpus = people(4)
@@ -231,7 +239,14 @@ def test_the_review_command_exports_and_refuses_bad_options_with_one_line(tmp_pa
     }.items():
         code, said = run(*options)
         assert code == 1 and message in said.err and len(said.err.splitlines()) == 1, options
-    line = {**people(1)[0], "teacher": "human", "answer": "accept", "reviewer": "ada", "time": "2026"}
+    line = {
+        **people(1)[0],
+        "asked": ["person", "city"],
+        "teacher": "human",
+        "answer": "accept",
+        "reviewer": "ada",
+        "time": "2026",
+    }
     (tmp_path / "rows.answers.jsonl").write_text(json.dumps(line) + "\n")
     code, said = run("--export", tmp_path / "out.jsonl")
     assert code == 0 and read_rows(tmp_path / "out.jsonl") == [line]

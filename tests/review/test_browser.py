@@ -216,6 +216,27 @@ def test_undo_takes_changes_back_and_then_the_last_answer(review_of, serve_here,
     assert [line["answer"] for line in read_rows(review.answers.path)] == ["edit", "undo"]
 
 
+def test_a_page_that_is_loaded_again_gets_its_row_back(review_of, serve_here, visit):
+    page = ready(visit(serve_here(review_of(people(3)))["ada"]))
+    press(page, "Enter")
+    before = row_shown(page)
+    page.reload()
+    assert row_shown(ready(page)) == before
+
+
+def test_holding_enter_down_accepts_one_row(review_of, serve_here, visit):
+    review = review_of(people(3))
+    page = ready(visit(serve_here(review)["ada"]))
+    page.evaluate("document.addEventListener('keydown', event => { window.seen = (window.seen || 0) + 1; })")
+    page.keyboard.down("Enter")
+    for _ in range(4):
+        time.sleep(0.1)
+        page.keyboard.down("Enter")  # what is pressed already repeats
+    page.keyboard.up("Enter")
+    until(page, "document.getElementById('review').getAttribute('aria-busy') === 'false'")
+    assert page.evaluate("window.seen") == 5 and len(read_rows(review.answers.path)) == 1
+
+
 def test_rows_are_skipped_with_a_reason_and_come_back_under_their_filter(review_of, serve_here, visit):
     review = review_of(people(2))
     page = ready(visit(serve_here(review)["ada"]))
@@ -416,3 +437,37 @@ def test_labels_are_tried_and_the_model_is_asked_for_proposals(review_of, serve_
     assert json.loads(page.input_value("#try-schema"))["threshold"] == 0.99
     page.fill("#try-links", "nonsense")
     assert "must be written: name: head, question, tail" in told(page)
+
+
+def test_the_page_of_serve_is_the_same_with_what_can_be_tried_alone(visit):
+    import threading
+
+    import uvicorn
+
+    from metaie_spacy.serving.app import make_app
+    from metaie_spacy.serving.models import load_models
+    from metaie_spacy.serving.server import listen
+    from metaie_spacy.serving.service import Service
+
+    service = Service(load_models({"en_metaie_sm": "en_metaie_sm"}, {}), key="secret")
+    listening = listen("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(make_app(service), log_level="warning"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    page = visit(f"http://127.0.0.1:{listening.getsockname()[1]}/")
+    assert page.is_visible("#try") and not page.is_visible("#review") and not page.is_visible("nav button")
+    page.click("#try-go")
+    until(page, "document.getElementById('said').textContent.startsWith('The key is missing or wrong')")
+    page.fill("#try-key", "secret")
+    page.fill("#try-schema", '{"labels": {"WHO": "person"')
+    page.click("#try-go")
+    assert "The schema is no JSON" in told(page)
+    page.fill("#try-schema", '{"labels": {"WHO": "person"}}')
+    page.click("#try-go")
+    page.wait_for_selector("#try-spans td")
+    assert page.evaluate(
+        "[...document.querySelectorAll('#try-out .tag')].map(tag => tag.textContent.split(' ')[0])"
+    ) == ["WHO", "WHO"]
+    server.should_exit = True
+    thread.join(20)
+    listening.close()
