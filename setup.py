@@ -42,7 +42,7 @@ setup(
     ],
     package_dir={"metaie_spacy.assets": "assets", "metaie_spacy.configs": "configs"},
     package_data={
-        "metaie_spacy": ["py.typed", "serving/*.html"],
+        "metaie_spacy": ["py.typed", "serving/page.css", "serving/page.html", "serving/page.js"],
         "metaie_spacy.assets": ["corpus.jsonl", "names.json", "*.jinja", "schemas/*.json"],
         "metaie_spacy.configs": ["*.cfg", "*.toml", "sources.json"],
     },
@@ -83,6 +83,7 @@ setup(
         "bulk": BULK,
         "ray": [*BULK, "ray[data]>=2.40"],
         "serve": SERVE,
+        "review": [*SERVE, *AUDIT],
         "cuda12x": ["cupy-cuda12x>=13.0"],
         "cuda13x": ["cupy-cuda13x>=13.6"],
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.28"],

@@ -55,7 +55,7 @@ def audit_corpus(
     at_names = name_places(rows)
     found, reasons = contradictions(rows)
     leaks = leaking(items, against)
-    reasons += [*odd_at_names(at_names), *_disputed(rows, disputes(texts)), *leaks]
+    reasons += [*odd_at_names(at_names), *disputed(rows, disputes(texts)), *leaks]
     reasons += [reason for number, row in enumerate(rows) for reason in borders(number, row)]
     if model is not None:
         reasons += _unexplained(rows, model, progress)
@@ -167,7 +167,7 @@ def leaking(items: Sequence[Sourced], against: Sequence[str | Path]) -> list[Rea
     ]
 
 
-def _disputed(rows: Sequence[Row], found: dict[tuple[str, str], float]) -> Iterable[Reason]:
+def disputed(rows: Sequence[Row], found: dict[tuple[str, str], float]) -> Iterable[Reason]:
     """Rows on which teachers or samples disagree, more than by half."""
     by_text = {(row["id"], row.get("teacher", "")): i for i, row in enumerate(rows)}
     own = {i: 1 - row["agreement"] for i, row in enumerate(rows) if row.get("agreement") is not None}

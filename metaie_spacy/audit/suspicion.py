@@ -15,6 +15,7 @@ WEIGHTS = {
     "contradiction": 2.0,
     "disagreement": 3.0,
     "hard to explain": 2.0,
+    "low score": 2.0,
     "empty label": 2.0,
     "bad border": 1.5,
     "same label overlaps": 1.0,

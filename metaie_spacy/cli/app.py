@@ -17,7 +17,7 @@ from ..encodings import check_encoding
 from ..model.defaults import ENCODER, HEAD_SCALE
 from ..pipelines import active_pipe, load_pipeline, read_with
 from ..train.settings import ADAPTER_RANK, DistillSettings, FewShotSettings
-from . import auditing, project, release, route, serve
+from . import auditing, project, release, review, route, serve
 from .bulk import (
     ADDRESS,
     ENGINE,
@@ -46,6 +46,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.registered_commands += project.app.registered_commands
 app.registered_commands += release.app.registered_commands
 app.registered_commands += serve.app.registered_commands
+app.registered_commands += review.app.registered_commands
 app.add_typer(route.app, name="route")
 app.add_typer(auditing.app, name="audit")
 DEFAULT_LABELS = "person, organization, location, date, event, product"

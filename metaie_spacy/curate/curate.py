@@ -21,6 +21,7 @@ from .label_names import label_rows, rename_labels, spelling
 from .merging import is_reviewed, merge_teachers
 from .noise import drop_noise
 from .report import markdown
+from .reviews import settled
 from .settings import CurateSettings
 from .sources import BROKEN, read_sources
 from .splits import split_rows
@@ -51,7 +52,7 @@ def curate(
     sources, output = [Path(path) for path in sources], Path(output)
     check_sources(sources, output)
     ledger = Ledger()
-    items = list(read_sources(sources, ledger))
+    items = settled(read_sources(sources, ledger), ledger)
     report: dict = {"rows": {}, "spans": {"in": span_count(items)}, "labels": {}}
     items = one_row_a_text(items, settings, ledger)
     items, merged, clusters, changes = one_wording(items, settings, ledger)

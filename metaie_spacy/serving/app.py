@@ -42,7 +42,7 @@ def make_app(service: Service) -> FastAPI:
             service.metrics.requests.labels(str(refusal.status), refusal.code).inc()
 
     handle_errors(app, count)
-    _add_extract(app, service)
+    add_extract(app, service)
     _add_pages(app, service)
     return app
 
@@ -51,7 +51,8 @@ def make_app(service: Service) -> FastAPI:
 BEARER = Depends(HTTPBearer(auto_error=False, description="Where the server was started with a key"))
 
 
-def _add_extract(app: FastAPI, service: Service) -> None:
+def add_extract(app: FastAPI, service: Service) -> None:
+    """Have an application answer `/extract`; whoever calls starts and stops the service's worker."""
     responses = described()
     for status in (429, 503):
         responses[status]["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds"}}

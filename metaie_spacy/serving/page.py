@@ -1,24 +1,26 @@
-"""The page to try a server on: one file, which loads nothing from elsewhere and takes texts for nothing but texts."""
+"""The page of a server and of a review: one file, which loads nothing from elsewhere and takes texts for nothing but
+texts."""
 
 import base64
 import hashlib
-import re
 from pathlib import Path
 
-PAGE = Path(__file__).with_name("page.html").read_bytes()
+HERE = Path(__file__).parent
+STYLE, SCRIPT = (HERE.joinpath(name).read_bytes() for name in ("page.css", "page.js"))
+# With the tab to try labels alone; `REVIEW` has all.
+PAGE = HERE.joinpath("page.html").read_bytes().replace(b"/*STYLE*/", STYLE).replace(b"/*SCRIPT*/", SCRIPT)
+REVIEW = PAGE.replace(b'data-mode="serve"', b'data-mode="review"')
 
 
-def _hashes(tag: str) -> str:
-    """The page's own scripts or styles, which alone may run there, as its policy names them."""
-    found = re.findall(rf"<{tag}>(.*?)</{tag}>".encode(), PAGE, re.DOTALL)
-    sums = (base64.b64encode(hashlib.sha256(content).digest()).decode("ascii") for content in found)
-    return " ".join(f"'sha256-{one}'" for one in sums)
+def _hash(content: bytes) -> str:
+    """The page's own script or style, which alone may run there, as its policy names it."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content).digest()).decode('ascii')}'"
 
 
 HEADERS = {
     "content-type": "text/html; charset=utf-8",
     "content-security-policy": (
-        f"default-src 'none'; script-src {_hashes('script')}; style-src {_hashes('style')}; connect-src 'self'; "
+        f"default-src 'none'; script-src {_hash(SCRIPT)}; style-src {_hash(STYLE)}; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",

@@ -2,12 +2,13 @@
 
 import signal
 import socket
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import uvicorn
+from fastapi import FastAPI
 
-from .app import make_app
-from .service import Service
+if TYPE_CHECKING:
+    from .service import Service
 
 BACKLOG = 2048  # connections that wait to be accepted
 IDLE = 30  # seconds after which a connection without requests is closed
@@ -26,14 +27,19 @@ def listen(host: str, port: int) -> socket.socket:
         raise ValueError(f"Cannot listen on {host}, port {port}: {error}. Give another --host or --port.") from None
 
 
-def serve(service: Service, listening: socket.socket, ready: Callable[[], Any]) -> None:
+def serve(service: "Service", listening: socket.socket, ready: Callable[[], Any]) -> None:
     """Answer requests until SIGTERM or SIGINT; those that were taken by then are answered first.
 
     ready (Callable): called when requests are taken.
     """
-    config = uvicorn.Config(
-        make_app(service), log_level="warning", access_log=False, timeout_keep_alive=IDLE, backlog=BACKLOG
-    )
+    from .app import make_app  # loads spaCy, which `run` does without
+
+    run(make_app(service), listening, ready)
+
+
+def run(app: FastAPI, listening: socket.socket, ready: Callable[[], Any]) -> None:
+    """`serve` for any application."""
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=IDLE, backlog=BACKLOG)
     server = _Server(config, ready)
     before = signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again when all is answered
     try:

@@ -77,6 +77,7 @@ def test_any_mix_of_arguments_works_or_ends_with_one_line(place, capsys, monkeyp
     rng, codes, failures = random.Random(0), {}, []
     # A server would answer until it is told to stop.
     monkeypatch.setattr("metaie_spacy.serving.server.serve", lambda service, listening, ready: listening.close())
+    monkeypatch.setattr("metaie_spacy.serving.server.run", lambda app, listening, ready: listening.close())
     for _number in range(500):
         args = mixed(rng, rng.choice(sorted(COMMANDS)))
         monkeypatch.setattr(sys, "argv", ["metaie", *args])
