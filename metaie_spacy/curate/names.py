@@ -48,7 +48,7 @@ def family_names() -> frozenset[str]:
 def origin_of(name: str) -> str | None:
     """The origin that the words of a name tell; None: they are of no list, or of several.
 
-    A list must have the first word, or have the last one as a family name: "San Diego" is no man's name for its "Diego".
+    A list must have the first word, or have the last one as a family name: "San Diego" is no name for its "Diego".
     """
     words = name.split()
     if not 0 < len(words) <= MOST_WORDS or not (words[0] in origins_by_word() or words[-1] in family_names()):
