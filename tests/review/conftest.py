@@ -134,7 +134,7 @@ def visit(chromium):
         context = chromium.new_context(viewport={"width": 800, "height": 900}, **options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("dialog", lambda dialog: errors.append(f"a dialog: {dialog.message}"))
         page.on("console", lambda message: errors.append(message.text) if "Content Security" in message.text else None)
