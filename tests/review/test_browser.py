@@ -208,7 +208,7 @@ def test_accepting_marks_the_labels_complete_that_are_looked_for_where_that_is_w
     page.check("#all-complete")
     press(page, "Enter")
     loose, complete = read_rows(review.answers.path)
-    assert loose["complete"] == loose["absent"] == [] and loose["asked"] == ["city", "person"] and "unsure" in loose
+    assert loose["complete"] == loose["absent"] == [] and loose["asked"] == ["person", "city"] and "unsure" in loose
     assert (
         complete["complete"] == ["drug", "person", "city"]
         and complete["absent"] == ["drug"]
