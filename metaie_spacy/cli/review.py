@@ -36,8 +36,10 @@ def review(
     overlap: float = typer.Option(
         0.0, help="Share of the rows that two people review, so that their agreement is known; 0: none"
     ),
-    labels: str | None = typer.Option(None, help='Labels to offer first: "person, date of birth"'),
-    schema: Path | None = typer.Option(None, help="JSON file whose labels are offered first"),
+    labels: str | None = typer.Option(
+        None, help='Labels that are looked for in every row, beside its own: "person, date of birth"'
+    ),
+    schema: Path | None = typer.Option(None, help="JSON file with these labels"),
     lang: str = typer.Option("en", help="Language of the texts, whose words are selected"),
     port: int = typer.Option(0, help="Port of 127.0.0.1 to listen on; 0: any that is free"),
     gpu: int = typer.Option(-1, help="Number of the GPU to use; -1: the CPU"),
@@ -99,14 +101,16 @@ def _serve(
     book = Answers(path)
     try:
         service = None if model is None else _service(model, gpu)
+        words = Words(lang)
         queue = Queue(entries, book, overlap=overlap)
-        going = Review(queue, book, names, Words(lang), labels=labels, name=files[0].name)
+        going = Review(queue, book, names, words, labels=labels, name=files[0].name)
         elsewhere = sum(queue.find(text) is None for text, own in book.standing.items() if own)
         if elsewhere:
             logging.warning("%d answers in '%s' are of texts that these files do not hold.", elsewhere, path)
-        going.order(items, entry_of)
 
         def ready() -> None:
+            words.load()
+            going.order(items, entry_of)
             print(f"{len(entries)} rows; the answers go to {for_terminal(str(path))}. Ctrl C ends it.")
             for name, token in going.tokens.items():
                 whom = f" for {name}" if len(names) > 1 else ""

@@ -26,7 +26,7 @@ class Review:
 
     queue (Queue), answers (Answers): of it. reviewers (Sequence[str]): who may answer; each has a token.
     words (Callable): text -> places of its words, in code points, or None while that is not known. labels
-        (Sequence[str]): offered beside those of the rows. name (str): of what is reviewed.
+        (Sequence[str]): looked for in every row. name (str): of what is reviewed.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class Review:
             "name": self.name,
             "answers": str(self.answers.path),
             "labels": [label for label in labels if label not in links or label in self._given],
+            "given": self._given,
             "links": list(links),
             "choices": self.choices,
             "is_ordered": self.is_ordered.is_set(),

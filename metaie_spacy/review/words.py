@@ -19,12 +19,14 @@ class Words:
     def __init__(self, lang: str = "en"):
         self.lang = lang
         self._tokenize: Tokenize | None = None
-        self.thread = Thread(target=self._load, name="metaie-words", daemon=True)
-        self.thread.start()
 
     def __call__(self, text: str) -> Sequence[tuple[int, int]] | None:
         """Places of the tokens of a text, in code points; None: it is not known yet."""
         return None if self._tokenize is None else self._tokenize(text)
+
+    def load(self) -> None:
+        """Begin to load the tokenizer."""
+        Thread(target=self._load, name="metaie-words", daemon=True).start()
 
     def _load(self) -> None:
         try:

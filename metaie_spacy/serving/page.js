@@ -303,7 +303,8 @@ const choose = k => {
   if (tag) tag.scrollIntoView({ block: "nearest" });
 };
 
-const labelsOf = () => [...new Set([...row.labels, ...row.spans.map(span => span.label)])];
+// What was asked for is looked for in every row, and comes first, so that its numbers are the same in all.
+const labelsOf = () => [...new Set([...state.given, ...row.labels, ...row.spans.map(span => span.label)])];
 const offered = () => [...new Set([...labelsOf(), ...state.labels])];
 
 const paint = () => {

@@ -61,7 +61,9 @@ def serve_here():
 
     def serve(review, service=None):
         listening = listen("127.0.0.1", 0)
-        server = uvicorn.Server(uvicorn.Config(make_app(review, service), log_level="warning"))
+        server = uvicorn.Server(
+            uvicorn.Config(make_app(review, service), log_level="warning", timeout_graceful_shutdown=1)
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         running.append((server, thread, listening))
@@ -73,7 +75,7 @@ def serve_here():
 
     yield serve
     for server, thread, listening in running:
-        server.should_exit = server.force_exit = True
+        server.should_exit = True
         thread.join(20)
         listening.close()
 
@@ -134,7 +136,7 @@ def visit(chromium):
         context = chromium.new_context(viewport={"width": 800, "height": 900}, **options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("dialog", lambda dialog: errors.append(f"a dialog: {dialog.message}"))
         page.on("console", lambda message: errors.append(message.text) if "Content Security" in message.text else None)
