@@ -9,7 +9,7 @@ from .spans import Answer, Logits, decode
 
 
 class Decoder:
-    """Reads answers off logits. What it has to know of a list of labels is worked out once, however many texts share it.
+    """Reads answers off logits. What it has to know of labels is worked out once, however many texts share them.
 
     threshold (float): of labels without one of their own, in [0, 1]. tag_threshold (float): at which tokens are tagged,
     where a label's own threshold is not lower. generality (Callable | None): labels -> by how much each gives way to
