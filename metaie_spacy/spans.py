@@ -101,6 +101,23 @@ def decode(
     ]
 
 
+def open_runs(logits: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Where the run of tags begins that reaches the last token, and may go on behind it; (U,), W for labels without.
+
+    logits, thresholds (ndarray): as in `decode`.
+    """
+    n = len(logits)
+    with np.errstate(divide="ignore"):
+        shift = np.log(thresholds) - np.log1p(-thresholds)
+    starts = np.full(len(thresholds), n)
+    for u in np.flatnonzero(logits[-1].max(-1) > shift) if n else ():
+        own = logits[:, u]
+        tagged = own.max(-1) > shift[u]
+        opens = tagged & ((own[:, 0] >= own[:, 1]) | ~np.append(False, tagged[:-1]))  # a B, or an I without one
+        starts[u] = np.flatnonzero(opens)[-1]
+    return starts
+
+
 def is_blank_line(word: str) -> bool:
     """Whether a token is white space with an empty line in it."""
     return word.isspace() and word.count("\n") > 1

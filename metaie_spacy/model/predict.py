@@ -139,8 +139,13 @@ def windows_of(
     limits: Mapping[str, int], room: int, sizes: Sequence[int], text: int, words: Sequence[str]
 ) -> list[Window]:
     """The windows of a text, see `split_windows`. room (int): most pieces of one, whatever the limits say."""
+    return split_windows(sizes, *window_sizes(limits, room), text, words)
+
+
+def window_sizes(limits: Mapping[str, int], room: int) -> tuple[int, int]:
+    """Most pieces of a window without specials, and the pieces that windows inside a sentence share."""
     limit = min(limits.get("window", WINDOW) - 2, room)
-    return split_windows(sizes, limit, min(limits.get("overlap", OVERLAP), limit // 2 - 1), text, words)
+    return limit, min(limits.get("overlap", OVERLAP), limit // 2 - 1)
 
 
 def label_chunks(
