@@ -1,6 +1,5 @@
 """Spans of a text that comes in parts: those of the whole text, each as soon as no more text can change it."""
 
-
 import pytest
 import spacy
 from helpers import SENTENCES
