@@ -15,8 +15,6 @@ from .rules import tests_of
 from .schema import Ask, Label, check_switch, check_threshold, parse_ask
 from .spans import Answer, Logits, flatten, open_runs, tidied
 
-NOTHING = -np.inf  # a logit of tokens that were settled before
-
 
 def stream(
     nlp: Language,
@@ -206,9 +204,9 @@ class _Column:
         first = int(starts.min())
         self.start = tokens[first] if first < len(tokens) else None
         is_open = np.arange(len(tokens))[:, None] >= starts  # (W, U)
-        rest = np.where(is_open[first:, :, None], values[first:], NOTHING).astype("float32")
+        rest = np.where(is_open[first:, :, None], values[first:], -np.inf).astype("float32")
         self._rest = tokens[first:], rest
-        return decoder(Logits(0, self.labels, tokens, np.where(is_open[:, :, None], NOTHING, values)))
+        return decoder(Logits(0, self.labels, tokens, np.where(is_open[:, :, None], -np.inf, values)))
 
 
 def _check_pipeline(nlp: Language, pipe: Any) -> None:
