@@ -91,11 +91,12 @@ class StreamReader:
         self.tests, self.band = tests_of(self.labels), check_band(self.pipe.band)
         self.pipe.load()
         shim = self.pipe.model.shims[0]
-        least = self.pipe.effective_threshold if ask.threshold is None else ask.threshold
         ranked = len(self.labels) if self.flat else None
-        (self.decoder,) = decoders_of([(least, ranked)], shim.tag_threshold, self.pipe.generality)
+        with shim.using(self.adapter):
+            least = self.pipe.effective_threshold if ask.threshold is None else ask.threshold
+            (self.decoder,) = decoders_of([(least, ranked)], shim.tag_threshold, self.pipe.generality)
         self.windows = OpenWindows(*window_sizes(shim.limits, shim.module.text_room))
-        self.columns: dict[tuple[str, ...], _Column] = {}
+        self.edge = _Edge(self.labels)
         self.waiting: list[Answer] = []  # with `flat`, those that a later one may overlap
         self.is_closed = False
 
@@ -128,11 +129,10 @@ class StreamReader:
         docs = [Doc(self.pipe.vocab, words=known[part.start - first : part.end - first]) for part in parts]
         with shim.using(self.adapter):
             for scored in self.pipe.score_labels(docs, [self.labels] * len(docs)):
-                key = tuple(label.name for label in scored.labels)
-                self.columns.setdefault(key, _Column(scored.labels)).see(parts[scored.text], scored)
-        answers = [answer for column in self.columns.values() for answer in column.closed(self.decoder, is_last)]
+                self.edge.see(scored.text, parts[scored.text], scored)
+        answers = self.edge.closed(self.decoder, is_last)
         reached = parts[-1].own_end if parts else self.windows.start
-        frontier = min((column.start for column in self.columns.values() if column.start is not None), default=reached)
+        frontier = reached if self.edge.start is None else self.edge.start
         rows = [self._row(answer) for answer in self._settled(answers, None if is_last else frontier)]
         self.text.forget(min([frontier, self.windows.start, *(answer.start for answer in self.waiting)]))
         return rows
@@ -175,8 +175,8 @@ def apart(answers: list[Answer], frontier: int | None) -> tuple[list[Answer], li
     return [a for chain in done for a in chain], [a for chain in chains[len(done) :] for a in chain]
 
 
-class _Column:
-    """The logits of some labels in final windows, as far as a span may still be open there.
+class _Edge:
+    """The logits of final windows, as far as a span may still be open there.
 
     labels (Sequence[Label]): U labels. start (int | None): the token at which the first open span begins; None: none.
     """
@@ -184,29 +184,35 @@ class _Column:
     def __init__(self, labels: Sequence[Label]):
         self.labels = labels
         self.start: int | None = None
-        self._parts: list[tuple[int, list[int], np.ndarray]] = []
-        self._rest: tuple[list[int], np.ndarray] = ([], np.zeros((0, len(labels), 2), dtype="float32"))
+        self.tokens: list[int] = []
+        self._values = np.zeros((0, len(labels), 2), dtype="float32")
+        self._at = {label.name: u for u, label in enumerate(labels)}
+        self._new: dict[int, tuple[list[int], list[int], np.ndarray]] = {}  # by window: tokens, which count, logits
 
-    def see(self, part: Any, scored: Logits) -> None:
-        """Take what the model says of a window (Window) about the tokens that it answers for."""
-        tokens = [part.start + j for j in scored.tokens]
-        own = [k for k, token in enumerate(tokens) if part.own_start <= token < part.own_end]
-        self._parts.append((part.own_start, [tokens[k] for k in own], scored.values[own]))
+    def see(self, number: int, part: Any, scored: Logits) -> None:
+        """Take what the model says of a window (Window) for some labels. number (int): of the window, in order."""
+        if number not in self._new:
+            tokens = [part.start + j for j in scored.tokens]
+            own = [k for k, token in enumerate(tokens) if part.own_start <= token < part.own_end]
+            values = np.empty((len(own), len(self.labels), 2), dtype="float32")
+            self._new[number] = [tokens[k] for k in own], own, values
+        _, own, values = self._new[number]
+        values[:, [self._at[label.name] for label in scored.labels]] = scored.values[own]
 
     def closed(self, decoder: Decoder, is_last: bool) -> list[Answer]:
         """The spans that end before the last of these tokens, or with it where the text ends."""
-        parts = sorted(self._parts, key=lambda part: part[0])
-        self._parts = []
-        tokens = [*self._rest[0], *(token for _, own, _ in parts for token in own)]
-        values = np.concatenate([self._rest[1], *(logits for *_, logits in parts)])
+        parts = [self._new[number] for number in sorted(self._new)]
+        self._new = {}
+        tokens = [*self.tokens, *(token for own, _, _ in parts for token in own)]
+        values = np.concatenate([self._values, *(logits for _, _, logits in parts)])
         _, tags, _, _ = decoder.settings(self.labels)
         starts = np.full(len(self.labels), len(tokens)) if is_last else open_runs(values, tags)
         first = int(starts.min())
         self.start = tokens[first] if first < len(tokens) else None
-        is_open = np.arange(len(tokens))[:, None] >= starts  # (W, U)
-        rest = np.where(is_open[first:, :, None], values[first:], -np.inf).astype("float32")
-        self._rest = tokens[first:], rest
-        return decoder(Logits(0, self.labels, tokens, np.where(is_open[:, :, None], -np.inf, values)))
+        is_open = (np.arange(len(tokens))[:, None] >= starts)[..., None]  # (W, U, 1)
+        # A token that counts no more, or not yet, is O.
+        self.tokens, self._values = tokens[first:], np.where(is_open[first:], values[first:], np.float32(-np.inf))
+        return decoder(Logits(0, self.labels, tokens, np.where(is_open, np.float32(-np.inf), values)))
 
 
 def _check_pipeline(nlp: Language, pipe: Any) -> None:
