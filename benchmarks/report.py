@@ -35,6 +35,27 @@ def speed() -> list[str]:
     return [*lines, "", f"Of `nlp.pipe`'s wall time at 16 labels, {share:.0%} is spent inside the encoder."]
 
 
+def label_sets() -> list[str]:
+    """What many labels cost, and what a choice among them would save and lose."""
+    result = evidence.load("label_sets")
+    lines = [
+        f"{result['texts']} texts of the shipped corpus ({result['characters']:,} characters), its most frequent labels, {result['dtype']}, CPU time, one interleaved run",
+        f"(`{command_of(result)}`). In groups: a call for each {result['label_budget']} pieces of labels, which is what weights cost whose texts see their labels.",
+        "Recall: the share of the groups' spans that one call gives. Encoding the labels is done once and counted apart:",
+        "", "| labels | times the time of the fewest | faster than in groups | recall | encoding the labels |", "|---|---|---|---|---|",
+    ]  # fmt: skip
+    for n, row in result["labels"].items():
+        lines.append(f"| {int(n):,} | {row['of_fewest']:.2f} x | **{row['faster_than_groups']:.1f} x** ({row['groups']} groups) | {row['recall']:.1%} | {row['encoding_seconds']:.1f} s |")  # fmt: skip
+    lines += [
+        "", "A prefilter that asks only the labels of those clusters of label vectors that score best in a text, against asking all, on the same token vectors; no such option",
+        "is in the package:", "", "| labels | asked | recall of spans | faster than all |", "|---|---|---|---|",
+    ]  # fmt: skip
+    for n, found in result["prefilter"].items():
+        for share, row in found["shares"].items():
+            lines.append(f"| {int(n):,}, of which {found['labels_with_spans']:.0f} have spans in a text | {float(share):.0%} | {row['recall']:.1%} | {row['speed']:.2f} x |")  # fmt: skip
+    return lines
+
+
 def production() -> list[str]:
     """One line per promise, with the command that checks it."""
     memory, workers, latency, service = map(evidence.load, ("memory", "workers", "latency", "service"))
@@ -150,6 +171,7 @@ PAGES: dict[str, dict[str, Callable[[], list[str]]]] = {
     "docs/benchmark.md": {
         **{name: partial(evidence.block, name) for name in evidence.BLOCKS},
         "speed": speed,
+        "label_sets": label_sets,
         "production": production,
         "number_formats": number_formats,
         "project": project,

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .linking.results import Link, links
     from .results import rows, to_dataframe
     from .schema import read_schema
+    from .streaming import StreamReader, stream
     from .streams import pipe_with_labels
 
 __version__ = "0.1.0"
@@ -16,12 +17,14 @@ __version__ = "0.1.0"
 __all__ = [
     "Link",
     "MetaIE",
+    "StreamReader",
     "__version__",
     "links",
     "pipe_with_labels",
     "read_schema",
     "records",
     "rows",
+    "stream",
     "to_dataframe",
 ]
 
@@ -33,6 +36,8 @@ HOMES = {
     "read_schema": "schema",
     "records": "linking.records",
     "rows": "results",
+    "stream": "streaming",
+    "StreamReader": "streaming",
     "to_dataframe": "results",
 }
 

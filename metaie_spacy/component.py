@@ -16,8 +16,10 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
 from .adapting import HasAdapters, adapter_files
+from .answering import answers_of
 from .bands import Band, check_band, mark, plain_band
 from .data.jsonl import parse_json
+from .decoding import decoders_of
 from .doc_labels import doc_labels, forget_labels
 from .linking.asking import AsksLinks, asks_heads, check_config_links
 from .linking.follow import Followed
@@ -27,7 +29,6 @@ from .model.defaults import DROPOUT, ENCODER, LABEL_BUDGET, LABEL_CACHE, OVERLAP
 from .model.message import read_message
 from .notes import Note, leave_note
 from .pipelines import span_keys
-from .rules import kept_answers, rule_answers
 from .schema import (
     KEEP,
     LINK_KEYS,
@@ -44,7 +45,7 @@ from .schema import (
     plain,
     read_schema,
 )
-from .spans import Answer, Logits, by_label, decode, flatten, tidied, write_ents, write_group
+from .spans import Answer, Logits, by_label, flatten, write_ents, write_group
 from .training import Trains
 
 DEFAULT_CONFIG_TEXT = f"""
@@ -444,24 +445,16 @@ class MetaIE(AsksLinks, HasAdapters, Trains, TrainablePipe):
         threshold = self.effective_threshold
         limits = [_first_of(asked.threshold, default.threshold, threshold) for asked in asks]
         flats = [_first_of(asked.flat, default.flat, self.flat) for asked in asks]
-        answers: list[list[Answer]] = [[] for _ in docs]
         states = self.model.shims[0].keep_states(heads=any(map(asks_heads, asks)), means=self.notes)
         dropped: list[list[tuple[str, float]] | None] = [[] if self.notes else None for _ in docs]
-        for i, asked, tokens, values in self.score_labels(docs, [asked.labels for asked in asks], states):
-            thresholds = np.array([limits[i] if label.threshold is None else label.threshold for label in asked])
-            tags = np.minimum(thresholds, self.model.shims[0].tag_threshold)
-            names = [label.name for label in asked]
-            gives_way = self.generality(asked, len(asks[i].labels)) if flats[i] or self.set_ents else None
-            answers[i] += decode(
-                values, names, tags, tokens, least=thresholds, generality=gives_way, dropped=dropped[i]
-            )
-        for i, (doc, asked) in enumerate(zip(docs, asks)):
-            found = tidied([token.text for token in doc], answers[i]) if answers[i] else []
-            answers[i] = kept_answers(doc, [*rule_answers(doc, asked.labels), *found], asked.labels)
-        kept = [flatten(found) if flat else found for found, flat in zip(answers, flats)]
+        ranked = [len(asked.labels) if flat or self.set_ents else None for asked, flat in zip(asks, flats)]
+        decoders = decoders_of(list(zip(limits, ranked)), self.model.shims[0].tag_threshold, self.generality)
+        wanted = [asked.labels for asked in asks]
+        answered = answers_of(self, docs, wanted, decoders, states, dropped)
+        kept = [flatten(found) if flat else found for (found, _), flat in zip(answered, flats)]
         if self._band is not None:
             kept = [[answer for answer in found if self._band.keeps(answer)] for found in kept]
-        names = [[label.name for label in asked.labels] for asked in asks]
+        names = [asked for _, asked in answered]
         followed = self._follow(docs, kept, names, asks, default, states)
         if not self.notes:
             return zip(kept, names, followed, [None] * len(docs))
@@ -483,9 +476,10 @@ class MetaIE(AsksLinks, HasAdapters, Trains, TrainablePipe):
         YIELDS (Logits): a doc comes once per chunk of its labels, and once for each label of several wordings.
         """
         self.load()
-        queries = {asked: tuple(_queries(asked)) for asked in dict.fromkeys(wanted)}
+        different = {id(asked): asked for asked in wanted}  # thousands of labels take long to be hashed
+        queries = {key: tuple(_queries(asked)) for key, asked in different.items()}
         more = () if kept is None else (kept,)
-        scored = self.model.attrs["score"](self.model, docs, [queries[asked] for asked in wanted], *more)
+        scored = self.model.attrs["score"](self.model, docs, [queries[id(asked)] for asked in wanted], *more)
         return by_label(scored, wanted)
 
     def set_annotations(

@@ -24,13 +24,21 @@ def rule_answers(doc: "Doc", labels: Iterable[Label]) -> Iterator[Answer]:
 
 def kept_answers(doc: "Doc", answers: list[Answer], labels: Iterable[Label]) -> list[Answer]:
     """The answers without those that their label does not keep, and of one label without those that a rule's covers."""
-    tests = {label.name: _test(label.keep) for label in labels if label.keep is not None}
+    tests = tests_of(labels)
     ruled = {label.name for label in labels if label.pattern is not None and label.queries}
     if ruled:
         answers = _without_ruled(answers, ruled)
     if not tests:
         return answers
     return [a for a in answers if a.label not in tests or tests[a.label](doc[a.start : a.end].text)]
+
+
+def tests_of(labels: Iterable[Label]) -> dict[str, Callable[[str], bool]]:
+    """By the name of a label with `keep`, what says whether the text of an answer stays.
+
+    RAISES (ValueError): the registry has no such function.
+    """
+    return {label.name: _test(label.keep) for label in labels if label.keep is not None}
 
 
 def _without_ruled(answers: list[Answer], labels: set[str]) -> list[Answer]:

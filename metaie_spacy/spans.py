@@ -66,17 +66,18 @@ def decode(
     """
     if not len(logits) or not len(labels):
         return []
-    scaled = logits.transpose(1, 0, 2)  # (U, W, 2)
-    best = scaled.max(-1)
     with np.errstate(divide="ignore"):  # 0 and 1 are minus and plus infinity
-        shift = (np.log(thresholds) - np.log1p(-thresholds))[:, None]
-    tags = np.zeros((len(labels), len(logits) + 1), dtype="int8")  # an O stands before the first token
-    tags[:, 1:] = np.where(best > shift, np.where(scaled[..., 0] >= scaled[..., 1], 1, 2), 0)
-    u, i = np.nonzero(tags[:, 1:])  # by label, then by position: the cells of a span stand together
-    if not len(u):
+        shift = np.log(thresholds) - np.log1p(-thresholds)
+    hot = np.flatnonzero(logits.max((0, 2)) > shift)  # few of many labels have a token that is not O
+    if not len(hot):
         return []
+    scaled = logits[:, hot].transpose(1, 0, 2)  # (hot labels, W, 2)
+    tags = np.zeros((len(hot), len(logits) + 1), dtype="int8")  # an O stands before the first token
+    tags[:, 1:] = np.where(scaled.max(-1) > shift[hot, None], np.where(scaled[..., 0] >= scaled[..., 1], 1, 2), 0)
+    u, i = np.nonzero(tags[:, 1:])  # by label, then by position: the cells of a span stand together
     opens = (tags[u, i + 1] == 1) | (tags[u, i] == 0)
     cells = scaled[u, i].astype("float64")
+    u = hot[u]
     peak = np.maximum(cells.max(-1), 0)
     probability = np.exp(cells.max(-1) - peak) / (np.exp(-peak) + np.exp(cells - peak[:, None]).sum(-1))
     starts = np.flatnonzero(opens)
@@ -98,6 +99,23 @@ def decode(
         Answer(labels[u], tokens[first], tokens[last] + 1, score, rank)
         for u, first, last, score, rank in zip(*columns, ranks)
     ]
+
+
+def open_runs(logits: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Where the run of tags begins that reaches the last token, and may go on behind it; (U,), W for labels without.
+
+    logits, thresholds (ndarray): as in `decode`.
+    """
+    n = len(logits)
+    with np.errstate(divide="ignore"):
+        shift = np.log(thresholds) - np.log1p(-thresholds)
+    starts = np.full(len(thresholds), n)
+    for u in np.flatnonzero(logits[-1].max(-1) > shift) if n else ():
+        own = logits[:, u]
+        tagged = own.max(-1) > shift[u]
+        opens = tagged & ((own[:, 0] >= own[:, 1]) | ~np.append(False, tagged[:-1]))  # a B, or an I without one
+        starts[u] = np.flatnonzero(opens)[-1]
+    return starts
 
 
 def is_blank_line(word: str) -> bool:
@@ -140,25 +158,40 @@ def by_label(scored: Iterable[Logits], wanted: Sequence[tuple]) -> Iterator[Logi
     """The logits of queries as logits of what they are wordings of; of several wordings, each token's best ones.
 
     scored (Iterable[Logits]): of queries. wanted (Sequence[tuple]): what was asked of each text, each with `queries`.
-    YIELDS (Logits): a text comes once per chunk of its queries, and once for each label of several wordings.
+    YIELDS (Logits): a text comes once per chunk of its queries, and once for each label of several wordings. Texts that
+        were asked the same in the same chunk have the same list of labels.
     """
-    by_query = {asked: _by_query(asked) for asked in dict.fromkeys(wanted)}
+    plans: dict[tuple[int, int], tuple[Any, ...]] = {}  # by identity: thousands of labels take long to be hashed
+    by_query: dict[int, dict[str, list[Any]]] = {}
     waiting: dict[tuple[int, Any], tuple[int, np.ndarray]] = {}  # labels with wordings that are yet to come
     for i, chunk, tokens, values in scored:
-        # One query may serve several labels, each with a threshold of its own.
-        own = by_query[wanted[i]]
-        pairs = [(u, label) for u, query in enumerate(chunk) for label in own[query]]
-        alone = [(u, label) for u, label in pairs if len(label.queries) == 1]
+        place = id(wanted[i]), id(chunk)
+        if place not in plans:
+            if place[0] not in by_query:
+                by_query[place[0]] = _by_query(wanted[i])
+            plans[place] = (*_plan(chunk, by_query[place[0]]), chunk)  # kept, so that no other has its identity
+        columns, alone, shared, _ = plans[place]
         if alone:
-            yield Logits(i, [label for _, label in alone], tokens, values[:, [u for u, _ in alone]])
-        for u, label in pairs if len(alone) < len(pairs) else ():
-            if len(label.queries) > 1:
-                seen, best = waiting.pop((i, label), (0, values[:, u]))
-                best = better_logits(best, values[:, u])
-                if seen + 1 == len(label.queries):
-                    yield Logits(i, [label], tokens, best[:, None])
-                else:
-                    waiting[i, label] = seen + 1, best
+            yield Logits(i, alone, tokens, values if columns is None else values[:, columns])
+        for u, label in shared:
+            seen, best = waiting.pop((i, label), (0, values[:, u]))
+            best = better_logits(best, values[:, u])
+            if seen + 1 == len(label.queries):
+                yield Logits(i, [label], tokens, best[:, None])
+            else:
+                waiting[i, label] = seen + 1, best
+
+
+def _plan(
+    chunk: Sequence[str], by_query: dict[str, list[Any]]
+) -> tuple[list[int] | None, list[Any], list[tuple[int, Any]]]:
+    """The columns of a chunk that answer for a label alone (None: all, in order), those labels, and the columns of
+    labels with other wordings. One query may serve several labels, each with a threshold of its own."""
+    pairs = [(u, label, len(label.queries) == 1) for u, query in enumerate(chunk) for label in by_query[query]]
+    columns = [u for u, _, is_alone in pairs if is_alone]
+    alone = [label for _, label, is_alone in pairs if is_alone]
+    shared = [(u, label) for u, label, is_alone in pairs if not is_alone]
+    return None if columns == list(range(len(chunk))) else columns, alone, shared
 
 
 def _by_query(labels: Iterable[Any]) -> dict[str, list[Any]]:

@@ -312,7 +312,7 @@ def test_flat_prefers_the_label_that_was_rarer_in_the_corpus(make_nlp):
 
 
 def test_flat_counts_the_labels_of_all_passes(make_nlp, monkeypatch):
-    nlp = make_nlp([f"label {i}" for i in range(60)], flat=True, model={"label_budget": 32})
+    nlp = make_nlp([f"label {i}" for i in range(60)], flat=True, model={"label_budget": 32, "text_sees_labels": True})
     pipe = nlp.get_pipe("metaie")
     seen, generality = [], type(pipe).generality
     monkeypatch.setattr(

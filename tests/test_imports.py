@@ -6,7 +6,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "metaie_spacy"
 # A room imports those to its left; inside a room, no file imports another in a circle.
 ORDER = (
-    "encodings schema spans rules results bands doc_labels notes pipelines data model streams convert linking release measure bulk train "
+    "encodings schema spans decoding rules answering results bands doc_labels notes pipelines data model streams streaming convert linking release measure bulk train "
     "teacher training adapting component dialogue router fewshot curate audit serving review cli"
 ).split()
 

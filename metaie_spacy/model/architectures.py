@@ -59,7 +59,8 @@ def build_label_to_span(
     overlap (int): pieces that two windows share.
     token_budget (int): most pieces, padding included, of the texts of one batch; on a CPU a batch
         whose states fit its cache is fastest, a GPU wants more.
-    label_budget (int): most label pieces asked in one pass; further labels take another pass.
+    label_budget (int): most label pieces asked in one pass where a text sees them; further labels take another pass.
+        A text that sees none is read once for all labels.
     label_cache (int): most MiB of encoded labels that are kept between calls; a label takes some 50
         KiB, so that 256 hold about 5,000.
     save_dtype (str): "float16" or "float32", the type of saved weights.

@@ -7,6 +7,8 @@ import torch
 
 from .packed import LabelStates
 
+TOGETHER = 128  # labels that are encoded in one pass
+
 
 class LabelCache:
     """Least recently used states of single labels, bounded by bytes.
@@ -29,12 +31,14 @@ class LabelCache:
         if self._last and self._last[0] == names:
             return self._last[1]
         new = [label for label in names if label not in self._states]
+        new = sorted(new, key=len) if len(new) > TOGETHER else new  # rows of a pass are padded to the longest
         fresh = {}
-        if new:
-            states = encode(new)
-            parts = states.kv.split(states.lengths.tolist())
-            fresh = {label: (vector.clone(), kv.clone()) for label, vector, kv in zip(new, states.vectors, parts)}
-            self.encoded += len(new)
+        for start in range(0, len(new), TOGETHER):
+            part = new[start : start + TOGETHER]
+            states = encode(part)
+            kvs = states.kv.split(states.lengths.tolist())
+            fresh |= {label: (vector.clone(), kv.clone()) for label, vector, kv in zip(part, states.vectors, kvs)}
+        self.encoded += len(new)
         found = [fresh[label] if label in fresh else self._states[label] for label in names]
         lengths = torch.tensor([len(kv) for _, kv in found], device=found[0][0].device)
         result = LabelStates(torch.stack([v for v, _ in found]), torch.cat([kv for _, kv in found]), lengths)

@@ -38,6 +38,11 @@ class LabelToSpan(PackedEncoder):
         """Whether it can be asked about a span of the text."""
         return self.links is not None
 
+    @property
+    def is_blind(self) -> bool:
+        """Whether a text's states do not depend on what is asked, so that one pass serves any number of labels."""
+        return not self.options["text_sees_labels"]
+
     def add_links(self, layer: int | None = None) -> None:
         """Give it a head pass that starts from its own layers.
 
@@ -120,7 +125,17 @@ class LabelToSpan(PackedEncoder):
 
     def match(self, tokens: Tensor, states: LabelStates) -> Tensor:
         """Logits of W token states, (W, width), against U labels: (W, U, 2)."""
-        return matched(self.token_head(tokens), states.vectors, self.bias)
+        return self.compare(self.token_head(tokens), states.vectors)
+
+    def read(self, texts: Texts, tap: list[Tensor] | None = None) -> Tensor:
+        """The vectors of the scored tokens of texts that see no label, for `compare`: (W, 2 x head_width)."""
+        x, rows = self.inputs(texts)
+        at = None if tap is None else (self.options["link_layer"], tap)
+        return self.token_head(self.run(x, rows, tap=at)[texts.first])
+
+    def compare(self, tokens: Tensor, labels: Tensor) -> Tensor:
+        """Logits of the vectors of W tokens, (W, 2 x head_width), and of U labels, (U, 2, head_width): (W, U, 2)."""
+        return matched(tokens, labels, self.bias)
 
 
 class SharedTransformer(LabelToSpan):
@@ -153,6 +168,7 @@ class CrossEncoder(PackedEncoder):
     """The paper's form (arXiv 2404.00457): one pass `[CLS] label [SEP] text [SEP]` per pair."""
 
     shares_labels = False
+    is_blind = False
     binds = False
 
     def __init__(self, config: PretrainedConfig):

@@ -9,11 +9,13 @@ from thinc.api import Model
 
 from ..spans import Logits
 from .defaults import OVERLAP, WINDOW
-from .links import Kept
+from .links import KEPT, Kept
+from .packed import Texts
 from .pieces import WordPieces, label_sizes
 from .windows import Window, split_windows
 
 MAX_SPREAD = 16  # different label sets that one batch mixes
+MOST_CELLS = 2**22  # tokens times labels that are compared at once: 32 MB of logits
 
 
 def chunk_labels(labels: Collection[str], pieces: WordPieces, budget: int, window: int) -> list[tuple[str, ...]]:
@@ -59,24 +61,91 @@ def score_texts(
     by_text = {parts[0].text: parts for parts in windows}
     chunks = label_chunks([queries[i] for i in by_text], shim.pieces, limits["label_budget"], shim.module.label_room)
     by_chunks = dict(zip(by_text, chunks))
+    if shim.module.is_blind:
+        short = [i for i in by_text if len(by_chunks[i]) > 1 and sum(part.size for part in by_text[i]) <= KEPT]
+        yield from _read_once(model, texts, {i: by_text.pop(i) for i in short}, by_chunks, scored, kept)
     for number in range(max(map(len, chunks), default=0)):
         jobs = [(part, by_chunks[i][number]) for i in by_text if number < len(by_chunks[i]) for part in by_text[i]]
         results: dict[int, dict[int, np.ndarray]] = {}
         for part, chunk, logits, read in _run_jobs(model, texts, jobs, kept):
-            own = [k for k, j in enumerate(read) if part.own_start <= part.start + j < part.own_end]
-            results.setdefault(part.text, {})[part.start] = logits[own]
+            results.setdefault(part.text, {})[part.start] = logits[_own_rows(part, read)]
             if len(results[part.text]) == len(by_text[part.text]):
                 parts = results.pop(part.text)
                 values = np.concatenate([parts[start] for start in sorted(parts)])
                 yield Logits(part.text, chunk, scored[part.text], values)
 
 
+def _read_once(
+    model: Model,
+    texts: Sequence[Sequence[str]],
+    windows: Mapping[int, list[Window]],
+    chunks: Mapping[int, list[tuple[str, ...]]],
+    scored: Sequence[list[int]],
+    kept: Kept | None,
+) -> Iterator[Logits]:
+    """Logits of texts for more labels than one pass takes, where texts see none: each is read once for all of them."""
+    shim = model.shims[0]
+    waiting: dict[int, list[Window]] = {}
+    size = 0
+    for i in [*windows, None]:
+        own = 0 if i is None else sum(part.size for part in windows[i])
+        if waiting and (i is None or size + own > KEPT):
+            vectors = _vectors(model, texts, waiting, kept)
+            for asked in dict.fromkeys(tuple(chunks[j]) for j in waiting):
+                labels = tuple(label for chunk in asked for label in chunk)
+                states = shim.label_vectors(labels)
+                for j in waiting:
+                    if tuple(chunks[j]) == asked:
+                        most = max(1, MOST_CELLS // len(vectors[j]))
+                        for start in range(0, len(labels), most):
+                            values = shim.compare(vectors[j], states[start : start + most])
+                            yield Logits(j, labels[start : start + most], scored[j], values)
+            waiting, size = {}, 0
+        if i is not None:
+            waiting[i] = windows[i]
+            size += own
+
+
+def _vectors(
+    model: Model, texts: Sequence[Sequence[str]], windows: Mapping[int, list[Window]], kept: Kept | None
+) -> dict[int, torch.Tensor]:
+    """The vectors of the scored tokens of each text, (W, 2 x head_width)."""
+    shim = model.shims[0]
+    found: dict[int, dict[int, torch.Tensor]] = {}
+    jobs = [(part, ()) for parts in windows.values() for part in parts]
+    for batch in batches(jobs, shim.limits["token_budget"]):
+        packed, read = shim.pieces.texts([texts[part.text][part.start : part.end] for part, _ in batch])
+        tap: list[torch.Tensor] | None = None if kept is None or not shim.keeps_states else []
+        vectors = shim.read(packed, tap).split(packed.words.tolist())
+        _keep(kept, tap, batch, packed, texts)
+        for (part, _), words, own in zip(batch, read, vectors):
+            found.setdefault(part.text, {})[part.start] = own[_own_rows(part, words)]
+    return {i: torch.cat([parts[start] for start in sorted(parts)]) for i, parts in found.items()}
+
+
+def _own_rows(part: Window, words: Sequence[int]) -> list[int]:
+    """Which of the scored words of a window it answers for."""
+    return [k for k, j in enumerate(words) if part.own_start <= part.start + j < part.own_end]
+
+
+def _keep(kept: Kept | None, tap: list[torch.Tensor] | None, batch: list, packed: Texts, texts: Sequence) -> None:
+    if kept is not None and tap:
+        for (part, _), states in zip(batch, tap[0].split(packed.lengths.tolist())):
+            is_whole = part.start == 0 and part.end == len(texts[part.text])
+            kept.see(part.text, part.start, states, is_whole=is_whole)
+
+
 def windows_of(
     limits: Mapping[str, int], room: int, sizes: Sequence[int], text: int, words: Sequence[str]
 ) -> list[Window]:
     """The windows of a text, see `split_windows`. room (int): most pieces of one, whatever the limits say."""
+    return split_windows(sizes, *window_sizes(limits, room), text, words)
+
+
+def window_sizes(limits: Mapping[str, int], room: int) -> tuple[int, int]:
+    """Most pieces of a window without specials, and the pieces that windows inside a sentence share."""
     limit = min(limits.get("window", WINDOW) - 2, room)
-    return split_windows(sizes, limit, min(limits.get("overlap", OVERLAP), limit // 2 - 1), text, words)
+    return limit, min(limits.get("overlap", OVERLAP), limit // 2 - 1)
 
 
 def label_chunks(
@@ -94,10 +163,7 @@ def _run_jobs(model: Model, texts: Sequence[Sequence[str]], jobs: list, kept: Ke
         tap: list[torch.Tensor] | None = None if kept is None or not shim.keeps_states else []
         labels, asked = asked_of_batch([chunk for _, chunk in batch])
         logits = as_numpy(model.predict((packed, labels, asked) if tap is None else (packed, labels, asked, tap)))
-        if kept is not None and tap:
-            for (part, _), states in zip(batch, tap[0].split(packed.lengths.tolist())):
-                is_whole = part.start == 0 and part.end == len(texts[part.text])
-                kept.see(part.text, part.start, states, is_whole=is_whole)
+        _keep(kept, tap, batch, packed, texts)
         yield from by_job(batch, labels, asked, logits, read)
 
 

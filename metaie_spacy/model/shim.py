@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
+import numpy as np
 import srsly
 import torch
 from thinc.api import (
@@ -351,10 +352,23 @@ class MetaIEShim(PyTorchShim):
             module = self.predictor
             states = self.encode_labels(labels)
             logits = module(moved(texts, self.device), states, None if asked is None else asked.to(self.device), *tap)
-        if not bool(torch.isfinite(logits).all()):
-            raise damaged("use", "its scores are no numbers, so that its weights cannot be right")
+        finite(logits)
         self._count(int(texts.lengths[texts.heads.text].sum()) if isinstance(texts, Headed) else len(texts[0]))
         return logits
+
+    def read(self, texts: Texts, tap: list[torch.Tensor] | None = None) -> torch.Tensor:
+        """What texts that see no label are compared by, for `compare`, (W, 2 x head_width)."""
+        with self.lock, torch.inference_mode():
+            self.module.eval()
+            vectors = self.predictor.read(moved(texts, self.device), tap)
+        self._count(len(texts[0]))
+        return vectors
+
+    def compare(self, tokens: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+        """Logits of the vectors of W tokens, (W, 2 x head_width), and of U labels, (U, 2, head_width): (W, U, 2)."""
+        with self.lock, torch.inference_mode():
+            logits = self.predictor.compare(tokens, labels)
+        return finite(logits).cpu().numpy()
 
     def link_states(self, texts: Texts) -> torch.Tensor:
         """The states that the head pass starts from, (N, width)."""
@@ -383,6 +397,12 @@ class MetaIEShim(PyTorchShim):
         self.check_trainable()
         self.forget()
         return super().begin_update(inputs)
+
+    def label_vectors(self, labels: Sequence[str]) -> torch.Tensor:
+        """What labels of weights whose texts see none are compared by, (U, 2, head_width)."""
+        with self.lock, torch.inference_mode():
+            self.module.eval()
+            return self.encode_labels(labels).vectors
 
     def encode_labels(self, labels: Sequence[str]) -> LabelStates | Labels:
         """States of the labels, in their order, from the cache where it has them."""
@@ -428,6 +448,13 @@ class MetaIEShim(PyTorchShim):
         if self.loaded:
             super().to_device(device_type, device_id)
             self.forget()
+
+
+def finite(logits: torch.Tensor) -> torch.Tensor:
+    """The logits. RAISES (ValueError): one of them is no number."""
+    if not bool(torch.isfinite(logits.sum(dtype=torch.float64))):
+        raise damaged("use", "its scores are no numbers, so that its weights cannot be right")
+    return logits
 
 
 @functools.cache

@@ -51,22 +51,35 @@ def split_windows(
     sums = np.concatenate([[0], np.cumsum(sizes, dtype="int64")])
     if sums[-1] <= limit:
         return [Window(text, 0, len(sizes), 0, len(sizes), int(sums[-1]) + 2)]
-    found: list[Window] = []
-    for start, end in _packed(words, sums, limit) if words is not None else [(0, len(sizes))]:
-        for part in _sliding(sums[start : end + 1] - sums[start], limit, overlap):
-            moved = (value + start for value in part[:4])
-            found.append(Window(text, *moved, part[4]))
-    return found
+    stretches = packed(words, sums, limit) if words is not None else [(0, len(sizes), len(BORDERS))]
+    return [
+        window for start, end, _ in stretches for window in cut_stretch(sums, start, end, limit, overlap, text=text)
+    ]
 
 
-def _packed(words: Sequence[str], sums: np.ndarray, limit: int) -> list[tuple[int, int]]:
-    """Stretches of words that end at borders, each as long as fits, but for a sentence that is longer alone."""
-    found: list[tuple[int, int]] = []
-    waiting = [(0, len(words), 0)]  # stretches to cut at borders of a level, the next one last
+def cut_stretch(
+    sums: np.ndarray, start: int, end: int, limit: int, overlap: int, *, text: int = 0, moved: int = 0
+) -> list[Window]:
+    """The windows of a stretch of words without borders. sums (ndarray): pieces before each word. moved (int): is
+    added to the numbers of words."""
+    parts = _sliding(sums[start : end + 1] - sums[start], limit, overlap)
+    return [Window(text, *(value + start + moved for value in part[:4]), part[4]) for part in parts]
+
+
+def packed(words: Sequence[str], sums: np.ndarray, limit: int, top: int = 0) -> list[tuple[int, int, int]]:
+    """Stretches of words that end at borders, each as long as fits, but for a sentence that is longer alone.
+
+    sums (ndarray): pieces before each word, and of all. top (int): the level of borders to begin with.
+    RETURNS (list[tuple]): start, end (exclusive), and the level of the borders that the stretch was packed from; 3:
+        a sentence, or part of one.
+    """
+    found: list[tuple[int, int, int]] = []
+    waiting = [(0, len(words), top)]  # stretches to cut at borders of a level, the next one last
     while waiting:
         start, end, level = waiting.pop()
         if sums[end] - sums[start] <= limit or level == len(BORDERS):
-            found.append((start, end))
+            fits = sums[end] - sums[start] <= limit
+            found.append((start, end, max(top, level - 1) if fits else level))
             continue
         parts = _cut(words, start, end, BORDERS[level])
         packs: list[tuple[int, int]] = []

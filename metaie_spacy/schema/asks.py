@@ -2,7 +2,7 @@
 
 from typing import Any, Mapping, NamedTuple
 
-from .labels import LABEL_KEYS, Label, check_switch, check_threshold, plain
+from .labels import CHILDREN, LABEL_KEYS, Label, check_switch, check_threshold, plain
 from .links import LINK_KEYS, LinkSchema, asks_links, parse_schema, plain_links
 from .short_forms import SHORT_FORMS
 
@@ -52,7 +52,7 @@ def plain_ask(ask: Ask) -> dict[str, Any]:
     labels = plain(ask.labels)
     if ask == Ask(ask.labels) and not _is_ask(labels):
         return labels
-    if labels and set(labels) <= set(LABEL_FORM):  # a mapping of these names alone would be read as one label
+    if labels and set(labels) <= {*LABEL_FORM, CHILDREN}:  # a mapping of these names alone would be read as one label
         given = {name: value if isinstance(value, Mapping) else {"query": value} for name, value in labels.items()}
         labels = [{"name": name, **value} for name, value in given.items()]
     links = {} if ask.links is None else {"links": {}} | plain_links(ask.links)
@@ -71,4 +71,10 @@ def _is_ask(value: Any) -> bool:
     if not isinstance(value, Mapping) or "labels" not in value or not set(value) <= set(ASK_KEYS):
         return False
     own = value["labels"]
-    return isinstance(own, (list, tuple)) or (isinstance(own, Mapping) and not (own and set(own) <= set(LABEL_FORM)))
+    return isinstance(own, (list, tuple)) or (isinstance(own, Mapping) and not _is_label(own))
+
+
+def _is_label(value: Mapping[str, Any]) -> bool:
+    """Whether this is what stands beside one label, and not a mapping of labels, one of which may be "children"."""
+    keys = set(value)
+    return bool(keys - {CHILDREN}) and keys <= {*LABEL_FORM, CHILDREN}

@@ -2,11 +2,13 @@
 
 import math
 import re
-from typing import Any, Iterable, Mapping, NamedTuple
+from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 from .codes import spelled_out
 
 LABEL_KEYS = ("query", "threshold", "description", "pattern", "keep")
+CHILDREN = "children"  # of a label among labels: those that are asked where it was found
+MOST_LEVELS = 8  # of labels below each other
 REGISTERED = "misc:"  # how `keep` names a function of spaCy's registry
 
 
@@ -42,7 +44,8 @@ class Label(NamedTuple):
     description (str | None): a note for people; the model does not read it. others (tuple[str, ...]): further wordings.
     pattern (str | None): a regular expression whose matches are answers with score 1; without a query of its own, the
     label is not asked of the model then. keep (str | None): a regular expression that an answer must match as a whole,
-    or "misc:NAME", a function of spaCy's registry `misc` that makes one from text to whether it stays.
+    or "misc:NAME", a function of spaCy's registry `misc` that makes one from text to whether it stays. parent (str |
+    None): the name of a label; this one is asked only of texts in which that one was found.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Label(NamedTuple):
     others: tuple[str, ...] = ()
     pattern: str | None = None
     keep: str | None = None
+    parent: str | None = None
 
     @property
     def queries(self) -> tuple[str, ...]:
@@ -66,27 +70,46 @@ def parse_labels(labels: Iterable[str | Mapping[str, Any]] | Mapping[str, Any]) 
     """Read labels as users write them.
 
     labels: a list of names; or a mapping from name to query, to several queries, or to `{"query", "threshold",
-        "description", "pattern", "keep"}`; or a list of such mappings, each with its "name".
-    RETURNS (tuple[Label, ...]): in the order given, without repetitions.
-    RAISES (ValueError): what was given is none of these; the message names the place.
+        "description", "pattern", "keep", "children"}`; or a list of such mappings, each with its "name". "children" are
+        labels in any of these forms, which are asked only of texts in which the label above them was found.
+    RETURNS (tuple[Label, ...]): in the order given, children behind their parent, without repetitions.
+    RAISES (ValueError): what was given is none of these, a name stands in two places, or labels stand below each other
+        in more than 8 levels; the message names the place.
     """
+    parsed: dict[str, Label] = {}
+    _parse_level(labels, "labels", (), parsed)
+    return tuple(parsed.values())
+
+
+def _parse_level(labels: Any, place: str, parents: tuple[str, ...], parsed: dict[str, Label]) -> None:
+    """Add the labels of one level, and those below them. parents (tuple): the names above them, the nearest last."""
     if isinstance(labels, (str, bytes)):
         names = [part.strip() for part in labels.split(",")] if isinstance(labels, str) else [labels]
-        raise ValueError(f"labels must be a list or a mapping, not the string {labels!r}. Write {names!r}.")
+        raise ValueError(f"{place} must be a list or a mapping, not the string {labels!r}. Write {names!r}.")
+    if len(parents) >= MOST_LEVELS:
+        raise ValueError(f"{place} is level {len(parents) + 1} of labels below each other; at most {MOST_LEVELS} are.")
     if isinstance(labels, Mapping):
         entries = [
-            (f"labels[{name!r}]", check_text(name, f"the label name {name!r}"), value) for name, value in labels.items()
+            (f"{place}[{name!r}]", check_text(name, f"the label name {name!r}"), value)
+            for name, value in labels.items()
         ]
     elif isinstance(labels, Iterable):
-        entries = [(f"labels[{i}]", *_list_entry(value, f"labels[{i}]")) for i, value in enumerate(labels)]
+        entries = [(f"{place}[{i}]", *_list_entry(value, f"{place}[{i}]")) for i, value in enumerate(labels)]
     else:
-        raise ValueError(f"labels must be a list of strings or a mapping, not {type(labels).__name__}.")
-    parsed: dict[str, Label] = {}
-    for place, name, value in entries:
-        label = parse_label(place, name, value)
+        raise ValueError(f"{place} must be a list of strings or a mapping, not {type(labels).__name__}.")
+    if parents and not entries:
+        raise ValueError(f"{place} is empty. Give at least one label, or leave it out.")
+    for where, name, value in entries:
+        label = parse_label(where, name, value, (*LABEL_KEYS, CHILDREN))
+        label = label._replace(parent=parents[-1] if parents else None)
         if parsed.setdefault(name, label) != label:
-            raise ValueError(f"{place} names '{name}' a second time, with another query or threshold.")
-    return tuple(parsed.values())
+            is_moved = parsed[name].parent != label.parent
+            raise ValueError(
+                f"{where} names '{name}' a second time, "
+                + ("below another label. A name has one place." if is_moved else "with another query or threshold.")
+            )
+        if isinstance(value, Mapping) and CHILDREN in value:
+            _parse_level(value[CHILDREN], f"{where}[{CHILDREN!r}]", (*parents, name), parsed)
 
 
 def _list_entry(value: Any, place: str) -> tuple[str, Any]:
@@ -97,16 +120,19 @@ def _list_entry(value: Any, place: str) -> tuple[str, Any]:
     return check_text(value["name"], f"{place}['name']"), {key: entry for key, entry in value.items() if key != "name"}
 
 
-def parse_label(place: str, name: str, value: Any) -> Label:
-    """One label by its name and what stands beside it. RAISES (ValueError): that is malformed, at this place."""
+def parse_label(place: str, name: str, value: Any, keys: Sequence[str] = LABEL_KEYS) -> Label:
+    """One label by its name and what stands beside it. RAISES (ValueError): that is malformed, at this place.
+
+    keys (Sequence[str]): what may stand there; labels below it are left to the caller.
+    """
     if not isinstance(value, Mapping):
         first, *others = check_queries(value, place)
         return Label(name, first, others=tuple(others))
-    unknown = set(value) - set(LABEL_KEYS)
+    unknown = set(value) - set(keys)
     if unknown:
         also = ", and in a schema 'attributes'" if "attributes" in unknown else ""
         raise ValueError(
-            f"{place} has the unknown keys {sorted(map(str, unknown))}; known are {', '.join(LABEL_KEYS)}{also}."
+            f"{place} has the unknown keys {sorted(map(str, unknown))}; known are {', '.join(keys)}{also}."
         )
     threshold, description = value.get("threshold"), value.get("description")
     if threshold is not None:
@@ -188,13 +214,24 @@ def read_labels(text: str) -> list[str]:
 
 
 def plain(labels: Iterable[Label]) -> dict[str, Any]:
-    """Labels in the form that JSON keeps: name -> query, or name -> mapping."""
-    return {label.name: _plain(label) for label in labels}
+    """Labels in the form that JSON keeps: name -> query, or name -> mapping; a child without its parent is alone."""
+    labels = list(labels)
+    names = {label.name for label in labels}
+    below: dict[str | None, list[Label]] = {}
+    for label in labels:
+        below.setdefault(label.parent if label.parent in names else None, []).append(label)
+
+    def level(parent: str | None) -> dict[str, Any]:
+        return {label.name: _plain(label, level(label.name)) for label in below.get(parent, ())}
+
+    return level(None)
 
 
-def _plain(label: Label) -> Any:
+def _plain(label: Label, children: Mapping[str, Any]) -> Any:
     query = [label.query, *label.others] if label.others else label.query
     more = {key: getattr(label, key) for key in LABEL_KEYS[1:] if getattr(label, key) is not None}
+    if children:
+        more[CHILDREN] = dict(children)
     return {"query": query, **more} if more else query
 
 

@@ -4,7 +4,16 @@ from difflib import get_close_matches
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 from .connections import all_fields, check_circles, check_names, shown, unknown
-from .labels import Label, check_queries, check_switch, check_text, check_threshold, parse_labels
+from .labels import (
+    CHILDREN,
+    MOST_LEVELS,
+    Label,
+    check_queries,
+    check_switch,
+    check_text,
+    check_threshold,
+    parse_labels,
+)
 from .short_forms import SHORT_FORMS, Entry, Expanded, entries, expand, wording
 
 LINK_KEYS = ("links", "attributes", "records")
@@ -149,25 +158,32 @@ def _expanded(value: Any) -> Expanded:
 
 
 def _without_attributes(labels: Any) -> tuple[Any, list[Entry]]:
-    """The labels without the attributes that some of them bring, and those."""
+    """The labels without the attributes that some of them bring, also those below others, and the attributes."""
     found: list[Entry] = []
 
-    def rest(place: str, name: Any, label: Any) -> Any:
-        if not isinstance(label, Mapping) or "attributes" not in label:
+    def rest(place: str, name: Any, label: Any, level: int) -> Any:
+        if not isinstance(label, Mapping):
             return label
-        place = f"{place}['attributes']"
-        for inner, attribute, options in entries(label["attributes"], place):
-            found.append(Entry(inner, attribute, {"head": name, "options": options}))
-        return {key: value for key, value in label.items() if key != "attributes"}
+        if "attributes" in label:
+            where = f"{place}['attributes']"
+            for inner, attribute, options in entries(label["attributes"], where):
+                found.append(Entry(inner, attribute, {"head": name, "options": options}))
+            label = {key: value for key, value in label.items() if key != "attributes"}
+        if CHILDREN in label and level < MOST_LEVELS:
+            label = {**label, CHILDREN: stripped(label[CHILDREN], f"{place}[{CHILDREN!r}]", level + 1)}
+        return label
 
-    if isinstance(labels, Mapping):
-        return {name: rest(f"labels[{name!r}]", name, label) for name, label in labels.items()}, found
-    if isinstance(labels, (list, tuple)):
-        return [
-            rest(f"labels[{i}]", label.get("name"), label) if isinstance(label, Mapping) else label
-            for i, label in enumerate(labels)
-        ], found
-    return labels, found
+    def stripped(labels: Any, place: str, level: int) -> Any:
+        if isinstance(labels, Mapping):
+            return {name: rest(f"{place}[{name!r}]", name, label, level) for name, label in labels.items()}
+        if isinstance(labels, (list, tuple)):
+            return [
+                rest(f"{place}[{i}]", label.get("name"), label, level) if isinstance(label, Mapping) else label
+                for i, label in enumerate(labels)
+            ]
+        return labels
+
+    return stripped(labels, "labels", 1), found
 
 
 def _link_schema(value: Mapping[str, Any], expanded: Expanded, labels: set[str] | None) -> LinkSchema:

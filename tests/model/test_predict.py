@@ -6,6 +6,7 @@ from helpers import SENTENCES, largest_change, logits_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metaie_spacy.model import predict
 from metaie_spacy.model.predict import chunk_labels
 from metaie_spacy.schema import parse_labels
 
@@ -56,10 +57,36 @@ def test_a_saved_pipeline_gives_the_same_scores(make, family, number_format, tmp
     assert change < number_format.tolerance
 
 
-def test_labels_beyond_the_budget_are_asked_in_further_passes(make_nlp):
-    nlp = make_nlp(model={"label_budget": 5})
+def test_labels_beyond_the_budget_are_asked_in_further_passes_where_texts_see_them(make_nlp):
+    nlp = make_nlp(model={"label_budget": 5, "text_sees_labels": True})
     passes = list(nlp.get_pipe("metaie").score_labels([nlp.make_doc(SENTENCES[0])], [parse_labels(LABELS)]))
     assert len(passes) >= 3 and sorted(label.name for _, asked, _, _ in passes for label in asked) == sorted(LABELS)
+
+
+def test_a_text_that_sees_no_labels_is_read_once_for_any_number_of_them(make_nlp, monkeypatch):
+    nlp = make_nlp(model={"label_budget": 5, "window": 16, "overlap": 4})
+    shim = nlp.get_pipe("metaie").model.shims[0]
+    texts = [*SENTENCES, " ".join(SENTENCES)]
+    n_pieces = sum(sum(part.size for part in parts) for parts in windows_of_texts(nlp, texts))
+    read, embed = [], type(shim.module).inputs
+    monkeypatch.setattr(
+        type(shim.module), "inputs", lambda self, packed: read.append(len(packed.ids)) or embed(self, packed)
+    )
+    once = logits_of(nlp, texts, LABELS)
+    assert sum(read) == n_pieces
+    read.clear()
+    monkeypatch.setattr(predict, "KEPT", 20)  # the long text would take too much memory: it is read for each chunk
+    monkeypatch.setattr(predict, "MOST_CELLS", 30)
+    again = logits_of(nlp, texts, LABELS)
+    assert sum(read) > n_pieces and largest_change(once, again) < 1e-4
+
+
+def windows_of_texts(nlp, texts):
+    shim = nlp.get_pipe("metaie").model.shims[0]
+    for text in texts:
+        words = [token.text for token in nlp.make_doc(text)]
+        sizes = [len(ids) for ids in shim.pieces(words)]
+        yield predict.windows_of(shim.limits, shim.module.text_room, sizes, 0, words)
 
 
 class Letters:
