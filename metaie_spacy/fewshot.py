@@ -21,7 +21,7 @@ from .data.questions import group_links
 from .data.rows import asked_of, check_row, labels_of, longest_first, read_rows, row_id, spans_at, trimmed
 from .data.tokens import offsets
 from .linking.learned import links_of_rows
-from .measure.calibrate import fit_few
+from .measure.calibrate import FEW, fit_few
 from .measure.evaluate import evaluate_rows
 from .model.adapters import Adapter, adapter_bytes, difference, hash_of, low_rank
 from .model.defaults import CALIBRATED
@@ -33,9 +33,10 @@ from .train.batches import Batch
 from .train.optim import check_weights, parameter_groups, tagging_loss
 from .train.settings import ADAPTER_RANK
 from .train.settings import FewShotSettings as Settings
-from .train.shots import descend, step_batches
+from .train.shots import blend, descend, step_batches
 
 MIN_EXAMPLES = 5  # fewer are not split for an estimate
+MANY = 50  # spans that calibrate scores anew which were calibrated before
 REHEARSED = 600  # rows of the corpus that are rehearsed at most
 
 
@@ -85,6 +86,7 @@ def adapt(
     shim = pipe.model.shims[0]
     shim.check_trainable()
     before = Snapshot(pipe)
+    was_trained = shim.is_trained
     try:
         shim.uncalibrate()
         items = tokens_of(nlp, rows, "the examples")
@@ -116,7 +118,8 @@ def adapt(
         bar = tqdm(total=settings.steps, desc="fewshot", unit="step", disable=not progress)
         with torch.random.fork_rng():
             torch.manual_seed(settings.seed)
-            train(pipe, batches, settings, bar, dict.fromkeys(at_steps, on_step) if on_step else {})
+            calls = dict.fromkeys(at_steps, on_step) if on_step else {}
+            train(pipe, batches, settings, bar, calls, None if asking or not was_trained else before.options)
     except BaseException:
         before.restore()
         raise
@@ -165,7 +168,8 @@ def adapt_and_score(
             result["before"] = evaluate_rows(nlp, scored, labels=closed, name=name, progress=progress)
             adapt(nlp, kept, closed, **options)
             result["after"] = evaluate_rows(nlp, scored, labels=closed, name=name, progress=progress)
-            fitted = fit_few(nlp, scored, closed, name=name)
+            kept = "calibration" in pipe.model.shims[0].module.config.metaie
+            fitted = fit_few(nlp, scored, closed, least=MANY if kept else FEW, name=name)
             if not dev:
                 start.restore()
         if not scored or not dev:
@@ -206,7 +210,9 @@ def make_adapter(
     try:
         base = hash_of(shim.module)
         result = adapt_and_score(nlp, examples, labels, settings=settings, name=name, **kwargs)
-        options, after = dict(shim.module.config.metaie), Snapshot(pipe).state
+        options = dict(shim.module.config.metaie)
+        shim.uncalibrate()  # whoever reads the adapter calibrates by its options
+        after = Snapshot(pipe).state
         schema = {"labels": pipe.label_data} | ({"links": pipe.links} if pipe.links else {})
         start.restore()
         shim.uncalibrate()
@@ -396,8 +402,14 @@ def train(
     settings: Settings,
     bar: tqdm,
     calls: Mapping[int, Callable[[int], None]],
+    kept: Mapping[str, Any] | None = None,
 ) -> None:
-    """Train the component; its weights become the averaged ones. calls (Mapping): step -> what is called after it."""
+    """Train the component; its weights become the averaged ones.
+
+    calls (Mapping): step -> what is called after it. kept (Mapping | None): options of weights that were good before,
+        as `config.metaie` has them: the new weights stay between these and what was learned, `settings.blend` of the
+        way (arXiv 2109.01903), and keep their calibration; None: they become what was learned.
+    """
     shim = pipe.model.shims[0]
     module, words = shim.module, shim.module.encoder.get_input_embeddings().weight
 
@@ -416,20 +428,40 @@ def train(
     scales = settings.lr, settings.head_scale, settings.weight_decay, settings.link_scale, settings.rank_scale
     try:
         with low_rank(module, settings.rank):
+            start = {name: value.detach().clone() for name, value in module.named_parameters() if value.requires_grad}
             for step, loss, average in descend(module, parameter_groups(module, *scales), backward, settings):
                 bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
                 bar.update()
                 if step in calls:
+                    options = dict(module.config.metaie)
                     with average.in_place(module):
+                        if kept is not None:
+                            blend(module, start, settings.blend)
+                            calibrate_as(pipe, kept)
                         shim.forget()
                         calls[step](step)
+                    module.config.metaie.clear()
+                    module.config.metaie.update(options)
             average.copy_to(module)
+            if kept is not None:
+                blend(module, start, settings.blend)
+        if kept is not None:
+            calibrate_as(pipe, kept)
         check_weights(module)
     finally:
         bar.close()
         words.requires_grad_(was_trained)
         module.zero_grad(set_to_none=True)
         shim.forget()
+
+
+def calibrate_as(pipe: MetaIE, options: Mapping[str, Any]) -> None:
+    """Give weights without a calibration the one that `config.metaie` of others notes, if it does."""
+    if "calibration" in options:
+        scale = options["calibration"]
+        shim = pipe.model.shims[0]
+        shim.calibrate(scale["temperature"], scale["bias"], options["threshold"], options["tag_threshold"])
+        shim.link_calibration = options.get("link_calibration")
 
 
 class Snapshot:

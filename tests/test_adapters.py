@@ -8,11 +8,11 @@ import torch
 from helpers import TRAIN, row, scored
 
 from metaie_spacy import pipe_with_labels
-from metaie_spacy.fewshot import Settings, adapt, make_adapter
+from metaie_spacy.fewshot import Settings, adapt, adapt_and_score, make_adapter
 from metaie_spacy.measure.evaluate import evaluate_rows
 from metaie_spacy.model.adapters import Adapter, adapter_bytes, hash_of, parse_adapter, read_adapter
 
-FAST = Settings(steps=80, lr=2e-3, ema=0.9, rehearsal=0.0, rank=2, rank_scale=4.0)
+FAST = Settings(steps=80, lr=2e-3, ema=0.9, rehearsal=0.0, blend=1.0, rank=2, rank_scale=4.0)
 ROWS = [row(text, spans) for text, spans in TRAIN]
 OTHER = [
     row("Ada met Bob.", [("met", "verb")]),
@@ -204,3 +204,22 @@ def test_the_command_line_makes_an_adapter_and_reads_with_it(made, call, tmp_pat
                   "--threshold", "0", "--format", "jsonl")  # fmt: skip
     labels = {span["label"] for span in json.loads(result.out.splitlines()[-1])["spans"]}
     assert labels and labels <= {"airline", "person", "place"}
+
+
+def test_an_adapter_that_is_calibrated_answers_as_the_pipeline_that_was_adapted(made, tmp_path):
+    """Its scores go through their calibration once."""
+    dev = tmp_path / "dev.jsonl"
+    rows = [*ROWS, *({**one, "spans": []} for one in ROWS)]
+    dev.write_text("".join(json.dumps(one | {"id": str(i)}) + "\n" for i, one in enumerate(rows)), encoding="utf8")
+    whole = spacy.load(made / "base")
+    result = adapt_and_score(whole, ROWS, dev=dev, settings=FAST, progress=False)
+    nlp = spacy.load(made / "base")
+    make_adapter(nlp, ROWS, tmp_path / "names", settings=FAST, dev=dev, progress=False)
+    pipe = nlp.get_pipe("metaie")
+    pipe.add_adapter("names", tmp_path / "names")
+    pipe.adapter = "names"
+    pipe.labels = whole.get_pipe("metaie").label_data
+    found, expected = (evaluate_rows(one, ROWS, progress=False) for one in (nlp, whole))
+    assert result["calibrated"] and found["f"] == expected["f"] > 0.5
+    for one in ROWS:
+        assert scored(nlp(one["text"])) == pytest.approx(scored(whole(one["text"])), abs=0.02)

@@ -10,7 +10,7 @@ from metaie_spacy import fewshot
 from metaie_spacy.fewshot import Settings, adapt, adapt_and_score, hold_out, packaged_corpus
 from metaie_spacy.measure.evaluate import evaluate_rows
 
-FAST = Settings(steps=120, lr=2e-3, ema=0.9, rehearsal=0.0)
+FAST = Settings(steps=120, lr=2e-3, ema=0.9, rehearsal=0.0, blend=1.0)
 
 
 ROWS = [row(text, spans) for text, spans in TRAIN]
@@ -265,3 +265,32 @@ def test_few_spans_do_not_calibrate_an_adaptation(make_nlp):
     nlp = make_nlp()
     result = adapt_and_score(nlp, ROWS[:5], settings=Settings(steps=2, rehearsal=0.0), held_out=0.2, progress=False)
     assert "calibrated" not in result and nlp.get_pipe("metaie").effective_threshold == 0.5
+
+
+def test_weights_that_were_trained_before_stay_between_what_they_were_and_what_was_learned(make_nlp):
+    """So they keep their calibration, and a few texts cannot take away what they knew."""
+    found = {}
+    for share in (0.25, 1.0):
+        nlp = make_nlp()
+        pipe = nlp.get_pipe("metaie")
+        pipe.calibrate(2.0, 0.5, 0.3, 0.2)
+        before = weights(nlp)
+        adapt(nlp, ROWS, settings=Settings(steps=30, lr=1e-3, rehearsal=0.0, blend=share), progress=False)
+        found[share] = weights(nlp)
+        options = pipe.model.shims[0].module.config.metaie
+        assert options["calibration"] == pytest.approx({"temperature": 2.0, "bias": 0.5})
+        assert (pipe.effective_threshold, pipe.model.shims[0].tag_threshold) == (0.3, 0.2)
+    moved = [key for key in before if not torch.equal(before[key], found[1.0][key])]
+    assert len(moved) > 10
+    for key in moved:
+        expected = before[key] + 0.25 * (found[1.0][key] - before[key])
+        torch.testing.assert_close(found[0.25][key], expected, rtol=1e-3, atol=1e-5)
+
+
+def test_a_fresh_head_keeps_all_that_it_learned(make_nlp):
+    ends = []
+    for share in (0.25, 1.0):
+        nlp = make_nlp()
+        adapt(nlp, ROWS, settings=Settings(steps=5, rehearsal=0.0, blend=share), progress=False)
+        ends.append(weights(nlp))
+    assert same(*ends)

@@ -7,8 +7,8 @@ weights, data and settings, is not run again: an interrupted run goes on. DIR ho
 the cells are chosen by the YAML file. `python benchmarks/report.py` makes tables and plots of them.
 
 Zero-shot: all labels of a dataset are asked of every text, lower-cased, flat, at the model's own threshold.
-5-shot: `fewshot.adapt` on the few-shot file, without rehearsal, so that nothing but the starting point differs. The
-learning rate and the steps are those that were best on dev for this model and kind of task ("choose" in the YAML file).
+5-shot: `fewshot.adapt` on the few-shot file, without rehearsal, so that nothing but the starting point differs, and all
+that was learned is kept unless the group has a "blend". The learning rate and the steps are those that were best on dev for this model and kind of task ("choose" in the YAML file).
 Relations: "HEAD relation" is asked of every gold head, the answers are the tails; spans may overlap.
 """
 
@@ -160,7 +160,15 @@ def run_cell(cell: dict, options: dict) -> dict:
     data = read_dataset(Path(options["data"]) / cell["dataset"], cell["split"], cell["limit"])
     model = Model(cell["spec"], starts, options["encoder"], data.task, cell["seed"])
     settings = (
-        Settings(steps=max(cell["steps"]), lr=cell["lr"], rehearsal=0.0, seed=cell["seed"]) if cell["shots"] else None
+        Settings(
+            steps=max(cell["steps"]),
+            lr=cell["lr"],
+            rehearsal=0.0,
+            blend=cell.get("blend", 1.0),
+            seed=cell["seed"],
+        )
+        if cell["shots"]
+        else None
     )
     began, scored, by_steps = time.perf_counter(), 0.0, {}
 
@@ -208,6 +216,7 @@ def cells_of(plan: dict, group: str, cells: Path) -> Iterator[dict]:
             for dataset in block["datasets"]:
                 cell = {"group": group, "model": model, "spec": specs[model], "dataset": dataset, "split": "test", "shots": block["shots"],
                         "seed": seed, "lr": None, "steps": [0], "limit": block.get("limit", 0)}  # fmt: skip
+                cell |= {"blend": block["blend"]} if "blend" in block else {}
                 yield cell | (chosen(plan, model, dataset, cells) if block["shots"] else {})
 
 

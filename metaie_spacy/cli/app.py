@@ -248,6 +248,10 @@ def fewshot(
         FewShotSettings.rehearsal,
         help="Rows of the corpus per example, so that other labels are not forgotten; 0: none",
     ),
+    blend: float = typer.Option(
+        FewShotSettings.blend,
+        help="Share of what was learned that is kept, between the weights before and after; a fresh head keeps all",
+    ),
     corpus: Path | None = typer.Option(
         None, help="Annotated rows to rehearse, instead of those that come with this package"
     ),
@@ -260,7 +264,9 @@ def fewshot(
     from ..release.assemble import copy_licences
 
     rank = rank if adapter else 0
-    settings = FewShotSettings(steps=steps, lr=lr, batch_size=batch_size, rehearsal=rehearsal, rank=rank, seed=seed)
+    settings = FewShotSettings(
+        steps=steps, lr=lr, batch_size=batch_size, rehearsal=rehearsal, blend=blend, rank=rank, seed=seed
+    )
     wanted = asked(labels, schema, None)
     if wanted and open_labels:
         raise ValueError("--open asks each text its own labels: give neither --labels nor --schema with it.")

@@ -155,18 +155,21 @@ def rules_of(pipe: Any, labels: dict[str, float]) -> Rules:
     return Rules(pipe.effective_threshold, pipe.model.shims[0].tag_threshold, labels, pipe.flat)
 
 
-def fit_few(nlp: Language, rows: list[dict], labels: Any = None, *, name: str = "metaie") -> tuple[Scale, Rules] | None:
+def fit_few(
+    nlp: Language, rows: list[dict], labels: Any = None, *, least: int = FEW, name: str = "metaie"
+) -> tuple[Scale, Rules] | None:
     """The scale that makes scores of spans probabilities, and rules that choose the same spans on scaled logits.
 
     For few rows, where a choice of thresholds would be chance. rows (list[dict]): that the weights have not seen.
     labels: asked of every text; None: its own and those noted as absent.
-    RETURNS (tuple | None): None where fewer than 10 spans are predicted, or all are right, or all wrong.
+    least (int): spans that must be predicted.
+    RETURNS (tuple | None): None where there are fewer, or all are right, or all wrong.
     """
     pipe = active_pipe(nlp, name)
     closed = None if labels is None else parse_labels(labels)
     rules = rules_of(pipe, {})
     cells = cells_of(list(score_rows(nlp, rows, closed, rules, name=name, progress=False)), rules)
-    if len(cells.sizes) < FEW or cells.correct.all() or not cells.correct.any():
+    if len(cells.sizes) < least or cells.correct.all() or not cells.correct.any():
         return None
     scale = fit_scale(cells, prior=FEW)
     return scale, rules.move(scale)

@@ -205,6 +205,12 @@ class MetaIEShim(PyTorchShim):
         """Whether the weights have a head pass, so that they can be asked about a span of a text."""
         return self.module.binds
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether the weights learned labels before, rather than an encoder's own under a fresh head."""
+        options = self.module.config.metaie
+        return bool(options.get("calibration") or options.get("label_counts"))
+
     def add_links(self, layer: int | None = None) -> None:
         """Give the weights a fresh head pass, unless they have one. layer (int | None): see `LabelToSpan.add_links`."""
         if not self.binds:

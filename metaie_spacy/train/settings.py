@@ -96,6 +96,8 @@ class FewShotSettings:
         less than 1 tags more. unanswered (float): questions about a span without an answer that a text asks
         at most for each one that has an answer.
     ema (float): decay of the averaged weights, which are kept in the end; 0 turns averaging off.
+    blend (float): share of what was learned that is kept of labels, if the weights were trained before, above 0: 1 is
+        all of it, 0.5 half the way back to these weights (WiSE-FT, arXiv 2109.01903).
     rank (int): of the change of each matrix, so that an adapter can hold it; 0: any change. rank_scale (float): the
         thin matrices of such a change learn so many times as fast.
     """
@@ -110,6 +112,7 @@ class FewShotSettings:
     link_scale: float = 1.0
     weight_decay: float = 0.01
     ema: float = 0.97
+    blend: float = 0.6
     rank: int = 0
     rank_scale: float = 30.0
     seed: int = 0
@@ -119,6 +122,7 @@ class FewShotSettings:
         _check(self, "rehearsal", least=0)
         _check(self, "unanswered", least=0)
         _check(self, "link_scale", above=0)
+        _check(self, "blend", above=0, most=1)
         _check(self, "rank", least=0, most=256)
         _check(self, "rank_scale", above=0)
         _check_optimizer(self)

@@ -2,7 +2,7 @@
 
 import random
 from itertools import repeat
-from typing import Callable, Iterator, Sequence
+from typing import Callable, Iterator, Mapping, Sequence
 
 import torch
 
@@ -102,3 +102,14 @@ def descend(
         optimizer.zero_grad()
         average.update(module)
         yield step, loss, average
+
+
+def blend(module: torch.nn.Module, start: Mapping[str, torch.Tensor], share: float) -> None:
+    """Move parameters back towards where they began: WiSE-FT (arXiv 2109.01903), of low-rank changes too.
+
+    start (Mapping): what those that were trained began with. share (float): of what was learned that stays, in [0, 1].
+    """
+    with torch.no_grad():
+        for name, value in module.named_parameters():
+            if name in start and not name.endswith(".down"):  # a change is up @ down
+                value.lerp_(start[name], 1 - share)
