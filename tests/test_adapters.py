@@ -209,7 +209,7 @@ def test_the_command_line_makes_an_adapter_and_reads_with_it(made, call, tmp_pat
 def test_an_adapter_that_is_calibrated_answers_as_the_pipeline_that_was_adapted(made, tmp_path):
     """Its scores go through their calibration once."""
     dev = tmp_path / "dev.jsonl"
-    rows = 10 * [*ROWS, *({**one, "spans": []} for one in ROWS)]  # of the spans that are found, every second one is wrong
+    rows = 10 * [*ROWS, *({**one, "spans": []} for one in ROWS)]  # every second span that is found is wrong
     dev.write_text("".join(json.dumps(one | {"id": str(i)}) + "\n" for i, one in enumerate(rows)), encoding="utf8")
     whole = spacy.load(made / "base")
     result = adapt_and_score(whole, ROWS, dev=dev, settings=FAST, progress=False)
