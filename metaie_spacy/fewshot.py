@@ -168,8 +168,8 @@ def adapt_and_score(
             result["before"] = evaluate_rows(nlp, scored, labels=closed, name=name, progress=progress)
             adapt(nlp, kept, closed, **options)
             result["after"] = evaluate_rows(nlp, scored, labels=closed, name=name, progress=progress)
-            kept = "calibration" in pipe.model.shims[0].module.config.metaie
-            fitted = fit_few(nlp, scored, closed, least=MANY if kept else FEW, name=name)
+            is_calibrated = "calibration" in pipe.model.shims[0].module.config.metaie
+            fitted = fit_few(nlp, scored, closed, least=MANY if is_calibrated else FEW, name=name)
             if not dev:
                 start.restore()
         if not scored or not dev:
@@ -428,7 +428,8 @@ def train(
     scales = settings.lr, settings.head_scale, settings.weight_decay, settings.link_scale, settings.rank_scale
     try:
         with low_rank(module, settings.rank):
-            start = {name: value.detach().clone() for name, value in module.named_parameters() if value.requires_grad}
+            named = module.named_parameters() if kept is not None else ()
+            start = {name: value.detach().clone() for name, value in named if value.requires_grad}
             for step, loss, average in descend(module, parameter_groups(module, *scales), backward, settings):
                 bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
                 bar.update()
