@@ -4,7 +4,7 @@
     python benchmarks/quality/dialogue.py --data dialogue --model NAME --output RESULT.json
 
 The folder has sgd.train.jsonl, sgd.dev.jsonl and sgd.test.jsonl. The small model reads the end of the history and the turn,
-and is asked all slots of the service; the large model's answers are the recorded ones. Pools, neighbours and the policy are
+and is asked all slots of the service, by name and by description; the large model's answers are the recorded ones. Pools, neighbours and the policy are
 chosen on dev, cross-fitted; test is only reported. The result holds figures and no texts.
 """
 
@@ -48,10 +48,23 @@ def turn_of(row: dict) -> Turn:
     return Turn(user, assistant, history)
 
 
-def training_row(row: dict) -> dict:
+def training_rows(row: dict) -> list[dict]:
+    """A turn asked the names of its slots, and the same turn asked their descriptions."""
     text, start = turn_text(turn_of(row))
-    spans = [{**span, "start": span["start"] + start, "end": span["end"] + start} for span in row["spans"]]
-    return {"id": row["id"], "text": text, "spans": spans, "asked": list(row["labels"]), "source": "sgd"}
+    ways = {"names": {slot: slot for slot in row["labels"]}, "descriptions": row["labels"]}
+    return [
+        {
+            "id": f"{row['id']} {way}",
+            "text": text,
+            "spans": [
+                {"start": span["start"] + start, "end": span["end"] + start, "label": wording[span["label"]]}
+                for span in row["spans"]
+            ],
+            "asked": list(wording.values()),
+            "source": "sgd",
+        }
+        for way, wording in ways.items()
+    ]
 
 
 def places(row: dict, given: dict[str, str]) -> set[tuple[int, int, str]]:
@@ -67,7 +80,7 @@ def places(row: dict, given: dict[str, str]) -> set[tuple[int, int, str]]:
 def answered(nlp, rows: list[dict]) -> Answered:
     pipe = nlp.get_pipe("metaie")
     pipe.notes = True
-    slots = [{slot: {"query": slot, "description": told} for slot, told in row["labels"].items()} for row in rows]
+    slots = [{slot: [slot, told] for slot, told in row["labels"].items()} for row in rows]
     found = changes(nlp, [(turn_of(row), own) for row, own in zip(rows, slots)])
     docs = [change.doc for change in found]
     facts = facts_of(docs, [take_note(doc, "metaie") for doc in docs], pipe.spans_key)
@@ -115,7 +128,8 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1000, help="of the bootstrap (default: %(default)s)")
     args = parser.parse_args()
     if args.rows:
-        print(f"{write_jsonl(args.rows, map(training_row, read(args.data / 'sgd.train.jsonl')))} rows in {args.rows}")
+        rows = [one for row in read(args.data / "sgd.train.jsonl") for one in training_rows(row)]
+        print(f"{write_jsonl(args.rows, rows)} rows in {args.rows}")
         return
     nlp = load_pipeline(args.model)
     files = [args.data / f"sgd.{split}.jsonl" for split in SPLITS]
