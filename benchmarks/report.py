@@ -1,6 +1,6 @@
-"""Write the tables of README.md and docs/benchmark.md from benchmarks/results.
+"""Write the tables of README.md, docs/benchmark.md and docs/peers.md from benchmarks/results.
 
-python benchmarks/report.py            # rewrites what stands between marks in README.md and docs/benchmark.md
+python benchmarks/report.py            # rewrites what stands between marks in README.md and these pages
 python benchmarks/report.py --check    # fails if they do not show the committed results
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.lib import audit_report, evidence, plots, serving_report
+from benchmarks.lib import audit_report, evidence, peer_report, plots, serving_report
 from benchmarks.lib.evidence import CROSSNER, EIGHT, NER6
 from benchmarks.lib.link_report import links_block
 from benchmarks.lib.paths import ROOT, command_of
@@ -182,6 +182,7 @@ PAGES: dict[str, dict[str, Callable[[], list[str]]]] = {
         **{name: partial(audit_report.block, name) for name in audit_report.BLOCKS},
         **serving_report.BLOCKS,
     },
+    "docs/peers.md": peer_report.BLOCKS,
 }
 
 
@@ -204,13 +205,13 @@ def main() -> None:
         "--check", action="store_true", help="write nothing, and fail if the files do not show the results"
     )
     args = parser.parse_args()
+    if not args.check:
+        plots.make(ROOT / "docs")  # before the pages, which show the plots that are there
     for path, text in documents().items():
         if not args.check:
             path.write_text(text, encoding="utf8")
         elif path.read_text(encoding="utf8") != text:
             sys.exit(f"{path.name} does not show the results in benchmarks/results: run python benchmarks/report.py")
-    if not args.check:
-        plots.make(ROOT / "docs")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Plots of docs/benchmark.md from the benchmark's cells: `report.py` makes them where matplotlib is installed."""
+"""Plots of docs/benchmark.md and docs/peers.md from the benchmark's results: `report.py` makes them where matplotlib is installed."""
 
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.lib import evidence
+from benchmarks.lib import evidence, peer_report
 
 COLORS = ("#9a9a9a", "#c98b2b", "#3f7fb5", "#2a8a57", "#7b4fa3")
 
@@ -64,7 +64,7 @@ def save(figure, path: Path) -> None:
     figure.savefig(path, metadata={"Date": None})
 
 
-PLOTS = {"few_shot.svg": few_shot, "corpus_size.svg": corpus_size}
+PLOTS = {"few_shot.svg": few_shot, "corpus_size.svg": corpus_size, peer_report.PLOT: peer_report.plot}
 
 
 def make(folder: Path) -> None:
