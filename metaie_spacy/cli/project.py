@@ -269,20 +269,23 @@ def calibrate(
 @app.command()
 def select(
     data: Path = typer.Argument(
-        ..., help="Texts (by disagreement or a strategy) or annotated rows (by failure), JSONL"
+        ..., help="Texts (by a strategy or by disagreement) or annotated rows (by failure), JSONL"
     ),
     output: Path = typer.Argument(..., help="Takes the chosen texts, the next input of 'annotate' or 'similar'"),
     student: str = typer.Option(..., help="A pipeline with a metaie component"),
     other: str | None = typer.Option(
-        None, help="Its earlier generation: choose by disagreement; else by failure on annotated rows"
+        None, help="Its earlier generation: choose by disagreement of the two"
     ),
-    labels: Path | None = typer.Option(None, help="labels.json of 'curate': asked of every text (by disagreement)"),
+    labels: Path | None = typer.Option(
+        None, help="labels.json of 'curate': asked of every text; without it, rows are chosen by failure"
+    ),
     top: int = typer.Option(30, help="So many of the most frequent labels"),
     count: int = typer.Option(100, help="Texts to choose"),
     exclude: list[Path] = typer.Option([], help="Annotation files whose texts are done; may be repeated"),
     strategy: str | None = typer.Option(
         None,
-        help="Choose of texts by the student alone: density, doubt, cluster, mixed or random (needs the extra 'audit')",
+        help="Choose of texts by the student alone: doubt (which --labels without --other takes), density, cluster, "
+        "mixed or random (needs the extra 'audit')",
     ),
     seed: int = typer.Option(0, help="Of what chance decides, with --strategy"),
 ) -> None:
@@ -291,13 +294,15 @@ def select(
     from ..data.rows import read_rows
     from ..data.texts import TextReader
     from ..pipelines import load_pipeline
-    from ..teacher.choosing import choose
+    from ..teacher.choosing import DEFAULT, choose
     from ..teacher.rounds import most_disputed, most_failed, unseen
 
     check_apart(output, data, student, other, labels, *exclude)
     if strategy and other:
         raise ValueError("--other chooses by disagreement: give either it or --strategy.")
     nlp = load_pipeline(student)
+    if labels is not None and other is None:
+        strategy = strategy or DEFAULT
     if other is None and not strategy:
         chosen = most_failed(list(unseen(read_rows(data), exclude)), nlp, count)
     else:
