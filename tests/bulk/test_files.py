@@ -130,6 +130,7 @@ def test_rows_bring_labels_and_links_travel_to_parquet(tmp_path):
     [
         (b'{"text": "Ada.", "spans": []}', {}, 'line 1: the row has a field "spans" already.*--spans-field'),
         (b'{"body": "Ada."}', {}, "no row has a field \"text\", only .'id', 'body'.*--text-field"),
+        (b'{"text": "Ada."}', {"labels_from": "asks"}, 'no row has a field "asks".*--labels-from'),
     ],
 )
 def test_rows_that_would_lose_a_field_or_have_no_text_stop_the_run(content, options, message, tmp_path):
