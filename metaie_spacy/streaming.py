@@ -130,7 +130,7 @@ class StreamReader:
         with shim.using(self.adapter):
             for scored in self.pipe.score_labels(docs, [self.labels] * len(docs)):
                 self.edge.see(scored.text, parts[scored.text], scored)
-        answers = self.edge.closed(self.decoder, is_last)
+            answers = self.edge.closed(self.decoder, is_last)  # which labels give way is the adapter's, too
         reached = parts[-1].own_end if parts else self.windows.start
         frontier = reached if self.edge.start is None else self.edge.start
         rows = [self._row(answer) for answer in self._settled(answers, None if is_last else frontier)]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import metaie_spacy
 from metaie_spacy import StreamReader, stream
 from metaie_spacy.data.open_text import OpenText, beginnings
+from metaie_spacy.model.adapters import Adapter, hash_of
 
 LABELS = [
     "person",
@@ -114,6 +115,19 @@ def test_a_stream_may_ask_in_all_forms_and_an_own_adapter_or_schema(make_nlp):
     found = list(stream(nlp, [text], labels={"labels": ["person"], "threshold": 0.9}, threshold=0.05))
     assert found and {row["label"] for row in found} == {"person"}
     assert nlp.get_pipe("metaie").labels == ("date",)
+
+
+def test_labels_give_way_as_an_adapter_says_that_is_asked(make_nlp):
+    nlp = make_nlp(LABELS[:2], threshold=0.05)
+    shim = nlp.get_pipe("metaie").model.shims[0]
+    shim.module.config.metaie["label_counts"] = {"date": 10**9}
+    schema = {"labels": {"person": "person", "date": "date"}}
+    shim.add_adapter("own", Adapter(hash_of(shim.module), {}, {}, {}, schema, ["date"]))
+    found = {}
+    for adapter in (None, "own"):
+        found[adapter] = list(stream(nlp, [SENTENCES[0]], adapter=adapter, flat=True, threshold=0.05))
+        assert_rows_of_whole(found[adapter], nlp, SENTENCES[0], adapter=adapter, flat=True, threshold=0.05)
+    assert {row["label"] for row in found[None]} != {row["label"] for row in found["own"]}
 
 
 def test_a_band_drops_what_it_drops_of_a_whole_text(make_nlp):
