@@ -216,6 +216,15 @@ def test_bytes_and_closed_texts_are_refused(make_nlp):
         reader.feed("Ada")
 
 
+def test_half_of_a_character_is_refused_and_the_stream_goes_on(make_nlp):
+    nlp = make_nlp(["person"], threshold=0.05)
+    reader, text = StreamReader(nlp), SENTENCES[0]
+    found = reader.feed(text[:20])
+    with pytest.raises(ValueError, match=r"half of a surrogate pair, '.ud83d', at its character 4"):
+        reader.feed("Ada \ud83d")
+    assert_rows_of_whole([*found, *reader.feed(text[20:]), *reader.close()], nlp, text)
+
+
 def test_links_are_left_out_with_a_warning(make_nlp):
     nlp = make_nlp(["person", "place"], threshold=0.05)
     nlp.get_pipe("metaie").links = {"lives_in": {"head": "person", "tail": "place"}}
