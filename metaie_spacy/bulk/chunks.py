@@ -67,8 +67,9 @@ def chunks_of(source: Source, how: Reading, done: Container[int] = ()) -> Iterat
                 yield from _of_lines(source, raw, kind, how, done)
             except (EOFError, zlib.error, OSError, _zstd_error()) as error:
                 raise ValueError(
-                    f"'{source.path}' cannot be read to its end: {error or type(error).__name__}. Fetch it again and "
-                    "give the same command: what is done stays."
+                    f"'{source.path}' cannot be read to its end: {error or type(error).__name__}. Fetch it again, "
+                    f"remove its shards from the output, part-{source.number:05d}-* if there are some, and give the "
+                    "same command: what is done of other files stays."
                 ) from None
 
 
