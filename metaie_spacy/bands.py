@@ -53,6 +53,8 @@ def check_band(value: Any) -> Band | None:
             or drop is None
         ):
             raise ValueError(f"a band's scores must be from 0 to 1, not {accept!r} and {drop!r}.")
+        if accept is not None and accept < drop:
+            raise ValueError(f"a band accepts from {accept!r} on, and drops below {drop!r}. Let accept be the larger.")
     return Band(**{**value, "labels": {str(name): tuple(pair) for name, pair in own.items()}})
 
 

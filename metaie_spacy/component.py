@@ -16,7 +16,7 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
 from .adapting import HasAdapters, adapter_files
-from .answering import answers_of
+from .answering import answers_of, asked_names
 from .bands import Band, check_band, mark, plain_band
 from .data.jsonl import parse_json
 from .decoding import decoders_of
@@ -29,6 +29,7 @@ from .model.defaults import DROPOUT, ENCODER, LABEL_BUDGET, LABEL_CACHE, OVERLAP
 from .model.message import read_message
 from .notes import Note, leave_note
 from .pipelines import span_keys
+from .rules import kept_answers, rule_answers
 from .schema import (
     KEEP,
     LINK_KEYS,
@@ -45,7 +46,7 @@ from .schema import (
     plain,
     read_schema,
 )
-from .spans import Answer, Logits, by_label, flatten, write_ents, write_group
+from .spans import Answer, Logits, blocked_tokens, by_label, flatten, write_ents, write_group
 from .training import Trains
 
 DEFAULT_CONFIG_TEXT = f"""
@@ -495,15 +496,22 @@ class MetaIE(AsksLinks, HasAdapters, Trains, TrainablePipe):
             if self.set_ents:
                 write_ents(doc, answers, keep=self.set_ents == KEEP)
 
-    def replace(self, doc: Doc, answers: list[Answer], note: Note) -> None:
+    def replace(self, doc: Doc, answers: list[Answer], note: Note, asked: Iterable[str]) -> None:
         """Write answers from elsewhere in place of the component's own; links are followed from the new spans.
 
-        note (Note): what this component has left of the doc.
+        What rules say of labels holds for them too: what a `pattern` matches stays, and what `keep` refuses goes.
+        note (Note): what this component has left of the doc. asked (Iterable[str]): the labels that were asked there.
         """
-        answers = flatten(answers) if note.ask.flat else answers
+        ask, labels = note.ask, note.ask.labels
+        sought = {*doc.spans[self.spans_key].attrs["asked"], *asked}
+        found = kept_answers(doc, [*rule_answers(doc, labels), *answers], labels)
+        found = list({(one.label, one.start, one.end): one for one in reversed(found)}.values())[::-1]
+        names = [name for name in asked_names(labels, {one.label for one in found}) if name in sought]
+        found = [one for one in found if one.label in names]
+        answers = flatten(found) if ask.flat else found
         if self.set_ents:
-            doc.set_ents([Span(doc, start, end, label=label) for start, end, label in note.ents])
-        names, ask = [label.name for label in note.ask.labels], note.ask
+            ents = [Span(doc, start, end, label=label) for start, end, label in note.ents]
+            doc.set_ents(ents, blocked=blocked_tokens(doc))
         ((adapter, _),) = self._by_adapter([ask], ask)
         with self.model.shims[0].using(adapter):
             followed = self._follow([doc], [answers], [names], [ask], ask)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Iterable, Iterator, NamedTuple, Sequence
 import numpy as np
 
 if TYPE_CHECKING:
-    from spacy.tokens import Doc, SpanGroup
+    from spacy.tokens import Doc, Span, SpanGroup
 
 
 BLOCK = 1024  # tokens
@@ -253,6 +253,11 @@ def write_group(doc: "Doc", key: str, answers: Iterable[Answer], asked: Sequence
     return doc.spans[key]
 
 
+def blocked_tokens(doc: "Doc") -> list["Span"]:
+    """The tokens of a doc that no entity may touch, a span each."""
+    return [doc[token.i : token.i + 1] for token in doc if token.ent_iob == 3 and not token.ent_type]
+
+
 def write_ents(doc: "Doc", answers: Iterable[Answer], *, keep: bool = False) -> None:
     """Set `doc.ents` to the flat, best-ranked answers and those entities of the doc that none of them overlaps.
 
@@ -260,7 +265,7 @@ def write_ents(doc: "Doc", answers: Iterable[Answer], *, keep: bool = False) -> 
     """
     from spacy.tokens import Span
 
-    blocked = [doc[token.i : token.i + 1] for token in doc if token.ent_iob == 3 and not token.ent_type]
+    blocked = blocked_tokens(doc)
     ents, taken = list(doc.ents), Taken(len(doc))
     for span in [*blocked, *(ents if keep else [])]:
         taken.add(span.start, span.end)

@@ -103,10 +103,18 @@ class StreamReader:
     def feed(self, chunk: str) -> list[dict[str, Any]]:
         """The spans that are final with this part of the text.
 
-        RAISES (ValueError): it is no string, or the text was closed before.
+        RAISES (ValueError): it is no string, or holds half of a surrogate pair, or the text was closed before; nothing
+            of it is taken.
         """
         if not isinstance(chunk, str):
             raise ValueError(f"A chunk must be a string, not {type(chunk).__name__}: decode bytes before.")
+        try:
+            chunk.encode("utf8")
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"A chunk holds half of a surrogate pair, {chunk[error.start]!r}, at its character {error.start}. Give "
+                "both halves as one character, in one chunk."
+            ) from None
         if self.is_closed:
             raise ValueError("The text was closed: make a new StreamReader for another one.")
         return self._read(self.text.add(chunk), is_last=False)
@@ -130,7 +138,7 @@ class StreamReader:
         with shim.using(self.adapter):
             for scored in self.pipe.score_labels(docs, [self.labels] * len(docs)):
                 self.edge.see(scored.text, parts[scored.text], scored)
-        answers = self.edge.closed(self.decoder, is_last)
+            answers = self.edge.closed(self.decoder, is_last)  # which labels give way is the adapter's, too
         reached = parts[-1].own_end if parts else self.windows.start
         frontier = reached if self.edge.start is None else self.edge.start
         rows = [self._row(answer) for answer in self._settled(answers, None if is_last else frontier)]

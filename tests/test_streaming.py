@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import metaie_spacy
 from metaie_spacy import StreamReader, stream
 from metaie_spacy.data.open_text import OpenText, beginnings
+from metaie_spacy.model.adapters import Adapter, hash_of
 
 LABELS = [
     "person",
@@ -116,6 +117,19 @@ def test_a_stream_may_ask_in_all_forms_and_an_own_adapter_or_schema(make_nlp):
     assert nlp.get_pipe("metaie").labels == ("date",)
 
 
+def test_labels_give_way_as_an_adapter_says_that_is_asked(make_nlp):
+    nlp = make_nlp(LABELS[:2], threshold=0.05)
+    shim = nlp.get_pipe("metaie").model.shims[0]
+    shim.module.config.metaie["label_counts"] = {"date": 10**9}
+    schema = {"labels": {"person": "person", "date": "date"}}
+    shim.add_adapter("own", Adapter(hash_of(shim.module), {}, {}, {}, schema, ["date"]))
+    found = {}
+    for adapter in (None, "own"):
+        found[adapter] = list(stream(nlp, [SENTENCES[0]], adapter=adapter, flat=True, threshold=0.05))
+        assert_rows_of_whole(found[adapter], nlp, SENTENCES[0], adapter=adapter, flat=True, threshold=0.05)
+    assert {row["label"] for row in found[None]} != {row["label"] for row in found["own"]}
+
+
 def test_a_band_drops_what_it_drops_of_a_whole_text(make_nlp):
     nlp = make_nlp(LABELS, threshold=0.05)
     scores = [row["score"] for row in metaie_spacy.rows(nlp(SENTENCES[0]))]
@@ -200,6 +214,15 @@ def test_bytes_and_closed_texts_are_refused(make_nlp):
     assert reader.close() == []
     with pytest.raises(ValueError, match="The text was closed"):
         reader.feed("Ada")
+
+
+def test_half_of_a_character_is_refused_and_the_stream_goes_on(make_nlp):
+    nlp = make_nlp(["person"], threshold=0.05)
+    reader, text = StreamReader(nlp), SENTENCES[0]
+    found = reader.feed(text[:20])
+    with pytest.raises(ValueError, match=r"half of a surrogate pair, '.ud83d', at its character 4"):
+        reader.feed("Ada \ud83d")
+    assert_rows_of_whole([*found, *reader.feed(text[20:]), *reader.close()], nlp, text)
 
 
 def test_links_are_left_out_with_a_warning(make_nlp):

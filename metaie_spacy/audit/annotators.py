@@ -154,9 +154,12 @@ def passing(differences: np.ndarray, epsilon: float, q: float = FALSE) -> np.nda
 
 
 def _p_of(differences: np.ndarray, epsilon: float) -> np.ndarray:
-    """p of H0, that the person is better by epsilon or more on average, by a one-sided t-test over the last axis."""
+    """p of H0, that the person is better by epsilon or more on average, by a one-sided t-test over the last axis; of a
+    single text, which tells nothing, 1."""
     from scipy.stats import ttest_1samp
 
+    if differences.shape[-1] < 2:
+        return np.ones(differences.shape[:-1])
     is_same = np.ptp(differences, axis=-1) == 0
     with np.errstate(divide="ignore", invalid="ignore"):
         p = ttest_1samp(differences, epsilon, axis=-1, alternative="less").pvalue

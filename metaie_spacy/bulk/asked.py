@@ -4,8 +4,18 @@ import json
 from pathlib import Path
 from typing import Any, Mapping
 
-from ..schema import LINK_KEYS, SCHEMA_KEYS, SHORT_FORMS, parse_ask, plain_ask, read_labels, read_schema
+from ..schema import (
+    LINK_KEYS,
+    SCHEMA_KEYS,
+    SHORT_FORMS,
+    check_threshold,
+    parse_ask,
+    plain_ask,
+    read_labels,
+    read_schema,
+)
 from ..schema.files import LABELLING
+from .tables import is_null
 
 
 def asked_of_all(value: Any, threshold: float | None = None) -> Any:
@@ -14,8 +24,10 @@ def asked_of_all(value: Any, threshold: float | None = None) -> Any:
     value: labels as `MetaIE.labels` takes them, "person, city", a schema as `read_schema` takes it, or the path of one
         (it ends with .json).
     threshold (float | None): the least score of a span, in place of the schema's.
-    RAISES (ValueError): it is none of these.
+    RAISES (ValueError): it is none of these, or the threshold is not from 0 to 1.
     """
+    if threshold is not None:
+        threshold = check_threshold(threshold)
     if value is None:
         return None
     if isinstance(value, Path) or (isinstance(value, str) and value.endswith(".json")) or _is_schema(value):
@@ -29,20 +41,25 @@ def asked_of_all(value: Any, threshold: float | None = None) -> Any:
 def asked_of_row(value: Any, threshold: float | None = None) -> Any:
     """What a row's cell asks of its text: "person, city", JSON of labels or of a schema, or a list of labels.
 
-    RETURNS: in plain form; None: the cell is empty, and asks nothing of its own.
+    RETURNS: in plain form; None: the cell is empty (null, blank, a list of nothing), and asks nothing of its own.
     RAISES (ValueError): it is none of these.
     """
-    if value is None or (isinstance(value, float) and value != value):
+    if is_null(value):
         return None
     if hasattr(value, "tolist"):  # of numpy
         value = value.tolist()
-    if isinstance(value, str):
-        if not value.strip():
-            return None
+    if isinstance(value, str) and value.strip():
         value = _json_of(value) if value.lstrip().startswith(("[", "{")) else read_labels(value)
+    if (isinstance(value, str) and not value.strip()) or value in ([], (), {}):
+        return None
     if isinstance(value, list) and value and all(isinstance(part, tuple) for part in value):
         value = dict(value)  # of Arrow's maps
     return asked_of_all(value, threshold)
+
+
+def asks_nothing(ask: Any) -> bool:
+    """Whether what is asked, in plain form, has no labels."""
+    return not ask or (isinstance(ask, Mapping) and not ask.get("labels", True))
 
 
 def asks_links_of(ask: Any) -> bool:

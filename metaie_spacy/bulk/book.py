@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import time
 from collections import defaultdict
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from .places import Folder, facts_of
 
 # Readers of tables pass over names that begin so.
 RUN, LEDGER, SUMMARY, LOCK = "_run.json", "_done.log", "_summary.json", "_lock"
+SHARD = re.compile(r"part-(\d{5,})-(\d{6,})")  # without its ending, see `Chunk.name`
 REWRITE = 30.0  # seconds between two writings of a ledger that cannot be appended to
 
 
@@ -74,10 +76,14 @@ class Book:
             now = dict(zip(("size", "changed"), self._facts(path)))
             before = files.setdefault(path, {"path": path, **now})
             if {key: before[key] for key in now} != now:
-                raise ValueError(
-                    f"'{path}' has changed since '{self.folder.path}' was begun, so that its rows would not fit the "
-                    "shards there. Give another output folder, or put the file back as it was."
-                )
+                own = f"part-{list(files).index(path):05d}-"
+                if any(name.startswith(own) for name in names):
+                    raise ValueError(
+                        f"'{path}' has changed since '{self.folder.path}' was begun, so that its rows would not fit "
+                        f"the shards there. Give another output folder, put the file back as it was, or remove its "
+                        f"shards, {own}*, and it is read anew."
+                    )
+                files[path] = {"path": path, **now}
         run = {"version": __version__, **self.asked, "files": list(files.values())}
         self.folder.write(RUN, json.dumps(run, indent=1, ensure_ascii=False).encode("utf8") + b"\n")
         return [Source(number, path) for number, path in enumerate(files)]
@@ -104,7 +110,10 @@ class Book:
             raise ValueError(f"'{path}' cannot be read: {error}. Put it back, or give another output folder.") from None
 
     def _read_ledger(self, names: list[str]) -> None:
-        """Take in the shards that are there; what the ledger does not tell of one, its own rows do."""
+        """Take in the shards that are there; what the ledger does not tell of one, its own rows do.
+
+        RAISES (ValueError): a file is called as a shard, and is none.
+        """
         noted = {}
         if LEDGER in names:
             for line in self.folder.read(LEDGER).splitlines():
@@ -116,9 +125,14 @@ class Book:
         columns = self.asked["columns"]
         for name in names:
             if name.startswith("part-") and name.endswith(f".{self.format}"):
+                shard = SHARD.fullmatch(name.removesuffix(f".{self.format}"))
+                if shard is None:
+                    raise ValueError(
+                        f"'{self.folder.path}' holds '{name}', which is no shard of this run, and which readers of the "
+                        "folder would take for one. Move it away."
+                    )
                 self.entries[name] = noted.get(name) or counted(self.folder, name, columns)
-                file, index = name.removesuffix(f".{self.format}").split("-")[1:]
-                self.done[int(file)].add(int(index))
+                self.done[int(shard[1])].add(int(shard[2]))
         self._write_ledger()
 
     def _write_ledger(self) -> None:

@@ -4,7 +4,7 @@ import zlib
 from contextlib import closing
 from typing import Any, BinaryIO, Container, Iterator, NamedTuple
 
-from ..data.texts import JSONL, TABLES, table_records
+from ..data.texts import JSONL, TABLES, check_columns, table_records
 from ..encodings import utf8_lines
 from .places import kind_of, open_raw, unpacked
 
@@ -67,8 +67,9 @@ def chunks_of(source: Source, how: Reading, done: Container[int] = ()) -> Iterat
                 yield from _of_lines(source, raw, kind, how, done)
             except (EOFError, zlib.error, OSError, _zstd_error()) as error:
                 raise ValueError(
-                    f"'{source.path}' cannot be read to its end: {error or type(error).__name__}. Fetch it again and "
-                    "give the same command: what is done stays."
+                    f"'{source.path}' cannot be read to its end: {error or type(error).__name__}. Fetch it again, "
+                    f"remove its shards from the output, part-{source.number:05d}-* if there are some, and give the "
+                    "same command: what is done of other files stays."
                 ) from None
 
 
@@ -122,7 +123,7 @@ def _of_table(source: Source, raw: BinaryIO, how: Reading, done: Container[int])
 
 
 def _parquet(source: Source, raw: BinaryIO, how: Reading) -> tuple[Any, Any]:
-    """RAISES (ValueError): pyarrow is missing, it is no Parquet file, or has no such column."""
+    """RAISES (ValueError): pyarrow is missing, it is no Parquet file, or has no such column or two of one name."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as parquet
@@ -132,12 +133,7 @@ def _parquet(source: Source, raw: BinaryIO, how: Reading) -> tuple[Any, Any]:
         file = parquet.ParquetFile(raw, buffer_size=2**20)
     except (OSError, ValueError) as error:
         raise ValueError(f"'{source.path}' is no Parquet file: {error}") from None
-    names = file.schema_arrow.names
-    if how.text not in names:
-        raise ValueError(
-            f"'{source.path}' has no column \"{how.text}\", only {names[:20]}. Say which holds the texts, "
-            "by --text-field."
-        )
+    check_columns(file.schema_arrow.names, source.path, how.text)
     return pa, file
 
 

@@ -5,9 +5,9 @@ from typing import Any, Iterator, NamedTuple
 
 from ..data.tokens import make_doc
 from ..linking.found import found_in
-from .asked import asked_of_all, asked_of_row, asks_links_of
+from .asked import asked_of_all, asked_of_row, asks_links_of, asks_nothing
 from .loaded import Loaded, loaded
-from .tables import Column, names_of, values_of, with_columns
+from .tables import Column, is_null, names_of, values_of, with_columns
 
 BATCH = 256  # texts that a pipeline is given at a time
 LONGEST_ERROR = 500  # characters
@@ -40,8 +40,8 @@ class Extractor:
         Where it is empty, `labels` are asked.
     threshold (float | None): the least score of a span, in place of the schema's.
     adapter (str | None): what `fewshot --adapter` wrote. gpu (int): number of the GPU; -1: the CPU.
-    RAISES (ValueError): labels that cannot be asked. When called: no such pipeline or column, or a column that is there
-        already.
+    RAISES (ValueError): labels that cannot be asked, a threshold that is none. When called: no such pipeline or column,
+        or a column that is there already or twice.
 
     Beside `output` stand a column of errors, null where all went well, and, if links are asked or may be
     (`labels_from`, no labels), one of links: "error" and "links", or for another name than "spans" "<output>_error" and
@@ -76,7 +76,8 @@ class Extractor:
     def __call__(self, batch: Any) -> Any:
         """The batch with what was found in its texts.
 
-        RAISES (TypeError): it is no batch. (ValueError): it lacks a column, or has one of the new ones already.
+        RAISES (TypeError): it is no batch. (ValueError): it lacks a column, or has it twice, or one of the new ones
+            already.
         """
         names = names_of(batch)
         self.check_names(names, is_empty=isinstance(batch, (list, tuple)) and not batch)
@@ -93,11 +94,17 @@ class Extractor:
         ]
 
     def check_names(self, names: list[str], *, is_empty: bool = False) -> None:
-        """RAISES (ValueError): of the columns of a batch one is missing, or stands where a new one would."""
+        """RAISES (ValueError): of the columns of a batch one is missing, is there twice, or stands where a new one
+        would."""
         for column in filter(None, (self.text, self.labels_from)):
             if column not in names and not is_empty:
                 raise ValueError(
                     f"The batch has no column '{column}', only {names[:20]}. Name it, by text or labels_from."
+                )
+            if names.count(column) > 1:
+                raise ValueError(
+                    f"The batch has {names.count(column)} columns '{column}', and nothing says which one is meant. "
+                    "Give each a name of its own."
                 )
         taken = [name for name in self.columns if name in names]
         if taken:
@@ -119,7 +126,7 @@ class Extractor:
             results: list[Answer] = [NOTHING] * len(texts)
             docs, asks = [], {}
             for i, text in enumerate(texts):
-                if _is_null(text):
+                if is_null(text):
                     continue
                 try:
                     asks[i] = self._ask_of(own[i], ready)
@@ -134,11 +141,17 @@ class Extractor:
             return results
 
     def _ask_of(self, own: Any, ready: Loaded) -> Any:
-        """What a text is asked; None: as the pipeline says."""
+        """What a text is asked; None: as the pipeline says.
+
+        RAISES (ValueError): nothing is, so that no spans would look like "not found".
+        """
         ask = asked_of_row(own, self.threshold)
-        if ask is not None or self.asked is not None or self.threshold is None:
-            return self.asked if ask is None else ask
-        return asked_of_all(ready.pipe.schema, self.threshold)
+        ask = self.asked if ask is None else ask
+        if ask is None and ready.pipe.labels:
+            return None if self.threshold is None else asked_of_all(ready.pipe.schema, self.threshold)
+        if asks_nothing(ask):
+            raise ValueError("no labels are asked of this text. Give labels, or a column of them by labels_from.")
+        return ask
 
     def _doc(self, ready: Loaded, text: Any, ask: Any) -> Any:
         """RAISES (ValueError): it is no text, or too long."""
@@ -199,10 +212,3 @@ def _answer(doc: Any, ready: Loaded) -> Answer:
 def _failed(error: Exception) -> Answer:
     words = " ".join(str(error).split())
     return Answer(None, None, f"{type(error).__name__}: {words}"[:LONGEST_ERROR])
-
-
-def _is_null(value: Any) -> bool:
-    """None, NaN, and what pandas and Arrow have for them."""
-    return (
-        value is None or (isinstance(value, float) and value != value) or type(value).__name__ in ("NAType", "NaTType")
-    )

@@ -72,15 +72,16 @@ class Job(NamedTuple):
         return {"shard": name, "rows": len(answers), "errors": errors, "spans": spans}
 
     def _rows(self, chunk: Chunk) -> list[dict[str, Any] | Unread]:
-        """RAISES (ValueError): none of the first rows of a file has a text."""
+        """RAISES (ValueError): none of the first rows of a file has a text, or the field that labels come from."""
         rows = [self._row(chunk, number, raw) for number, raw in chunk.data]
-        text = self.extractor.text
         good = [row for row in rows if isinstance(row, dict)]
-        if chunk.index == 0 and good and not any(text in row for row in good):
-            raise ValueError(
-                f"'{chunk.path}': no row has a field \"{text}\", only {list(good[0])[:20]}. Say which holds the texts, "
-                "by --text-field."
-            )
+        needed = {self.extractor.text: "texts, by --text-field", self.extractor.labels_from: "labels, by --labels-from"}
+        for name, what in needed.items():
+            if name is not None and chunk.index == 0 and good and not any(name in row for row in good):
+                raise ValueError(
+                    f"'{chunk.path}': no row has a field \"{name}\", only {list(good[0])[:20]}. Say which holds the "
+                    f"{what}."
+                )
         return rows
 
     def _row(self, chunk: Chunk, number: int, raw: Any) -> dict[str, Any] | Unread:

@@ -28,12 +28,28 @@ def names_of(batch: Any) -> list[str]:
 
 
 def values_of(batch: Any, name: str) -> list[Any]:
-    """A column as a list; a row of a list that lacks it has None."""
+    """A column as a list; a row of a list that lacks it has None.
+
+    RAISES (TypeError): the column of a mapping is a single value.
+    """
     if _is(batch, "pyarrow", "Table", "RecordBatch"):
         return batch.column(name).to_pylist()
     if isinstance(batch, (list, tuple)):
         return [row.get(name) for row in batch]
-    return list(batch[name])
+    values = batch[name]
+    if values is None or isinstance(values, (str, bytes)):
+        raise TypeError(
+            f"The column '{name}' is a single value, {values!r:.60}, so that this is one row and no batch. Give a list "
+            "of rows; datasets' map needs batched=True."
+        )
+    return list(values)
+
+
+def is_null(value: Any) -> bool:
+    """None, NaN, and what pandas and Arrow have for them."""
+    return (
+        value is None or (isinstance(value, float) and value != value) or type(value).__name__ in ("NAType", "NaTType")
+    )
 
 
 def with_columns(batch: Any, columns: Sequence[Column]) -> Any:

@@ -280,7 +280,7 @@ def select(
         None, help="labels.json of 'curate': asked of every text; without it, rows are chosen by failure"
     ),
     top: int = typer.Option(30, help="So many of the most frequent labels"),
-    count: int = typer.Option(100, help="Texts to choose"),
+    count: int = typer.Option(100, min=1, help="Texts to choose"),
     exclude: list[Path] = typer.Option([], help="Annotation files whose texts are done; may be repeated"),
     strategy: str | None = typer.Option(
         None,

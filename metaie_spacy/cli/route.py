@@ -33,7 +33,7 @@ def fit(
     labels: str | None = LABELS,
     flat: bool = FLAT,
     name: str = NAME,
-    k: int = typer.Option(0, help="Neighbours that vote; 0: what gives the best curve, cross-fitted"),
+    k: int = typer.Option(0, min=0, help="Neighbours that vote; 0: what gives the best curve, cross-fitted"),
     pools: str = typer.Option(
         "errors",
         help="errors: a text is of the model with fewer errors; right: of one that has it all right, or of none",
@@ -95,7 +95,7 @@ def report(
     labels: str | None = LABELS,
     flat: bool = FLAT,
     name: str = NAME,
-    examples: int = typer.Option(8, help="Texts of each kind"),
+    examples: int = typer.Option(8, min=0, help="Texts of each kind"),
 ) -> None:
     """A page with curves, figures, and texts of each route."""
     from ..router.report import page

@@ -17,7 +17,7 @@ NEEDED = ("start", "end", "label")
 class Table:
     """The header of a table and its lines.
 
-    RAISES (ValueError): it has no such columns, or its quotes do not end.
+    RAISES (ValueError): it has no such columns or one of them twice, or its quotes do not end.
     """
 
     def __init__(self, path: Path, options: Options):
@@ -40,6 +40,11 @@ class Table:
             raise ValueError(
                 f"'{path}' has no column '{self.field}', only {self.header}. "
                 "Pass text_field (--text-field), the name of the column of texts."
+            )
+        if twice := [name for name in (*FIELDS, self.field) if self.header.count(name) > 1]:
+            raise ValueError(
+                f"'{path}' has {self.header.count(twice[0])} columns '{twice[0]}', of which one would be lost. Give "
+                "each a name of its own."
             )
         if missing := [name for name in NEEDED if name not in self.header]:
             raise ValueError(

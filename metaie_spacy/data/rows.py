@@ -256,8 +256,9 @@ def _trimmed_links(text: str, links: list[Link]) -> list[Link]:
     found: list[Link] = []
     for link in links:
         head, *tails = [list(trim(text, *spot)) for spot in (link["head"], *link["tails"])]
-        if head[0] < head[1]:
-            found.append({**link, "head": head, "tails": [tail for tail in tails if tail[0] < tail[1]]})
+        kept = [tail for tail in tails if tail[0] < tail[1]]
+        if head[0] < head[1] and (kept or not tails):  # without tails it would say that there is no answer
+            found.append({**link, "head": head, "tails": kept})
     return found
 
 

@@ -15,6 +15,7 @@ from .rows import row_id
 
 JSONL = (".jsonl", ".ndjson")
 TABLES = {".csv": ",", ".tsv": "\t"}
+LONGEST_CELL = 2**24  # characters of a CSV field; a quote that does not end would take in the rest of the file
 OTHERS = (".txt", ".parquet", ".json", ".xml", ".html", ".pdf", ".docx", ".gz", ".zst", ".zip", ".spacy")
 OF_FILES = (*OTHERS, *JSONL, *TABLES)  # endings that no text has
 
@@ -117,30 +118,44 @@ def table_records(
     """The columns of a CSV or TSV file, and the values of each record that is not empty; bytes that are not UTF-8
     become halves of pairs.
 
-    RAISES (ValueError): the file has no such column; of a later line, iterating says so.
+    RAISES (ValueError): the file has no such column, or two of one name; of a later line, iterating says so.
     """
     reader = csv.reader((line.decode("utf8", "surrogateescape") for line in lines), delimiter=delimiter, strict=True)
 
-    def records() -> Iterator[list[str]]:
+    def record() -> list[str] | None:
+        before = csv.field_size_limit(LONGEST_CELL)  # of the whole process, so that it is given back
         try:
-            yield from filter(None, reader)
+            return next(reader, None)
         except csv.Error as error:
             raise ValueError(f"{name}, line {reader.line_num}: not CSV ({error}).") from None
+        finally:
+            csv.field_size_limit(before)
 
-    found = records()
+    found = filter(None, iter(record, None))
     head = next(found, [])
-    if text_field not in head:
-        raise ValueError(
-            f"'{name}' has no column \"{text_field}\", only {head[:20]}. "
-            "Say which holds the texts, by --text-field; the first line must name the columns."
-        )
+    check_columns(head, name, text_field, "; the first line must name the columns")
     return head, found
+
+
+def check_columns(names: list[str], file: str, text_field: str, hint: str = "") -> None:
+    """RAISES (ValueError): a table has no column of texts, or two of one name, of which one would be lost."""
+    if text_field not in names:
+        raise ValueError(
+            f"'{file}' has no column \"{text_field}\", only {names[:20]}. "
+            f"Say which holds the texts, by --text-field{hint}."
+        )
+    twice = next((name for at, name in enumerate(names) if name in names[:at]), None)
+    if twice is not None:
+        raise ValueError(
+            f"'{file}' has {names.count(twice)} columns \"{twice}\", of which one would be lost. Give each a name of "
+            "its own."
+        )
 
 
 def parquet_lines(path: Path, text_field: str = "text") -> tuple[int, Iterator[bytes]]:
     """Number of rows of a Parquet file, and its rows as JSON lines, a batch at a time.
 
-    RAISES (ValueError): pyarrow is missing, or the file has no such column.
+    RAISES (ValueError): pyarrow is missing, or the file has no such column, or two of one name.
     """
     try:
         import pyarrow.parquet as parquet
@@ -152,10 +167,7 @@ def parquet_lines(path: Path, text_field: str = "text") -> tuple[int, Iterator[b
     except (OSError, ValueError) as error:
         raise ValueError(f"'{path}' is no Parquet file: {error}") from None
     names = file.schema_arrow.names
-    if text_field not in names:
-        raise ValueError(
-            f"'{path}' has no column \"{text_field}\", only {names}. Say which holds the texts, by --text-field."
-        )
+    check_columns(names, str(path), text_field)
     kind = file.schema_arrow.field(text_field).type
     if not any(
         is_kind(kind) for is_kind in (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary)

@@ -124,10 +124,11 @@ def as_row(value: Any, teacher: str = "") -> Row:
 
 
 def _names_spans(link: Any, spans: list) -> bool:
-    return isinstance(link, dict) and all(
-        type(link.get(end)) is int and 0 <= link[end] < len(spans) and isinstance(spans[link[end]], dict)
-        for end in ("head", "tail")
-    )
+    if not isinstance(link, dict) or not isinstance(link.get("label"), str):
+        return False
+    at = [link.get("head"), link.get("tail")]
+    ends = [spans[i] if type(i) is int and 0 <= i < len(spans) else None for i in at]
+    return all(isinstance(span, dict) and all(type(span.get(key)) is int for key in ("start", "end")) for span in ends)
 
 
 def _as_row_links(links: Iterable[dict], spans: list[dict]) -> list[dict]:
@@ -135,7 +136,7 @@ def _as_row_links(links: Iterable[dict], spans: list[dict]) -> list[dict]:
     found: dict[tuple, dict] = {}
     for link in links:
         head, tail = ([spans[link[end]].get(key) for key in ("start", "end")] for end in ("head", "tail"))
-        own = found.setdefault((*head, link.get("label")), {"head": head, "label": link.get("label"), "tails": []})
+        own = found.setdefault((*head, link["label"]), {"head": head, "label": link["label"], "tails": []})
         own["tails"] += [tail] if tail not in own["tails"] else []
     return list(found.values())
 

@@ -2,6 +2,7 @@
 
 import copyreg
 import hashlib
+import inspect
 import logging
 import os
 import threading
@@ -142,6 +143,8 @@ class Router(Pipe):
         for key, value in limits.items():
             if value is not None and value < 0:
                 raise ValueError(f"{key} of '{name}' is {value}; give 0 or more, or null for no limit.")
+        if teacher is not None:
+            check_teacher(teacher, name)
         prices = [(teacher or {}).get(key) for key in ("price_in", "price_out")]
         if max_cost is not None and teacher is not None and not any(prices):
             raise ValueError(
@@ -218,7 +221,10 @@ class Router(Pipe):
             if self._teacher is None or self._pid != os.getpid():
                 if self.settings is None:
                     raise TeacherError(f"'{self.name}' has no teacher: set its model, base_url and api_key_env.")
-                teacher = Teacher(**self.settings)
+                try:
+                    teacher = Teacher(**self.settings)
+                except (ValueError, TypeError) as error:
+                    raise TeacherError(f"The teacher of '{self.name}' cannot be made: {error}") from error
                 self._start = teacher.meter.cost
                 if self.max_cost is not None:
                     given = teacher.meter.budget_money
@@ -312,6 +318,7 @@ class Router(Pipe):
         return decisions
 
     def _labels_to_ask(self, labels: tuple[Label, ...], names: tuple[str, ...]) -> tuple[Label, ...]:
+        labels = tuple(label for label in labels if label.queries)  # the others are answered by a rule alone
         if not self.policy.only_weak or self.fitted is None:
             return labels
         at = int(self.fitted.places([names])[0])
@@ -351,7 +358,8 @@ class Router(Pipe):
                 cost = self._price(usage)
                 if found is not None:
                     route = "large"
-                    self.small.replace(doc, self._answers(doc, found, decision), note)
+                    asked = [label.name for label in decision.labels]
+                    self.small.replace(doc, self._answers(doc, found, decision), note, asked)
             doc._.metaie_route = {
                 "route": route,
                 "why": why,
@@ -431,6 +439,18 @@ class Router(Pipe):
 
     def _files(self) -> dict[str, bytes]:
         return {} if self.fitted is None else to_files(self.fitted)
+
+
+def check_teacher(settings: Mapping[str, Any], name: str) -> None:
+    """RAISES (ValueError): these are no settings of a teacher; its values it checks itself, when it is made."""
+    known = inspect.signature(Teacher).parameters
+    unknown = [key for key in settings if key not in known]
+    if unknown or not settings.get("model"):
+        why = f"has the unknown settings {unknown}" if unknown else 'names no "model"'
+        raise ValueError(f"The teacher of '{name}' {why}; known are {', '.join(known)}.")
+    in_flight = settings.get("in_flight", 8)
+    if type(in_flight) is not int or in_flight < 1:
+        raise ValueError(f"in_flight of the teacher of '{name}' is {in_flight!r}; give a whole number from 1 on.")
 
 
 def weights_of(small: MetaIE) -> str:

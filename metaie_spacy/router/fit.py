@@ -143,10 +143,12 @@ def _pools(parts: Sequence[tuple[Answered, np.ndarray, np.ndarray]], projection:
 def by_agreement(answered: Answered, others: Sequence[Sequence[Spots]]) -> np.ndarray:
     """Whether the large model errs less on each row than the small one, as far as three annotators and more tell, (N,).
 
-    others (Sequence): answers of further annotators to each row, of as many to every one.
+    others (Sequence): answers of further annotators to each row, of one or more.
     """
-    errors = agreement_errors([answered.small, answered.large, *zip(*others)])
-    return errors[0] > errors[1] + 1e-9
+    rows = zip(answered.small, answered.large, others)
+    errors = [agreement_errors([[small], [large], *([spots] for spots in own)])[:2, 0] for small, large, own in rows]
+    small, large = np.array(errors).reshape(-1, 2).T
+    return small > large + 1e-9
 
 
 def mixed_labels(small: Iterable[Place], large: Iterable[Place], weak: Iterable[str]) -> Spots:

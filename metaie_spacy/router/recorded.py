@@ -86,6 +86,8 @@ def _recorded_row(line: Any, path: str | Path) -> tuple[Row, Spots, bool, list[S
             )
         gold = row.get("spans", row.get("gold"))
         answers = row.get("answers", {}) if gold is None else {}
+        if gold is None and not answers:
+            raise ValueError('it has no gold spans, and no "answers" of another annotator, {name: spans}, either.')
         parts = [{**row, "spans": spans} for spans in (gold or [], row["llm"], *answers.values())]
         for part in parts:
             check_row(part)

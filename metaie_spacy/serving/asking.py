@@ -9,6 +9,8 @@ from .bodies import Extract
 from .limits import Limits, Refusal
 from .models import Served
 
+STRETCH = re.compile(r"\S+")
+
 
 class Wanted(NamedTuple):
     """What a request wants: of which model, asking what, of which texts, and how many wordings and links that is."""
@@ -78,15 +80,16 @@ def _texts(body: Extract, limits: Limits) -> list[str]:
             f"The texts have {total} characters, and {limits.characters} is the limit. Send them in parts, or raise "
             "--most-characters.",
         )  # fmt: skip
-    run = re.compile(rf"\S{{{limits.run + 1}}}")
     for number, text in enumerate(texts):
         place = "text" if body.texts is None else f"texts[{number}]"
-        if (found := run.search(text)) is not None:
-            raise Refusal(
-                422, "run_too_long",
-                f"{place}: more than {limits.run} characters without white space, from character {found.start()} on, "
-                "are no words. Leave them out, or raise --longest-run.",
-            )  # fmt: skip
+        # Each stretch once: a pattern of so many characters is tried again from each of them, which takes seconds.
+        for start, end in map(re.Match.span, STRETCH.finditer(text)):
+            if end - start > limits.run:
+                raise Refusal(
+                    422, "run_too_long",
+                    f"{place}: more than {limits.run} characters without white space, from character {start} on, are "
+                    "no words. Leave them out, or raise --longest-run.",
+                )  # fmt: skip
         if not _is_unicode(text):
             raise Refusal(422, "malformed", f"{place} holds half of a surrogate pair, which is no character.")
     return texts

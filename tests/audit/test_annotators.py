@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from planted import at_random, careless, rows_of_all, write
 
-from metaie_spacy.audit.annotators import advantages, passing, power_table, read_answers, simulated
+from metaie_spacy.audit.annotators import advantages, passing, power_table, read_answers, simulated, verdict
 
 NAMES = ["a", "b", "c"]
 EPSILON = 0.2
@@ -80,3 +80,8 @@ def test_two_people_are_too_few_and_other_texts_are_told(people, tmp_path):
     other = write(tmp_path / "other.jsonl", [row | {"text": "Nobody was there.", "spans": []} for row in rows[:1]])
     with pytest.raises(ValueError, match=r"other.jsonl.*same texts"):
         read_answers(files, other)
+
+
+def test_one_text_on_which_all_agree_lets_no_model_stand_in():
+    result = verdict(NAMES, [np.array([[1.0, 1.0]])] * 3)
+    assert not result["passes"] and [one["p"] for one in result["people"]] == [1.0] * 3

@@ -89,7 +89,15 @@ def test_a_band_drops_and_marks_spans_and_travels_with_pipeline_and_docs(tmp_pat
 
 
 @pytest.mark.parametrize(
-    "value", [{"accept": 2, "drop": 0}, {"accept": 0.5}, [1], {"accept": 0.5, "drop": 0.1, "labels": {"a": 1}}]
+    "value",
+    [
+        {"accept": 2, "drop": 0},
+        {"accept": 0.5},
+        [1],
+        {"accept": 0.5, "drop": 0.1, "labels": {"a": 1}},
+        {"accept": 0.2, "drop": 0.5},
+        {"accept": 0.5, "drop": 0.1, "labels": {"a": [0.2, 0.5]}},
+    ],
 )
 def test_what_is_no_band_is_refused(value):
     with pytest.raises(ValueError, match="band"):

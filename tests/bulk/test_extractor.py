@@ -164,3 +164,45 @@ def test_columns_that_would_be_lost_or_are_missing_are_told():
         Extractor("nowhere/at_all", LABELS)({"text": ["Ada."]})
     with pytest.raises(ValueError, match="Empty label"):
         Extractor("en_metaie_sm", "person,,city")
+
+
+@pytest.mark.parametrize("kind", ["pandas", "pyarrow"])
+def test_a_column_that_is_there_twice_is_refused(pipeline, kind):
+    package = pytest.importorskip(kind)
+    if kind == "pandas":
+        batch = package.DataFrame([["Ada.", "Bo."]] * 2, columns=["text", "text"])
+    else:
+        batch = package.Table.from_arrays([package.array(["Ada."]), package.array(["Bo."])], names=["text", "text"])
+    with pytest.raises(ValueError, match="has 2 columns 'text'.*name of its own"):
+        Extractor(pipeline, ["person"])(batch)
+
+
+@pytest.mark.parametrize("value", ["Ada met Marie.", b"Ada", None])
+def test_one_row_in_place_of_a_batch_is_refused(pipeline, value):
+    with pytest.raises(TypeError, match="'text' is a single value.*batched=True"):
+        Extractor(pipeline, ["person"])({"text": value})
+
+
+def test_a_row_whose_cell_of_labels_is_empty_is_asked_what_all_are_asked(pipeline):
+    pandas = pytest.importorskip("pandas", reason="needs pandas: pip install pandas")
+    cells = ["date", pandas.NA, pandas.NaT, float("nan"), None, "", " ", [], "[]", {}, "{}", ()]
+    result = Extractor(pipeline, ["person"], labels_from="ask")([{"text": SENTENCES[0], "ask": cell} for cell in cells])
+    assert [row["error"] for row in result] == [None] * len(cells)
+    assert [{span["label"] for span in row["spans"]} for row in result] == [{"date"}, *[{"person"}] * (len(cells) - 1)]
+
+
+def test_a_text_that_is_asked_nothing_has_null_spans_and_an_error(pipeline, make_nlp, tmp_path):
+    make_nlp([]).to_disk(tmp_path / "asks_nothing")
+    rows = [{"text": SENTENCES[0], "ask": None}, {"text": SENTENCES[0], "ask": '{"labels": []}'}]
+    for extract in (Extractor(str(tmp_path / "asks_nothing")), Extractor(pipeline, []), Extractor(pipeline, {})):
+        (row,) = extract(rows[:1])
+        assert row["spans"] is None and "no labels are asked" in row["error"]
+    both = Extractor(pipeline, ["person"], labels_from="ask")(rows)
+    assert both[0]["spans"] and both[1]["spans"] is None and "no labels are asked" in both[1]["error"]
+
+
+@pytest.mark.parametrize("threshold", [2, float("nan"), "0.5", True])
+def test_a_threshold_that_is_none_is_refused_at_once(threshold):
+    for labels in (["person"], None):
+        with pytest.raises(ValueError, match="threshold must be a number between 0 and 1"):
+            Extractor("en_metaie_sm", labels, threshold=threshold)

@@ -130,6 +130,7 @@ def test_rows_bring_labels_and_links_travel_to_parquet(tmp_path):
     [
         (b'{"text": "Ada.", "spans": []}', {}, 'line 1: the row has a field "spans" already.*--spans-field'),
         (b'{"body": "Ada."}', {}, "no row has a field \"text\", only .'id', 'body'.*--text-field"),
+        (b'{"text": "Ada."}', {"labels_from": "asks"}, 'no row has a field "asks".*--labels-from'),
     ],
 )
 def test_rows_that_would_lose_a_field_or_have_no_text_stop_the_run(content, options, message, tmp_path):
@@ -175,8 +176,14 @@ def test_a_folder_takes_one_run_whose_files_stay_as_they_are(tmp_path):
     with pytest.raises(ValueError, match=r"begun with another asked: \[\"person\"\], not \[\"city\"\]"):
         Book(out, ASKED | {"asked": ["city"]}, [str(first)])
     first.write_text("Another text.\n")
-    with pytest.raises(ValueError, match="b.txt' has changed since"):
+    assert len(Book(out, ASKED, [str(first)]).sources) == 2, "nothing of it was done"
+    (tmp_path / "out" / "part-00000-000000.jsonl").write_text('{"text": "Another text.", "spans": []}\n')
+    assert Book(out, ASKED, [str(first)]).done == {0: {0}}
+    first.write_text("A third and longer text.\n")
+    with pytest.raises(ValueError, match=r"b.txt' has changed since.*remove its shards, part-00000-\*"):
         Book(out, ASKED, [str(first)])
+    (tmp_path / "out" / "part-00000-000000.jsonl").unlink()
+    assert Book(out, ASKED, [str(first)]).done == {}
     first.unlink()
     with pytest.raises(ValueError, match="b.txt' cannot be read"):
         Book(out, ASKED, [str(second)])
@@ -184,6 +191,25 @@ def test_a_folder_takes_one_run_whose_files_stay_as_they_are(tmp_path):
     (tmp_path / "taken" / "letter.txt").touch()
     with pytest.raises(ValueError, match="holds other files, such as 'letter.txt'"):
         Book(str(tmp_path / "taken"), ASKED, [str(second)])
+
+
+def test_a_copy_of_a_shard_is_told_and_not_counted(tmp_path):
+    path, out = write(tmp_path / "a.txt"), tmp_path / "out"
+    Book(str(out), ASKED, [str(path)])
+    (out / "part-00000-000001 (copy).jsonl").touch()
+    with pytest.raises(ValueError, match=r"holds 'part-00000-000001 \(copy\).jsonl', which is no shard.*Move it away"):
+        Book(str(out), ASKED, [str(path)])
+
+
+def test_a_damaged_file_that_was_fetched_again_is_read_where_its_shards_are_removed(tmp_path):
+    whole, out = write(tmp_path / "a.jsonl.gz").read_bytes(), tmp_path / "out"
+    (tmp_path / "a.jsonl.gz").write_bytes(whole[: len(whole) // 2])
+    (source,) = Book(str(out), ASKED, [str(tmp_path / "a.jsonl.gz")]).sources
+    with pytest.raises(ValueError, match=r"cannot be read to its end.*remove its shards.*part-00000-\*"):
+        list(chunks_of(source, Reading("text", 5)))
+    (tmp_path / "a.jsonl.gz").write_bytes(whole)
+    (source,) = Book(str(out), ASKED, [str(tmp_path / "a.jsonl.gz")]).sources
+    assert sum(chunk.rows for chunk in chunks_of(source, Reading("text", 5))) == len(TEXTS)
 
 
 def test_a_shard_counts_if_it_is_there_whatever_the_book_says_of_it(tmp_path):

@@ -104,3 +104,16 @@ def test_rules_annotate_stdin(call, tmp_path):
     assert result.code == 0 and "bad lines 1" in result.out
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").open(encoding="utf8")]
     assert sorted(len(row["spans"]) for row in rows) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("select", "a.jsonl", "b.jsonl", "--student", "m", "--count", "-1"),
+        ("route", "fit", "m", "a.jsonl", "--output", "o", "--k", "-1"),
+        ("route", "report", "m", "a.jsonl", "--fitted", "f", "--output", "o", "--examples", "-1"),
+    ],
+)
+def test_numbers_below_the_least_are_refused_before_anything_is_read(call, args):
+    result = call(*args)
+    assert result.code == 2 and args[-2] in result.err

@@ -289,6 +289,7 @@ def test_tables_with_a_span_on_each_line(tmp_path):
     assert counts["skipped"] == {"bad row": 1} and "line 5" in faults(tmp_path)[0]
     refused(tmp_path, "a.csv", table, r"no column 'text', only \['id', 'note'.*--text-field")
     refused(tmp_path, "a.csv", "text,label\nAda,good\n", "texts without annotations")
+    refused(tmp_path, "a.csv", "text,start,end,label,label\nAda,0,3,PER,X\n", "2 columns 'label'.*would be lost")
     refused(tmp_path, "a.csv", 'text,start,end,label\n"Ada,0,3,PER\n', "line 2.*quotes")
 
 

@@ -74,6 +74,12 @@ def test_spans_that_become_equal_are_one_and_rows_that_need_nothing_stay():
     assert trimmed(row) is row
 
 
+def test_a_link_whose_answers_are_nothing_but_white_space_is_not_a_link_without_answers():
+    links = [{"head": [0, 1], "label": "x", "tails": tails} for tails in ([[1, 2]], [[1, 2], [2, 3]], [])]
+    found = trimmed({"id": "1", "text": "a b ", "spans": [], "links": links})["links"]
+    assert [link["tails"] for link in found] == [[[2, 3]], []]
+
+
 @pytest.mark.parametrize("place", [(18, 22), (19, 24), (17, 28), (0, 9)])
 def test_a_span_that_meets_no_token_border_is_masked_and_shown(pieces, caplog, place):
     item = item_of({"spans": [span(*place), span(*FIRM[:2], "firm") if place[0] == 0 else span(33, 42)]})

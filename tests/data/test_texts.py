@@ -1,5 +1,6 @@
 """Texts of any source, and passages."""
 
+import csv
 import io
 import json
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metaie_spacy.bulk.chunks import Reading, Source, chunks_of
 from metaie_spacy.data.passages import passage_cutter, passages
 from metaie_spacy.data.texts import TextReader
 
@@ -132,3 +134,28 @@ def test_a_folder_is_no_text(tmp_path):
         TextReader(f"{tmp_path}/my texts.csv")
     with pytest.raises(ValueError, match="is a folder"):
         TextReader(str(tmp_path))
+
+
+@pytest.mark.parametrize("head", ["text,text", "text,n,n", "text,,"])
+def test_a_table_with_two_columns_of_one_name_is_refused(tmp_path, head):
+    (tmp_path / "a.csv").write_text(f"{head}\n{','.join('abc'[: head.count(',') + 1])}\n", encoding="utf8")
+    with pytest.raises(ValueError, match=r"a.csv' has 2 columns .* of which one would be lost.*name of its own"):
+        read(tmp_path / "a.csv")
+
+
+def test_a_parquet_file_with_two_columns_of_one_name_is_refused(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as parquet
+
+    parquet.write_table(pa.Table.from_arrays([pa.array(["Ada"])] * 2, names=["text", "text"]), tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match='a.parquet\' has 2 columns "text"'):
+        read(tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match='a.parquet\' has 2 columns "text"'):
+        list(chunks_of(Source(0, str(tmp_path / "a.parquet")), Reading("text", 5)))
+
+
+def test_a_text_of_a_table_may_be_longer_than_csv_has_it(tmp_path):
+    text, most = "Ada met Marie. " * 10_000, csv.field_size_limit()
+    (tmp_path / "a.csv").write_text(f"text,n\n{text},1\nBo.,2\n", encoding="utf8")
+    assert [row["text"] for row in read(tmp_path / "a.csv")] == [text, "Bo."] and len(text) > most
+    assert csv.field_size_limit() == most

@@ -161,3 +161,15 @@ def test_broken_lines_are_told_and_left_out_and_a_file_of_them_is_refused(tmp_pa
         read_entries([write_rows(tmp_path / "rows.jsonl", [bad, {"failed": "x", "text": "y"}])])
     with pytest.raises(ValueError, match="There is no file"):
         read_entries([tmp_path / "none.jsonl"])
+
+
+@pytest.mark.parametrize("link", [{"label": ["x"]}, {"label": None}, {"label": "x", "start": [0]}])
+def test_a_prediction_with_a_link_that_is_none_is_left_out_alone(tmp_path, caplog, link):
+    span = {"start": link.pop("start", 0), "end": 3, "label": "person"}
+    bad = {
+        "text": "Ada.",
+        "spans": [span, {"start": 0, "end": 3, "label": "x"}],
+        "links": [{"head": 0, "tail": 1, **link}],
+    }
+    entries, _, _ = read_entries([write_rows(tmp_path / "rows.jsonl", [bad, {"text": "Bo."}])])
+    assert [entry.row["text"] for entry in entries] == ["Bo."] and "line 1 is left out" in caplog.text

@@ -17,7 +17,9 @@ from spacy.tokens import Doc
 from teacher_server import teacher_server
 
 from metaie_spacy import pipe_with_labels
+from metaie_spacy.notes import take_note
 from metaie_spacy.router.policies import Policy, make_cascade
+from metaie_spacy.spans import Answer
 
 FAULTS = dict.fromkeys(
     ("429", "500", "503", "timeout", "cut", "truncated", "prose", "invented", "encoding", "html"), 0.03
@@ -166,11 +168,63 @@ def test_a_router_needs_the_component_that_it_stands_behind(make_routed):
         ({"max_share": -1}, "max_share"),
         ({"policy": {"@misc": "metaie-spacy.Teacher.v1", "model": "x"}}, "policy"),
         ({"max_cost": 1.0, "teacher": {"model": "x"}}, "price_in"),
+        ({"teacher": {"model": "x", "in_flight": 0}}, "in_flight of the teacher of 'metaie_router' is 0"),
+        ({"teacher": {"modle": "x"}}, r"unknown settings \['modle'\]; known are model, base_url"),
+        ({"teacher": {"base_url": "x"}}, 'names no "model"'),
     ],
 )
 def test_settings_that_cannot_work_are_refused_at_once(make_nlp, config, words):
     with pytest.raises(ValueError, match=words):
         make_nlp(LABELS).add_pipe("metaie_router", config=config)
+
+
+def test_a_teacher_that_cannot_be_made_leaves_all_to_the_small_model(make_routed, server):
+    doc = make_routed(server=server, teacher={"form": "xml"})(TEXTS[0])
+    assert doc._.metaie_route["route"] == "small" and "form is 'xml'" in doc._.metaie_route["why"]
+
+
+def test_rules_hold_for_the_answers_of_the_large_model(make_routed, server):
+    nlp = make_routed(server=server)
+    pipe = nlp.get_pipe("metaie")
+    pipe.labels = {
+        "person": {"keep": r"\w+"},
+        "CODE": {"pattern": r"\d{4}"},
+        "WHERE": {"pattern": "KLM", "query": "place"},
+    }
+    doc = nlp(TEXTS[0])
+    assert [(span.text, span.label_) for span in doc.spans["metaie"]] == [
+        ("London", "WHERE"), ("1800", "CODE"), ("KLM", "WHERE"),
+    ]  # fmt: skip
+    assert doc.spans["metaie"].attrs["asked"] == ["person", "CODE", "WHERE"]
+    pipe.labels = {"CODE": {"pattern": r"\d{4}"}}
+    doc = nlp(TEXTS[1])
+    assert doc._.metaie_route["why"] == "no labels" and [span.text for span in doc.spans["metaie"]] == ["1801"]
+
+
+def test_children_are_answers_of_the_large_model_where_it_finds_their_parent(make_routed, server):
+    nlp = make_routed(server=server)
+    nlp.get_pipe("metaie").labels = {"planet": {"children": ["person"]}, "year": {"children": ["place"]}}
+    doc = nlp(TEXTS[0])
+    assert {label for *_, label in spots(doc)} == {"year", "place"}
+    assert doc.spans["metaie"].attrs["asked"] == ["planet", "year", "place"]
+
+
+def test_a_label_that_neither_model_was_asked_is_not_noted_as_asked(make_nlp):
+    nlp = make_nlp({"date": {"children": ["person"]}, "place": "place"}, threshold=1.0)
+    pipe = nlp.get_pipe("metaie")
+    pipe.notes = True
+    doc = nlp(TEXTS[0])
+    pipe.replace(doc, [Answer("date", 0, 1, 1.0)], take_note(doc, "metaie"), ["date"])
+    assert doc.spans["metaie"].attrs["asked"] == ["date", "place"]
+
+
+def test_blocked_tokens_stay_blocked_for_the_large_model(make_routed, server):
+    nlp = make_routed(server=server, small={"set_ents": True})
+    doc = nlp.make_doc(TEXTS[0])
+    doc.set_ents([], blocked=[doc[0:1]])
+    doc = nlp(doc)
+    assert doc._.metaie_route["route"] == "large" and [ent.text for ent in doc.ents] == ["London"]
+    assert doc[0].ent_iob == 3 and not doc[0].ent_type
 
 
 def test_without_a_policy_expected_errors_decide_until_the_router_is_fitted(make_nlp):

@@ -154,6 +154,24 @@ def test_agreement_of_three_annotators_tells_who_errs():
     assert (large == only).mean() > 0.95
 
 
+def test_rows_may_have_answers_of_different_numbers_of_annotators():
+    rows = world(40)
+    third = [[{tuple(span.values()) for span in row["spans"]}] for row in rows.rows]
+    more = [own * 2 if i % 2 else own for i, own in enumerate(third)]
+    assert by_agreement(rows, more)[::2].tolist() == by_agreement(rows, third)[::2].tolist()
+    assert by_agreement(rows, more)[1::2].tolist() == by_agreement(rows, [own * 2 for own in third])[1::2].tolist()
+    assert by_agreement(rows.take([]), []).tolist() == []
+
+
+@pytest.mark.parametrize("row", [{"gold": None}, {"spans": None, "answers": {}}, {"answers": {}}])
+def test_a_row_without_gold_and_without_other_answers_is_named(tmp_path, row):
+    good = {"text": "Ada.", "gold": [], "llm": []}
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, (good, {"text": "Bo.", "llm": [], **row}))), encoding="utf8")
+    with pytest.raises(ValueError, match='rows.jsonl, line 2: it has no gold spans, and no "answers"'):
+        read_recorded([path])
+
+
 def test_rows_without_gold_fill_the_pools_too():
     gold, free = world(60), world(100, seed=5)
     third = [[{tuple(span.values()) for span in row["spans"]}] for row in free.rows]
