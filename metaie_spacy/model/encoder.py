@@ -8,7 +8,7 @@ touch padding; only attention unfolds them into rows of equal length.
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AutoConfig, AutoModel, PretrainedConfig, __version__
+from transformers import MODEL_MAPPING, AutoConfig, AutoModel, PretrainedConfig, __version__
 
 from .defaults import TEXT_SEES_LABELS
 from .packed import Labels, Picked, Unfolded
@@ -39,7 +39,8 @@ class PackedEncoder(nn.Module):
         pooler = {} if config.model_type == "electra" else {"add_pooling_layer": False}
         self.config = config
         self.options = config.metaie
-        self.encoder = AutoModel.from_config(config, trust_remote_code=False, **FLOAT32, **pooler)
+        # As AutoModel.from_config, which first imports every family that the library has, 600 modules.
+        self.encoder = MODEL_MAPPING[type(config)]._from_config(config, **FLOAT32, **pooler)
         width = getattr(config, "embedding_size", config.hidden_size)
         self.shape = nn.Embedding(N_SHAPES, width)
         self.marker = nn.Parameter(torch.randn(width) * config.initializer_range)
