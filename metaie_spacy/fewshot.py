@@ -411,7 +411,7 @@ def train(
         way (arXiv 2109.01903), and keep their calibration; None: they become what was learned.
     """
     shim = pipe.model.shims[0]
-    module, words = shim.module, shim.module.encoder.get_input_embeddings().weight
+    module, words = shim.module, shim.module.encoder.embeddings.word_embeddings.weight
 
     def backward() -> float:
         losses = []

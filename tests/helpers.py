@@ -54,6 +54,16 @@ def wake(module):
                 weight.mul_(2.5)
 
 
+def library(module):
+    """transformers' own encoder, with the weights of a module."""
+    from transformers import AutoModel
+
+    pooler = {} if module.config.model_type == "electra" else {"add_pooling_layer": False}
+    model = AutoModel.from_config(module.config, **pooler)
+    model.load_state_dict(module.encoder.state_dict())
+    return model.eval()
+
+
 def shared(encoder, tok2vec, labels=()):
     """A pipeline with a SharedTransformer that has no weights yet."""
     nlp = spacy.blank("en")

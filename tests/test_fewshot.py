@@ -26,7 +26,7 @@ def same(a, b):
 
 def test_adapt_learns_the_examples_and_returns_the_pipeline(make_nlp):
     nlp = make_nlp(["date"])
-    words = nlp.get_pipe("metaie").model.shims[0].module.encoder.get_input_embeddings().weight
+    words = nlp.get_pipe("metaie").model.shims[0].module.encoder.embeddings.word_embeddings.weight
     before = words.detach().clone()
     assert evaluate_rows(nlp, ROWS, labels=["person", "place", "airline"])["f"] < 0.5
     assert adapt(nlp, ROWS, settings=FAST, progress=False) is nlp

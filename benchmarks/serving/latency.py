@@ -25,6 +25,7 @@ from transformers import AutoModel, AutoTokenizer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from benchmarks.lib.bare import save_bare
 from benchmarks.lib.labels import FEW
 from benchmarks.lib.options import model_parser
 from benchmarks.lib.process import resident
@@ -86,9 +87,7 @@ def main() -> None:
     shim = nlp.get_pipe("metaie").model.shims[0]
     texts = drawn_texts(args.data, args.texts)
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as empty:
-        shim.module.encoder.half().save_pretrained(folder)
-        shim.module.encoder.float()
-        shim.tokenizer.save_pretrained(folder)
+        save_bare(shim, folder)
         spacy.blank("en").to_disk(empty)
         bare = load_bare(folder)
         sources = {"pipeline": args.model, "empty pipeline": empty, "bare": folder}

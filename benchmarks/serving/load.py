@@ -101,14 +101,13 @@ def encoder(server: Server, texts: list[str], args: argparse.Namespace) -> dict[
     import spacy
     import torch
 
+    from benchmarks.lib.bare import save_bare
     from benchmarks.serving.latency import load_bare, read
 
     with tempfile.TemporaryDirectory() as folder:
         shim = spacy.load("en_metaie_sm").get_pipe("metaie")
         shim.load()
-        shim = shim.model.shims[0]
-        shim.module.encoder.half().save_pretrained(folder)
-        shim.tokenizer.save_pretrained(folder)
+        save_bare(shim.model.shims[0], folder)
         model, tokenizer = load_bare(folder)
     rounds: list[dict[str, float]] = []
     for _ in range(3):

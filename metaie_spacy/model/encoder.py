@@ -8,9 +8,10 @@ touch padding; only attention unfolds them into rows of equal length.
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AutoConfig, AutoModel, PretrainedConfig, __version__
+from transformers import AutoConfig, PretrainedConfig, __version__
 
 from .defaults import TEXT_SEES_LABELS
+from .layers import Encoder, Unset
 from .packed import Labels, Picked, Unfolded
 from .pieces import N_SHAPES
 
@@ -36,11 +37,11 @@ class PackedEncoder(nn.Module):
         check_family(config)
         config.attention_probs_dropout_prob = 0.0  # dropout there leaves the fast path: 3x slower
         config.hidden_dropout_prob = config.metaie["dropout"]
-        pooler = {} if config.model_type == "electra" else {"add_pooling_layer": False}
         self.config = config
         self.options = config.metaie
-        self.encoder = AutoModel.from_config(config, trust_remote_code=False, **FLOAT32, **pooler)
-        width = getattr(config, "embedding_size", config.hidden_size)
+        with Unset():  # published or saved weights come in any case
+            self.encoder = Encoder(config)
+        width = self.encoder.embeddings.width
         self.shape = nn.Embedding(N_SHAPES, width)
         self.marker = nn.Parameter(torch.randn(width) * config.initializer_range)
         self.segment = nn.Parameter(torch.randn(2, width) * config.initializer_range)  # text, label
@@ -59,21 +60,26 @@ class PackedEncoder(nn.Module):
         options (dict): becomes `config.metaie`; where its text_sees_labels is None, `TEXT_SEES_LABELS`.
         RAISES (ValueError): the encoder's family is not supported.
         """
+        from transformers import AutoModel  # takes long, and trainings alone need it
+
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         check_family(config)
         config.metaie = dict(options)
         if config.metaie.get("text_sees_labels", False) is None:
             config.metaie["text_sees_labels"] = TEXT_SEES_LABELS
+        pooler = {} if config.model_type == "electra" else {"add_pooling_layer": False}
+        # For the numbers that it draws: behind them, a seed gives the heads that recorded trainings began with.
+        AutoModel.from_config(config, trust_remote_code=False, **FLOAT32, **pooler)
         model = cls(config)
         source = AutoModel.from_pretrained(name, trust_remote_code=False, **FLOAT32).state_dict()
         own = model.encoder.state_dict()
-        missing = own.keys() - source.keys() - {"embeddings.position_ids", "embeddings.token_type_ids"}
+        missing = own.keys() - source.keys()
         if missing:
             raise ValueError(f"'{name}' lacks the weights {sorted(missing)[:5]}. Is it a complete encoder?")
-        model.encoder.load_state_dict({key: source[key] for key in own if key in source}, strict=False)
+        model.encoder.load_state_dict({key: source[key] for key in own})
         with torch.no_grad():
             cls_id = model.config.metaie["cls_id"]
-            model.marker.copy_(model.encoder.get_input_embeddings().weight[cls_id])
+            model.marker.copy_(model.encoder.embeddings.word_embeddings.weight[cls_id])
         return model
 
     @classmethod
@@ -106,17 +112,11 @@ class PackedEncoder(nn.Module):
         marker (Tensor | None): where the marker stands in place of a word, int64 (U,).
         RETURNS (Tensor): (N, hidden).
         """
-        words = self.encoder.get_input_embeddings()(ids)
+        words = self.encoder.embeddings.word_embeddings(ids)
         if marker is not None:
             words = words.index_copy(0, marker, self.marker.to(words.dtype).expand(len(marker), -1))
-        x = self.encoder.embeddings(
-            inputs_embeds=(words + segment)[None],
-            position_ids=(positions + self._offset())[None],
-            token_type_ids=torch.zeros_like(ids)[None],
-        )
-        if hasattr(self.encoder, "embeddings_project"):  # ELECTRA's embeddings may be narrower
-            x = self.encoder.embeddings_project(x)
-        return x[0]
+        x = self.encoder.embeddings(words + segment, positions + self._offset())
+        return self.encoder.embeddings_project(x) if hasattr(self.encoder, "embeddings_project") else x
 
     def run(
         self,

@@ -5,20 +5,16 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Mapping, NamedTuple
 
-from transformers import PretrainedConfig, __version__
+from transformers import PretrainedConfig
 
 from . import saved_config, tokenizer_file
 from .damage import check_inside, map_file, read_file, reading, shown
 from .encoder import PackedEncoder
+from .layers import Unset
 from .message import read_message
 from .saved_config import check_sizes, parse_config
 from .tensors import SavedTensors
 from .tokenizer_file import read_tokenizer
-
-try:
-    from transformers.initialization import no_init_weights
-except ImportError:  # transformers 4
-    from transformers.modeling_utils import no_init_weights
 
 # What is read of a directory or of a message, and how many bytes of it at most.
 FILES = {
@@ -112,8 +108,7 @@ def filled(cls: type[PackedEncoder], saved: Saved, *, without: tuple[str, ...] |
     RAISES (DamagedWeights): the weights do not fit the module, or are no numbers.
     """
     with reading(saved.source):
-        # Without an initialization loading takes half of the time; every weight is replaced.
-        with nullcontext() if without else no_init_weights():
+        with nullcontext() if without else Unset():
             module = cls.from_config(saved.config)
         wanted, found = (
             {name: shape for name, shape in shapes.items() if not (without and name.startswith(without))}
@@ -131,6 +126,6 @@ def filled(cls: type[PackedEncoder], saved: Saved, *, without: tuple[str, ...] |
 def _misfit(saved: Saved, wanted: dict, found: dict) -> str:
     odd = [name for name in {**wanted, **found} if wanted.get(name) != found.get(name)][0]
     return (
-        f"the weights were saved with transformers {saved.config.transformers_version} and do not fit the model that "
-        f"transformers {__version__} builds: {odd} is {found.get(odd, 'missing')}, expected {wanted.get(odd, 'none')}"
+        f"the weights, saved with transformers {saved.config.transformers_version}, do not fit the model of their "
+        f"config.json: {odd} is {found.get(odd, 'missing')}, expected {wanted.get(odd, 'none')}"
     )

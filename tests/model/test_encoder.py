@@ -1,8 +1,8 @@
-"""Label-prefix attention against an independent oracle: the encoder's own forward with a 4-D mask."""
+"""Label-prefix attention against an independent oracle: the library's own forward with a 4-D mask."""
 
 import pytest
 import torch
-from helpers import SENTENCES, wake
+from helpers import SENTENCES, library, wake
 from transformers import __version__
 
 from metaie_spacy.model.modules import CrossEncoder, LabelToSpan, label_pieces
@@ -33,7 +33,8 @@ def oracle(model, pieces, words, labels):
     """One sequence `[labels ...][text]` through the library's own forward, masked block by block."""
     texts, _ = pieces.texts([words])
     owner, ids, positions, vectors = [], [], [], []
-    table = model.encoder.get_input_embeddings()
+    encoder = library(model)
+    table = encoder.get_input_embeddings()
     for u, label in enumerate(labels):
         part = pieces.label(label)
         ids += part
@@ -51,7 +52,7 @@ def oracle(model, pieces, words, labels):
         sees |= (owner == -1)[:, None]
     mask = sees[None].long() if __version__ < "5" else sees[None, None]
     offset = model.config.max_position_embeddings - model.window
-    states = model.encoder(
+    states = encoder(
         inputs_embeds=torch.stack(vectors)[None], attention_mask=mask, position_ids=torch.tensor(positions)[None] + offset,
         token_type_ids=torch.zeros((1, len(positions)), dtype=torch.int64),
     ).last_hidden_state[0]  # fmt: skip
@@ -104,7 +105,8 @@ def test_asked_labels_alone_decide_a_texts_scores(encoders, cls):
 def test_cross_encoder_agrees_with_the_library_on_each_pair(encoders):
     model, pieces = build(encoders, "bert", CrossEncoder)
     batch = [sentence.split() for sentence in SENTENCES[:2]]
-    table = model.encoder.get_input_embeddings()
+    encoder = library(model)
+    table = encoder.get_input_embeddings()
     texts, scored = pieces.texts(batch)
     with torch.no_grad():
         found = model(texts, pieces.labels(LABELS)).split([len(kept) for kept in scored])
@@ -116,7 +118,7 @@ def test_cross_encoder_agrees_with_the_library_on_each_pair(encoders):
                 vectors += [
                     table(i) + model.segment[0] + model.shape(s) for i, s in zip(single.ids[1:], single.shapes[1:])
                 ]
-                states = model.encoder(inputs_embeds=torch.stack(vectors)[None]).last_hidden_state[0]
+                states = encoder(inputs_embeds=torch.stack(vectors)[None]).last_hidden_state[0]
                 expected = model.token_head(states[len(head) - 1 + single.first]) + model.bias
                 assert (found[b][:, u] - expected).abs().max() < 1e-4
 

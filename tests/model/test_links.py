@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import spacy
 import torch
-from helpers import SENTENCES, wake
+from helpers import SENTENCES, library, wake
 
 from metaie_spacy.data.items import Item, Question
 from metaie_spacy.model.links import N_BUCKETS, Kept, distance_buckets
@@ -51,15 +51,17 @@ def oracle(module, pieces, words, head, labels):
     sizes = [len(ids) for ids in pieces(words)]
     start, end = 1 + sum(sizes[: head[0]]), 1 + sum(sizes[: head[1]])
     x, _ = module.inputs(texts)
-    x = x[None]
-    for layer in module.encoder.encoder.layer[: module.options["link_layer"]]:
+    x, n = x[None], module.options["link_layer"]
+    layers = library(module).encoder.layer
+    for layer in layers[:n]:
         x = layer(x)[0]
         x = x if x.ndim == 3 else x[None]
     steps = [0 if start <= i < end else (i - start if i < start else i - end + 1) for i in range(x.shape[1])]
     limits = [1, 2, 3, 5, 8, 12, 18, 27, 45]
     signed = [(1 if d > 0 else -1) * (1 + sum(abs(d) > limit for limit in limits)) if d else 0 for d in steps]
     x = x + module.links.distance.weight[torch.tensor(signed) + 10][None]
-    for layer in module.links.layers:
+    layers[n:].load_state_dict(module.links.layers.state_dict())
+    for layer in layers[n:]:
         x = layer(x)[0]
         x = x if x.ndim == 3 else x[None]
     tokens = module.links.token_head(x[0][texts.first]).unflatten(-1, (2, -1))

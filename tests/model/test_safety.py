@@ -153,3 +153,22 @@ def test_loading_and_predicting_need_no_network(tmp_path):
     command = [sys.executable, "-c", OFFLINE, str(tmp_path / "pipeline")]
     result = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
     assert result.stdout.strip() == "no network", result.stderr[-2000:]
+
+
+LIGHT = """
+import sys
+from thinc.api import ArgsKwargs
+from metaie_spacy.model.architectures import build_label_to_span
+from metaie_spacy.model.weights import load_weights
+model = build_label_to_span("sentence-transformers/all-MiniLM-L6-v2")
+load_weights(model, "en_metaie_sm")
+shim = model.shims[0]
+texts, _ = shim.pieces.texts([["Ada", "Lovelace", "lived", "in", "London", "."]])
+assert shim.predict(ArgsKwargs((texts, ["person"], None), {})).shape == (6, 1, 2)
+print({"transformers.modeling_utils", "transformers.generation.utils", "torch._dynamo", "sklearn"} & sys.modules.keys())
+"""
+
+
+def test_a_first_answer_imports_nothing_of_training_and_generation():
+    result = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, timeout=300)
+    assert result.stdout.strip() == "set()", result.stderr[-2000:]
