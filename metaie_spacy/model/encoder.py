@@ -164,7 +164,7 @@ def run_layers(
     heads (int): of attention. picked (Picked | None): the only pieces whose last states are computed and returned.
     """
     mask = rows.mask if prefix is None else torch.cat([prefix.mask.expand(len(rows.mask), -1), rows.mask], 1)
-    mask = mask[:, None, None]
+    mask = None if prefix is None and rows.is_full else mask[:, None, None]
     for number, layer in enumerate(layers):
         attention = layer.attention.self
         own = rows

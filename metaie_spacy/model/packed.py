@@ -67,17 +67,21 @@ class Unfolded:
         self.column = torch.arange(self.width, device=lengths.device)
         self.mask = self.column < lengths[:, None]  # (S, width)
         self.index = self.mask.flatten().nonzero().squeeze(1)  # packed -> flat padded
+        self.is_full = len(self.index) == self.mask.numel()  # sequences of one length, or one alone: nothing is padded
         self.positions = self.column.expand_as(self.mask).flatten()[self.index]
         self.starts = lengths.cumsum(0) - lengths
 
     def pad(self, packed: Tensor) -> Tensor:
         """(N, D) -> (S, width, D), zeros where padded."""
+        if self.is_full:
+            return packed.view(*self.mask.shape, packed.shape[-1])
         flat = packed.new_zeros((self.mask.numel(), packed.shape[-1]))
         return flat.index_copy(0, self.index, packed).view(*self.mask.shape, -1)
 
     def pack(self, padded: Tensor) -> Tensor:
         """(S, width, D) -> (N, D)."""
-        return padded.reshape(-1, padded.shape[-1])[self.index]
+        flat = padded.reshape(-1, padded.shape[-1])
+        return flat if self.is_full else flat[self.index]
 
 
 class Picked(NamedTuple):
