@@ -273,9 +273,7 @@ def select(
     ),
     output: Path = typer.Argument(..., help="Takes the chosen texts, the next input of 'annotate' or 'similar'"),
     student: str = typer.Option(..., help="A pipeline with a metaie component"),
-    other: str | None = typer.Option(
-        None, help="Its earlier generation: choose by disagreement of the two"
-    ),
+    other: str | None = typer.Option(None, help="Its earlier generation: choose by disagreement of the two"),
     labels: Path | None = typer.Option(
         None, help="labels.json of 'curate': asked of every text; without it, rows are chosen by failure"
     ),

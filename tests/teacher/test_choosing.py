@@ -56,6 +56,8 @@ def test_a_strategy_on_the_command_line(call, tmp_path):
     assert call(*args, "--strategy", "mixed").code == 0
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
     assert call(*args).code == 0
-    assert {json.loads(line)["meta"]["chosen"] for line in (tmp_path / "out.jsonl").read_text().splitlines()} == {"doubt"}
+    assert {json.loads(line)["meta"]["chosen"] for line in (tmp_path / "out.jsonl").read_text().splitlines()} == {
+        "doubt"
+    }
     assert "nearest" in call(*args, "--strategy", "nearest").err
     assert "either" in call(*args, "--strategy", "mixed", "--other", "en_metaie_sm").err
