@@ -308,14 +308,17 @@ def test_after_five_kills_every_text_is_answered_once_and_paid_once(make_routed,
 
     with teacher_server(corpus=[corpus], delay=0.05, fault={"429": 0.1, "500": 0.1, "cut": 0.1}) as server:
         nlp = make_routed(server=server, teacher={"in_flight": 3, "retries": 20})
-        for kills in range(5):
+        kills = 0
+        while kills < 5 or (on_disk_so_far(cache) < 20 and kills < 15):  # a fork of a process with threads may hang
             process = multiprocessing.get_context("fork").Process(target=work)
             process.start()
             until = time.monotonic() + 30
-            while time.monotonic() < until and on_disk_so_far(cache) < 5 * (kills + 1):
+            wanted = min(25, on_disk_so_far(cache) + 5)
+            while time.monotonic() < until and on_disk_so_far(cache) < wanted:
                 time.sleep(0.01)
             os.kill(process.pid, signal.SIGKILL)
             process.join()
+            kills += 1
             whole = out.read_text().rpartition("\n") if out.exists() else ("", "", "")
             out.write_text(whole[0] + whole[1])
         assert 20 <= on_disk_so_far(cache) < len(TEXTS)
@@ -326,7 +329,7 @@ def test_after_five_kills_every_text_is_answered_once_and_paid_once(make_routed,
     assert [{tuple(spot) for spot in row[1]} for row in rows] == [gold_of(row) for row in ROWS]
     n, cost = on_disk(cache)
     assert n == len(TEXTS) and sum(row[2] for row in rows) == pytest.approx(cost)
-    assert completed <= len(TEXTS) + 5 * 3  # what was in flight at a kill is asked again
+    assert completed <= len(TEXTS) + kills * 3  # what was in flight at a kill is asked again
 
 
 def on_disk_so_far(path):

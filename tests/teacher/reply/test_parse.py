@@ -46,14 +46,15 @@ def test_rendered_row_is_read_back(form):
 @pytest.mark.parametrize("form", ["json", "lines"])
 def test_corpus_is_read_back(form):
     total = found = extra = 0
-    # A row with links marks the mention that was asked about, and an answer by its words alone names all of them.
+    # An answer by its words alone names all mentions of them: in a row with links it is one that was asked about, and in a
+    # row of a job one may have the role that was asked for and another not.
     for row in (row for row in read_rows(CORPUS) if not row.get("links")):
         gold = {(s["start"], s["end"], s["label"]) for s in row["spans"]}
         spans, absent, _ = read_answer(render(row, form), row["text"])
         got = {(s["start"], s["end"], s["label"]) for s in spans}
-        assert absent == row["absent"]
+        assert absent == row["absent"] and (got == gold or row.get("job"))
         total, found, extra = total + len(gold), found + len(gold & got), extra + len(got - gold)
-    assert total > 30_000 and found / total >= 0.995 and extra / total <= 0.005
+    assert total > 30_000 and found / total >= 0.999 and extra / total <= 0.01
 
 
 def test_schema_is_strict():
