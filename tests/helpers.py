@@ -56,10 +56,9 @@ def wake(module):
 
 def library(module):
     """transformers' own encoder, with the weights of a module."""
-    from transformers import AutoModel
+    from metaie_spacy.model.encoder import library_encoder
 
-    pooler = {} if module.config.model_type == "electra" else {"add_pooling_layer": False}
-    model = AutoModel.from_config(module.config, **pooler)
+    model = library_encoder(module.config)
     model.load_state_dict(module.encoder.state_dict())
     return model.eval()
 

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from transformers import AutoModel
+from metaie_spacy.model.encoder import library_encoder
 
 
 def save_bare(shim: Any, folder: str) -> None:
     """Write encoder and tokenizer, the weights in float16, as packages have them. shim (MetaIEShim): loaded."""
-    pooler = {} if shim.module.config.model_type == "electra" else {"add_pooling_layer": False}
-    encoder = AutoModel.from_config(shim.module.config, **pooler)
+    encoder = library_encoder(shim.module.config)
     encoder.load_state_dict(shim.module.encoder.state_dict())
     encoder.half().save_pretrained(folder)
     shim.tokenizer.save_pretrained(folder)

@@ -17,6 +17,7 @@ from benchmarks.lib.ie_data import Dataset
 from benchmarks.lib.paths import ROOT
 from benchmarks.lib.texts import drawn_texts
 from metaie_spacy.data.documents import document_of, is_dev
+from metaie_spacy.data.rows import asked_of
 from metaie_spacy.measure.scores import scores_of
 
 WORKER = ROOT / "benchmarks" / "serving" / "peers_worker.py"
@@ -237,7 +238,7 @@ def answers(ask: Ask, name: str, texts: list[str], asked: list[list[str]], thres
 def best_threshold(ask: Ask, name: str, rows: Sequence[dict], thresholds: Sequence[float] = THRESHOLDS) -> dict:
     """The threshold with the best F on dev rows, and that F."""
     texts = [row["text"] for row in rows]
-    asked = [sorted({span["label"] for span in row["spans"]} | set(row["absent"])) for row in rows]
+    asked = [sorted(asked_of(row)) for row in rows]
     gold = [{(span["start"], span["end"], span["label"]) for span in row["spans"]} for row in rows]
     scores = {t: scores_of(gold, answers(ask, name, texts, asked, t))["f"] for t in thresholds}
     best = max(scores, key=lambda t: (scores[t], -abs(t - 0.5)))

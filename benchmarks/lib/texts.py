@@ -7,6 +7,8 @@ from typing import Iterator
 
 from benchmarks.lib.paths import CORPUS
 
+SENTENCE = "Ada Lovelace, born 10 December 1815, worked with Charles Babbage."
+
 
 def texts_of(path: Path, limit: int = 0) -> list[str]:
     """The first texts; limit 0: all."""

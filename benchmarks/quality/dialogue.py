@@ -4,8 +4,8 @@
     python benchmarks/quality/dialogue.py --data dialogue --model NAME --output RESULT.json
 
 The folder has sgd.train.jsonl, sgd.dev.jsonl and sgd.test.jsonl. The small model reads the end of the history and the turn,
-and is asked all slots of the service, by name and by description; the large model's answers are the recorded ones. Pools, neighbours and the policy are
-chosen on dev, cross-fitted; test is only reported. The result holds figures and no texts.
+and is asked all slots of the service, by name and by description; the large model's answers are the recorded ones. Pools,
+neighbours and the policy are chosen on dev, cross-fitted; test is only reported. The result holds figures and no texts.
 """
 
 import json

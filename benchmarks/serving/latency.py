@@ -34,9 +34,8 @@ from benchmarks.lib.labels import FEW, MANY
 from benchmarks.lib.options import model_parser
 from benchmarks.lib.process import resident
 from benchmarks.lib.provenance import write_result
-from benchmarks.lib.texts import drawn_texts
+from benchmarks.lib.texts import SENTENCE, drawn_texts
 
-TEXT = "Ada Lovelace, born 10 December 1815, worked with Charles Babbage."
 COLD = {
     "pipeline": """
 import spacy
@@ -80,33 +79,31 @@ def child(what: str, source: str) -> None:
         began = time.perf_counter()
         loaded = load(source)
         seconds.append(time.perf_counter() - began)
-    read(*loaded, TEXT) if what == "bare" else loaded(TEXT)
+    read(*loaded, SENTENCE) if what == "bare" else loaded(SENTENCE)
     print(json.dumps({"first": seconds[0], "again": seconds[1], "resident_mib": resident()}))
 
 
 def cold_start(what: str, source: str) -> dict:
     """Seconds of a process that gives one answer, by the clock and of its CPU time."""
-    code = COLD[what].format(source=source, labels=FEW, text=TEXT)
+    code = COLD[what].format(source=source, labels=FEW, text=SENTENCE)
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     return {"seconds": wall, "cpu_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
 
 
-def read(model, tokenizer, text: str) -> torch.Tensor:
+def read(model, tokenizer, text: str | list[str]) -> torch.Tensor:
+    """The last states of a text, or of texts in one padded batch."""
     with torch.inference_mode():
-        return model(**tokenizer(text, return_tensors="pt", truncation=True)).last_hidden_state
+        return model(**tokenizer(text, return_tensors="pt", truncation=True, padding=True)).last_hidden_state
 
 
 def texts_per_s(nlp, bare: tuple, texts: list[str], rounds: int) -> dict[str, float]:
     """By who reads them, on one thread; medians."""
-    model, tokenizer = bare
 
     def batches(texts: list[str]) -> None:
-        with torch.inference_mode():
-            for start in range(0, len(texts), 32):
-                part = texts[start : start + 32]
-                model(**tokenizer(part, return_tensors="pt", truncation=True, padding=True))
+        for start in range(0, len(texts), 32):
+            read(*bare, texts[start : start + 32])
 
     asked = {"component_cfg": {"metaie": {"labels": MANY[:16]}}}
     ways = {

@@ -99,7 +99,6 @@ def fairness(server: Server, texts: list[str], args: argparse.Namespace) -> dict
 def encoder(server: Server, texts: list[str], args: argparse.Namespace) -> dict[str, Any]:
     """The server and the bare encoder in turn, three times each, on the same texts; medians of texts a second."""
     import spacy
-    import torch
 
     from benchmarks.lib.bare import save_bare
     from benchmarks.serving.latency import load_bare, read
@@ -122,8 +121,7 @@ def encoder(server: Server, texts: list[str], args: argparse.Namespace) -> dict[
         batched, until = 0, time.perf_counter() + args.seconds / 6
         began = time.perf_counter()
         while time.perf_counter() < until:
-            with torch.inference_mode():
-                model(**tokenizer(rng.choices(texts, k=32), return_tensors="pt", truncation=True, padding=True))
+            read(model, tokenizer, rng.choices(texts, k=32))
             batched += 32
         rounds.append(
             {f"server_{key}": value for key, value in of_server.items()}

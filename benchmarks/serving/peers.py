@@ -38,6 +38,8 @@ from benchmarks.lib.labels import FEW, frequent_labels
 from benchmarks.lib.paths import CORPUS
 from benchmarks.lib.peers import CONTENDERS, Cell, Worker, Workers
 from benchmarks.lib.provenance import write_data_result
+from benchmarks.lib.texts import SENTENCE
+from metaie_spacy.data.jsonl import write_jsonl
 from metaie_spacy.data.rows import read_rows
 
 TRAIN = Path(__file__).with_name("peers_train.py").resolve()
@@ -49,7 +51,6 @@ ENVS = {
 }
 DATA = {"gliner_uni": "gliner.json", "gliner_bi": "gliner.json", "gliner2": "gliner2.jsonl", "ner": "set.jsonl", "spancat": "set.jsonl"}  # fmt: skip
 FIXED_AT = 16  # labels, beside which components with labels of their own stand
-SENTENCE = "Ada Lovelace, born 10 December 1815, worked with Charles Babbage."
 TRIAL = 8  # a rate is tried for one in so many of the minutes
 
 
@@ -70,15 +71,11 @@ def prepare(args: argparse.Namespace) -> None:
     name, of_set = peer_data.largest_set(kept)
     data = args.folder / "data"
     data.mkdir(parents=True, exist_ok=True)
-    write_lines(data / "gliner2.jsonl", peer_data.laps(kept, peer_data.gliner2_row, peers.SEED))
-    write_lines(data / "set.jsonl", of_set)
+    write_jsonl(data / "gliner2.jsonl", peer_data.laps(kept, peer_data.gliner2_row, peers.SEED))
+    write_jsonl(data / "set.jsonl", of_set)
     with (data / "gliner.json").open("w", encoding="utf8") as file:
         json.dump(list(peer_data.laps(kept, peer_data.gliner_row, peers.SEED)), file)
     print(f"{len(kept):,} rows to train on; label set {name} has {len(of_set)}")
-
-
-def write_lines(path: Path, rows) -> None:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf8")
 
 
 def fail(args: argparse.Namespace, name: str, reason: str) -> None:
@@ -158,10 +155,9 @@ def check_minutes(output: Path, minutes: float) -> None:
 def chosen_rate(args: argparse.Namespace, name: str) -> float | None:
     """The learning rate of the encoder that is best on the held-out rows after a part of the minutes; None: none works."""
     path = args.folder / "tries" / f"{name}.json"
-    if path.exists():
-        found = json.loads(path.read_text(encoding="utf8"))
-        if set(found["dev_f"]) == {f"{rate:g}" for rate in args.rates}:
-            return found["rate"]
+    found = read_json(path)
+    if set(found.get("dev_f", ())) == {f"{rate:g}" for rate in args.rates}:
+        return found["rate"]
     scores = {}
     for rate in args.rates:
         output = args.folder / "tries" / f"{name}-{rate:g}"

@@ -27,8 +27,24 @@ def steps_for(settings: dict, run) -> tuple[int, float]:
     return max(1, round(settings["minutes"] * 60 / seconds)), seconds
 
 
-def noted(settings: dict, steps: int, expected: float, began: float) -> dict:
+def noted(steps: int, expected: float, began: float) -> dict:
     return {"steps": steps, "cpu_minutes": (time.process_time() - began) / 60, "expected_seconds_a_step": expected}
+
+
+def trained(settings: dict, made, train) -> dict:
+    """Train a model for the minutes and save it; made (Callable): gives a new one, train (Callable): takes one and steps."""
+    trial = made()
+    steps, expected = steps_for(settings, lambda steps: train(trial, steps))
+    began, model = time.process_time(), made()
+    train(model, steps)
+    result = noted(steps, expected, began)
+    model.save_pretrained(str(Path(settings["output"]) / "model"))
+    return result
+
+
+def rows_in(path: str) -> list[dict]:
+    with Path(path).open(encoding="utf8") as lines:
+        return [json.loads(line) for line in lines]
 
 
 def ours(settings: dict) -> dict:
@@ -55,7 +71,7 @@ def ours(settings: dict) -> dict:
     distill.distill(
         corpus, output / "run", distill.Settings(**chosen, steps=steps), tokenize=tokenize, save_every=10**9
     )
-    result = noted(settings, steps, expected, began)
+    result = noted(steps, expected, began)
     shutil.rmtree(output / "run" / "checkpoint", ignore_errors=True)
     nlp = spacy.blank("en")
     weights = str(output / "run" / "model")
@@ -105,13 +121,7 @@ def gliner(settings: dict, **options) -> dict:
                 use_cpu=True, dataloader_num_workers=0, seed=settings["seed"],
             )  # fmt: skip
 
-    trial = made()
-    steps, expected = steps_for(settings, lambda steps: train(trial, steps))
-    began, model = time.process_time(), made()
-    train(model, steps)
-    result = noted(settings, steps, expected, began)
-    model.save_pretrained(Path(settings["output"]) / "model")
-    return result
+    return trained(settings, made, train)
 
 
 def gliner_bi(settings: dict) -> dict:
@@ -124,8 +134,7 @@ def gliner2(settings: dict) -> dict:
     from gliner2 import AutoExtractor, ExtractorConfig
     from gliner2.training.trainer import ExtractorTrainer, TrainingConfig
 
-    lines = Path(settings["data"]).read_text(encoding="utf8").splitlines()
-    rows = [json.loads(line) for line in lines]
+    rows = rows_in(settings["data"])
 
     def made():
         torch.manual_seed(settings["seed"])
@@ -140,23 +149,16 @@ def gliner2(settings: dict) -> dict:
             )  # fmt: skip
             ExtractorTrainer(model, config).train(train_data=rows)
 
-    trial = made()
-    steps, expected = steps_for(settings, lambda steps: train(trial, steps))
-    began, model = time.process_time(), made()
-    train(model, steps)
-    result = noted(settings, steps, expected, began)
-    model.save_pretrained(str(Path(settings["output"]) / "model"))
-    return result
+    return trained(settings, made, train)
 
 
-def spacy_examples(nlp, path: Path) -> list:
+def spacy_examples(nlp, path: str) -> list:
     """The rows as examples, with entities and with the spans of a SpanCategorizer."""
     from spacy.training import Example
     from spacy.util import filter_spans
 
     examples = []
-    for line in path.read_text(encoding="utf8").splitlines():
-        row = json.loads(line)
+    for row in rows_in(path):
         doc = nlp.make_doc(row["text"])
         spans = [doc.char_span(span["start"], span["end"], span["label"]) for span in row["spans"]]
         spans = [span for span in spans if span is not None]
@@ -169,7 +171,7 @@ def spacy_pipeline(settings: dict, nlp) -> dict:
     """Train a pipeline on its rows for the minutes."""
     import spacy
 
-    examples = spacy_examples(nlp, Path(settings["data"]))
+    examples = spacy_examples(nlp, settings["data"])
     optimizer = nlp.initialize(lambda: examples)
     began, steps, rng = time.process_time(), 0, random.Random(settings["seed"])
     while time.process_time() - began < settings["minutes"] * 60 or not steps:

@@ -48,9 +48,11 @@ def asked_of_row(value: Any, threshold: float | None = None) -> Any:
         return None
     if hasattr(value, "tolist"):  # of numpy
         value = value.tolist()
-    if isinstance(value, str) and value.strip():
+    if isinstance(value, str):
+        if not value.strip():
+            return None
         value = _json_of(value) if value.lstrip().startswith(("[", "{")) else read_labels(value)
-    if (isinstance(value, str) and not value.strip()) or value in ([], (), {}):
+    if value in ([], (), {}):
         return None
     if isinstance(value, list) and value and all(isinstance(part, tuple) for part in value):
         value = dict(value)  # of Arrow's maps

@@ -12,7 +12,7 @@ from typing import Any, Iterator, Mapping, Sequence
 
 from .. import __version__
 from ..data.jsonl import json_line, json_text, parse_json
-from .chunks import Source
+from .chunks import Source, shards_of
 from .job import FORMATS
 from .places import Folder, facts_of
 
@@ -76,7 +76,7 @@ class Book:
             now = dict(zip(("size", "changed"), self._facts(path)))
             before = files.setdefault(path, {"path": path, **now})
             if {key: before[key] for key in now} != now:
-                own = f"part-{list(files).index(path):05d}-"
+                own = shards_of(list(files).index(path))
                 if any(name.startswith(own) for name in names):
                     raise ValueError(
                         f"'{path}' has changed since '{self.folder.path}' was begun, so that its rows would not fit "

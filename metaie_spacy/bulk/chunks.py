@@ -42,7 +42,7 @@ class Chunk(NamedTuple):
     @property
     def name(self) -> str:
         """Of its shard, without the ending."""
-        return f"part-{self.file:05d}-{self.index:06d}"
+        return f"{shards_of(self.file)}{self.index:06d}"
 
 
 class Reading(NamedTuple):
@@ -51,6 +51,11 @@ class Reading(NamedTuple):
     text: str
     rows: int
     encoding: str | None = None
+
+
+def shards_of(file: int) -> str:
+    """How the names of all shards of a file begin; file (int): its number."""
+    return f"part-{file:05d}-"
 
 
 def chunks_of(source: Source, how: Reading, done: Container[int] = ()) -> Iterator[Chunk]:
@@ -68,7 +73,7 @@ def chunks_of(source: Source, how: Reading, done: Container[int] = ()) -> Iterat
             except (EOFError, zlib.error, OSError, _zstd_error()) as error:
                 raise ValueError(
                     f"'{source.path}' cannot be read to its end: {error or type(error).__name__}. Fetch it again, "
-                    f"remove its shards from the output, part-{source.number:05d}-* if there are some, and give the "
+                    f"remove its shards from the output, {shards_of(source.number)}* if there are some, and give the "
                     "same command: what is done of other files stays."
                 ) from None
 

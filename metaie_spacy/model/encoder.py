@@ -60,16 +60,14 @@ class PackedEncoder(nn.Module):
         options (dict): becomes `config.metaie`; where its text_sees_labels is None, `TEXT_SEES_LABELS`.
         RAISES (ValueError): the encoder's family is not supported.
         """
-        from transformers import AutoModel  # takes long, and trainings alone need it
+        from transformers import AutoModel
 
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         check_family(config)
         config.metaie = dict(options)
         if config.metaie.get("text_sees_labels", False) is None:
             config.metaie["text_sees_labels"] = TEXT_SEES_LABELS
-        pooler = {} if config.model_type == "electra" else {"add_pooling_layer": False}
-        # For the numbers that it draws: behind them, a seed gives the heads that recorded trainings began with.
-        AutoModel.from_config(config, trust_remote_code=False, **FLOAT32, **pooler)
+        library_encoder(config)  # for the numbers that it draws: a seed gives the heads of recorded trainings
         model = cls(config)
         source = AutoModel.from_pretrained(name, trust_remote_code=False, **FLOAT32).state_dict()
         own = model.encoder.state_dict()
@@ -203,6 +201,14 @@ class Prefix:
         both = self.kv[:, layer][self.index]  # (1 or B, M, 2, hidden)
         both = both.expand(len(keys), -1, -1, -1)
         return [torch.cat([both[:, :, i].to(own.dtype), own], 1) for i, own in enumerate((keys, values))]
+
+
+def library_encoder(config: PretrainedConfig) -> nn.Module:
+    """transformers' own encoder of a config, its weights drawn; to import it takes long, and no extraction needs it."""
+    from transformers import AutoModel
+
+    pooler = {} if config.model_type == "electra" else {"add_pooling_layer": False}
+    return AutoModel.from_config(config, trust_remote_code=False, **FLOAT32, **pooler)
 
 
 def check_family(config: PretrainedConfig) -> None:
