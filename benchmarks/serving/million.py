@@ -6,7 +6,7 @@ Writes packed JSONL files of texts (sentences of assets/corpus.jsonl, CC0, in wh
 FOLDER/in, and runs `python -m metaie_spacy extract` over them into FOLDER/out. Spread over the run, the command is killed
 (kill -9: by turns it alone, with all its processes, or one of these) and, if it ended by that, started again with the same
 arguments. At the end all shards are read: each id must be there once and in its place, with the words that were written.
-The call may be ended and made again; what is done stays. Linux only.
+The call may be ended and made again: what is done stays, and the kills, memory and seconds of all calls are told. Linux only.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from benchmarks.lib.process import kill, resident_of_all, with_children
 from benchmarks.lib.provenance import write_result
 from benchmarks.lib.texts import sentences
 
-LOG = "extract.log"  # in the folder
+LOG, SEEN = "extract.log", "seen.json"  # in the folder
 KINDS = ("the command", "the command and its processes", "one of its processes")
 
 
@@ -84,29 +84,37 @@ def strike(process: subprocess.Popen, kind: str) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Until the command ends well. RETURNS (dict): kills, curve, seconds.
+    """Until the command ends well; what earlier calls of this script saw is in FOLDER and counts too.
 
+    RETURNS (dict): calls, kills, curve, seconds.
     RAISES (RuntimeError): the command ended with an error.
     """
-    out, known = args.folder / "out", {}
-    before = rows_done(out, known) if out.exists() else 0
+    seen, known = args.folder / SEEN, {}
+    state = {"calls": 0, "kills": [], "seconds": 0.0, "curve": []}
+    if seen.exists():
+        state = json.loads(seen.read_text(encoding="utf8"))
+    state["calls"] += 1
     marks = [args.texts * (i + 1) // (args.kills + 1) for i in range(args.kills)]
-    kills, curve, began = [], [], time.monotonic()
+    earlier, began = state["seconds"], time.monotonic()
     process = start(args)
     while process.poll() is None:
         time.sleep(args.every)
-        done, seconds = rows_done(out, known), round(time.monotonic() - began, 1)
-        curve.append([seconds, round(resident_of_all(process.pid), 1), done])
+        done, state["seconds"] = rows_done(args.folder / "out", known), earlier + time.monotonic() - began
+        after, kills = round(state["seconds"], 1), state["kills"]
+        state["curve"].append([after, round(resident_of_all(process.pid), 1), done])
         if len(kills) < len(marks) and done >= marks[len(kills)] and len(with_children(process.pid)) > 1:
             kind = KINDS[len(kills) % len(KINDS)]
             strike(process, kind)
-            kills.append({"after_s": seconds, "rows": done, "what": kind})
-            print(f"{seconds:.0f} s: {kind} killed at {done} rows", flush=True)
+            kills.append({"after_s": after, "rows": done, "what": kind})
+            print(f"{after:.0f} s: {kind} killed at {done} rows", flush=True)
             if process.poll() is not None:
                 process = start(args)
+        partial = seen.with_suffix(".partial")
+        partial.write_text(json.dumps(state), encoding="utf8")
+        partial.rename(seen)
     if process.returncode not in (0,):
         raise RuntimeError((args.folder / LOG).read_bytes().decode("utf8", "replace")[-2000:])
-    return {"rows_before": before, "kills": kills, "seconds": time.monotonic() - began, "curve": curve}
+    return state
 
 
 def main() -> None:
@@ -134,7 +142,7 @@ def main() -> None:
     result = {
         "texts": args.texts, "files": args.files, "labels": len(FEW), "rows_in": args.texts, "rows_out": rows,
         "ids_out": len(ids), "same_ids_and_texts_in_order": digest.hexdigest() == written, "errors": errors, "spans": spans,
-        **result, "texts_per_s": (rows - result["rows_before"]) / result["seconds"],
+        **result, "texts_per_s": rows / result["seconds"],
         "peak_mib": {"first tenth": max(memory[:tenth]), "last tenth": max(memory[-tenth:]), "all": max(memory)},
         "seconds_mib_rows": curve[:: max(1, len(curve) // 500)],
         "summary": json.loads((args.folder / "out" / "_summary.json").read_text(encoding="utf8")),
