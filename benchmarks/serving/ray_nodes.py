@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=6399)
     parser.add_argument("--patience", type=int, default=120, help="seconds until the nodes must be there")
     args = parser.parse_args()
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # else `ray start` asks tokens, and who connects gives none
     shards, address = -(-args.texts // args.shard_rows), f"127.0.0.1:{args.port}"
     nodes = []
     with tempfile.TemporaryDirectory() as name:

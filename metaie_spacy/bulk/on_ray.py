@@ -99,7 +99,8 @@ def _cluster(address: str | None) -> Iterator[Any]:
         ray.init(address=address, log_to_driver=False, logging_level="warning")
     except (ConnectionError, OSError, ValueError, RuntimeError) as error:
         words = " ".join(str(error).split())
-        raise ValueError(f"The Ray cluster {address or 'of this machine'} cannot be reached: {words}") from None
+        tokens = "" if "RAY_AUTH_MODE" in os.environ else " If it asks for tokens, set RAY_AUTH_MODE=token."
+        raise ValueError(f"The Ray cluster {address or 'of this machine'} cannot be reached: {words}{tokens}") from None
     try:
         yield ray
     finally:
