@@ -45,6 +45,10 @@ WHITE = ["", "", "", " ", "  ", "\n", " \n"]
 RUNS = st.lists(st.sampled_from(SIGNS), min_size=1, max_size=4).flatmap(
     lambda signs: st.lists(st.sampled_from(signs), min_size=1, max_size=40).map("".join)
 )
+EMOTICONS = st.lists(
+    st.sampled_from([*SIGNS, ":)", ":-)", ":))", ":-/", ";)", "(-:", "8-)", "^_^", "<3", "xD", "O.o", "n't", "don't", "10a.m.", "Mr."]),
+    min_size=1, max_size=5,
+).flatmap(lambda signs: st.lists(st.sampled_from(signs), min_size=20, max_size=60).map("".join))  # fmt: skip
 TEXTS = st.lists(st.tuples(RUNS, st.sampled_from(WHITE)).map("".join), max_size=5).map("".join)
 
 
@@ -65,11 +69,45 @@ def words(doc):
     return [(token.text, token.whitespace_) for token in doc]
 
 
+def with_norms(doc):
+    return [(token.text, token.whitespace_, token.norm_) for token in doc]
+
+
 @STEADY
 @given(TEXTS)
 def test_every_token_is_the_one_that_spacy_makes(plain, text):
     with mock.patch.multiple(tokens, LONGEST=6, MAX_AFFIXES=2, WINDOW=10, MARGIN=6):
         assert words(make_doc(plain, text)) == words(plain.make_doc(text))
+
+
+@pytest.mark.parametrize("lang", ["en", "de", "pl", "ru"])  # in Polish a run of dots is one sign, and ends with one
+def test_exceptions_in_such_a_run_are_those_that_spacy_finds(lang):
+    nlp = spacy.blank(lang)
+    count = 0
+
+    @STEADY
+    @given(EMOTICONS)
+    def attempt(text):
+        nonlocal count
+        with mock.patch.multiple(tokens, LONGEST=6, MAX_AFFIXES=2, WINDOW=26, MARGIN=8):  # no exception is longer
+            count += tokens._words_of(nlp, text) is not None
+            assert with_norms(make_doc(nlp, text)) == with_norms(nlp.make_doc(text))
+
+    attempt()
+    assert count > 50
+
+
+def test_emoticons_and_contractions_beside_such_a_run_are_as_elsewhere():
+    nlp = spacy.blank("en")
+    for text in (
+        "She can't " + "!" * 300 + " don't",
+        "wow" + "!:)" * 100 + "...",
+        "(" * 300 + "don't" + ")" * 300,
+        "!" * 250 + ":-))" + "!" * 250,
+    ):
+        with mock.patch.object(spacy.tokens, "Doc", wraps=spacy.tokens.Doc) as made:
+            doc = make_doc(nlp, text)
+        assert made.called and with_norms(doc) == with_norms(nlp.make_doc(text))
 
 
 @STEADY
@@ -127,6 +165,12 @@ def test_patterns_are_given_as_many_characters_as_the_text_has_and_not_their_squ
 @pytest.mark.parametrize("sign", ["!", "'s", "😀"])
 def test_a_run_is_tokenized_in_steps_that_grow_with_it(plain, sign):
     assert_grows_evenly(lambda n: make_doc(plain, (sign * n)[:n] + "a"), 1000)
+
+
+@pytest.mark.parametrize("sign", [":)", "!:)", "):"])
+def test_emoticons_in_a_run_are_looked_for_in_steps_that_grow_with_it(sign):
+    nlp = spacy.blank("en")
+    assert_grows_evenly(lambda n: make_doc(nlp, (sign * n)[:n] + "a"), 1000)
 
 
 def test_spans_beside_and_inside_such_a_run_keep_their_offsets(nlp):

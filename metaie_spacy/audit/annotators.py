@@ -10,8 +10,10 @@ from typing import Any, Sequence
 
 import numpy as np
 
-from ..data.known import common_labels, common_spans, known_of
-from ..data.rows import Row, read_rows
+from ..curate.reviews import is_answer
+from ..data.jsonl import read_jsonl
+from ..data.known import as_unsure, common_labels, common_spans, known_of, unsure_of
+from ..data.rows import Row, asked_of, read_rows, spans_at
 from ..measure.scores import exact_matches
 from .testing import FALSE, corrected
 
@@ -25,19 +27,65 @@ Spots = set[tuple[int, int, str]]
 def read_answers(people: Sequence[str | Path], llm: str | Path) -> tuple[list[str], list[list[Row | None]]]:
     """The rows of people and of the model, put side by side by text.
 
+    Rows of one file on one text become one, such as those of somebody who was asked for other labels in each: it has
+    the labels and the spans of all, and what one leaves open stays open. Of a reviewer's answers the last one stands.
     RETURNS (tuple): names (files without their ending; the model's last), and of each its row for every text or None.
-    RAISES (ValueError): fewer than three people, a bad row, or no text of three and the model.
+    RAISES (ValueError): fewer than three people, a bad row, rows of one file that contradict each other, or no text of
+        three and the model.
     """
     if len(people) < LEAST:
         raise ValueError(
             f"The test compares a model with {LEAST} people or more, not with {len(people)}: one file of rows for each."
         )
     files = [*map(Path, people), Path(llm)]
-    by_text = [{row["text"]: row for row in read_rows(path)} for path in files]
+    by_text = [_by_text(path) for path in files]
     texts = [text for text in by_text[-1] if sum(text in own for own in by_text[:-1]) >= 2]
     if not texts:
         raise ValueError(f"No text of '{llm}' was annotated by two of the people: give rows of the same texts.")
     return [path.stem for path in files], [[own.get(text) for text in texts] for own in by_text]
+
+
+def _by_text(path: Path) -> dict[str, Row]:
+    """The texts of a file, each with its row. RAISES (ValueError): rows of one text contradict each other."""
+    found: dict[str, dict[int, Row]] = {}  # by text and number of the line
+    for row, line in zip(read_rows(path), read_jsonl(path)):
+        own = found.setdefault(row["text"], {})
+        if is_answer(row):
+            for number in [number for number, one in own.items() if one.get("reviewer") == row["reviewer"]]:
+                del own[number]
+        own[line.number] = row
+    return {text: _as_one(path, own) for text, own in found.items()}
+
+
+def _as_one(path: Path, rows: dict[int, Row]) -> Row:
+    """Rows of one text as one. rows (dict): by the numbers of their lines."""
+    first = next(iter(rows.values()))
+    if len(rows) == 1:
+        return first
+    known = {number: known_of(row) for number, row in rows.items()}
+    by_label: dict[str, list[int]] = {}  # which rows were asked for it
+    for number, row in rows.items():
+        for label in asked_of(row):
+            by_label.setdefault(label, []).append(number)
+    spots = sorted({spot for one in known.values() for spot in one.spans})
+    for spot in spots:
+        says = {spot in known[number].spans: number for number in by_label[spot[2]] if known[number].decides(spot)}
+        if len(says) == 2:
+            one, other = sorted(says.values())
+            raise ValueError(
+                f"'{path}', lines {one} and {other}: rows of one text, which both were asked for {spot[2]!r}, and line "
+                f"{says[True]} alone has the span {spot[0]}:{spot[1]}. Keep the row that is right; if two people gave "
+                "them, give each a file of their own."
+            )
+    # What is open for all labels of a row is not so for those of another one.
+    unsure = {
+        (start, end, name)
+        for row in rows.values()
+        for start, end, label in unsure_of(row)
+        for name in (asked_of(row) if label is None else [label])
+    }
+    rest = {name: value for name, value in first.items() if name not in ("absent", "links")}
+    return {**rest, "spans": spans_at(spots), "asked": list(by_label), "unsure": as_unsure(sorted(unsure))}
 
 
 def advantages(rows: Sequence[Sequence[Row | None]]) -> list[np.ndarray]:

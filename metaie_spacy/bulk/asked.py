@@ -69,6 +69,11 @@ def asks_links_of(ask: Any) -> bool:
     return isinstance(ask, Mapping) and any(ask.get(key) for key in LINK_KEYS) and "labels" in ask
 
 
+def asks_children_of(ask: Any) -> bool:
+    """Whether labels stand below others, so that not every text is asked all of them."""
+    return any(label.parent is not None for label in parse_ask(ask).labels)
+
+
 def _json_of(text: str) -> Any:
     try:
         return json.loads(text)

@@ -1,11 +1,12 @@
 """One callable for engines that map over batches: Ray Data, Spark, Dask, Daft, Hugging Face datasets, pandas."""
 
 from pathlib import Path
-from typing import Any, Iterator, NamedTuple
+from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 from ..data.tokens import make_doc
-from ..linking.found import found_in
-from .asked import asked_of_all, asked_of_row, asks_links_of, asks_nothing
+from ..linking.found import asked_in, found_in
+from ..schema import ask_names
+from .asked import asked_of_all, asked_of_row, asks_children_of, asks_links_of, asks_nothing
 from .loaded import Loaded, loaded
 from .tables import Column, is_null, names_of, values_of, with_columns
 
@@ -14,11 +15,15 @@ LONGEST_ERROR = 500  # characters
 
 
 class Answer(NamedTuple):
-    """What became of one text. spans, links: as rows; None: there was no text, it failed, or no links were asked."""
+    """What became of one text. spans, links: as rows; None: there was no text, it failed, or no links were asked.
+
+    asked (list[str] | None): the labels that were asked, where others below them were not.
+    """
 
     spans: list[dict[str, Any]] | None
     links: list[dict[str, Any]] | None
     error: str | None
+    asked: list[str] | None = None
 
 
 NOTHING = Answer(None, None, None)
@@ -44,8 +49,9 @@ class Extractor:
         or a column that is there already or twice.
 
     Beside `output` stand a column of errors, null where all went well, and, if links are asked or may be
-    (`labels_from`, no labels), one of links: "error" and "links", or for another name than "spans" "<output>_error" and
-    "<output>_links".
+    (`labels_from`, no labels), one of links; and, if labels with children are or may be, one of the labels that were
+    asked of the text, null where all were. They are "error", "links" and "asked", or for another name than "spans"
+    "<output>_error" and so on.
     """
 
     def __init__(
@@ -62,16 +68,19 @@ class Extractor:
     ):
         self.model, self.text, self.output, self.labels_from = model, text, output, labels_from
         self.asked = asked_of_all(labels, threshold)
+        is_known = self.asked is not None and not labels_from  # what texts are asked, before any is read
+        self.asks_links = not is_known or asks_links_of(self.asked)
+        self.asks_children = not is_known or asks_children_of(self.asked)
         self.threshold, self.gpu = threshold, gpu
         self.adapter = None if adapter is None else str(adapter)
 
     @property
     def columns(self) -> dict[str, str]:
-        """The names of the new columns, and the kind of each: "spans", "links" or "text"."""
+        """The names of the new columns, and the kind of each: "spans", "links", "names" or "text"."""
         start = "" if self.output == "spans" else f"{self.output}_"
-        is_linked = self.labels_from or self.asked is None or asks_links_of(self.asked)
-        links = {f"{start}links": "links"} if is_linked else {}
-        return {self.output: "spans", **links, f"{start}error": "text"}
+        links = {f"{start}links": "links"} if self.asks_links else {}
+        asked = {f"{start}asked": "names"} if self.asks_children else {}
+        return {self.output: "spans", **links, **asked, f"{start}error": "text"}
 
     def __call__(self, batch: Any) -> Any:
         """The batch with what was found in its texts.
@@ -87,7 +96,7 @@ class Extractor:
 
     def columns_of(self, answers: list[Answer]) -> list[Column]:
         """Answers as the new columns."""
-        parts = {"spans": "spans", "links": "links", "text": "error"}
+        parts = {"spans": "spans", "links": "links", "names": "asked", "text": "error"}
         return [
             Column(name, [getattr(answer, parts[kind]) for answer in answers], kind)
             for name, kind in self.columns.items()
@@ -133,11 +142,14 @@ class Extractor:
                     docs.append((self._doc(ready, text, asks[i]), i))
                 except Exception as error:  # the text's, whatever it is
                     results[i] = _failed(error)
-            for i, answer in self._found(ready, docs):
+            # Once for all texts that are asked the same: thousands of labels take long to be read.
+            named = {id(ask): ready.pipe.labels if ask is None else ask_names(ask) for ask in asks.values()}
+            names = {i: named[id(ask)] for i, ask in asks.items()}
+            for i, answer in self._found(ready, docs, names):
                 results[i] = answer
             # A component may fail a whole batch for one text; alone, each says what is wrong with it.
             for i in [i for _, i in docs if results[i] is NOTHING]:
-                results[i] = self._alone(ready, texts[i], asks[i])
+                results[i] = self._alone(ready, texts[i], asks[i], names[i])
             return results
 
     def _ask_of(self, own: Any, ready: Loaded) -> Any:
@@ -166,16 +178,18 @@ class Extractor:
             doc.user_data["metaie_labels", ready.pipe.name] = ask
         return doc
 
-    def _found(self, ready: Loaded, docs: list[tuple[Any, int]]) -> Iterator[tuple[int, Answer]]:
-        """The answers of those that go well."""
+    def _found(
+        self, ready: Loaded, docs: list[tuple[Any, int]], names: Mapping[int, Sequence[str]]
+    ) -> Iterator[tuple[int, Answer]]:
+        """The answers of those that go well. names (Mapping): of the labels that each is asked."""
         with _handler(ready.nlp, lambda *failed: None):
             for doc, i in ready.nlp.pipe(docs, as_tuples=True, batch_size=BATCH):
-                yield i, _answer(doc, ready)
+                yield i, _answer(doc, ready, names[i])
 
-    def _alone(self, ready: Loaded, text: Any, ask: Any) -> Answer:
+    def _alone(self, ready: Loaded, text: Any, ask: Any, names: Sequence[str]) -> Answer:
         try:
             with _handler(ready.nlp, _raise):
-                return _answer(ready.nlp(self._doc(ready, text, ask)), ready)
+                return _answer(ready.nlp(self._doc(ready, text, ask)), ready, names)
         except Exception as error:
             return _failed(error)
 
@@ -204,9 +218,10 @@ def _raise(name: str, pipe: Any, docs: list[Any], error: Exception) -> None:
     raise error
 
 
-def _answer(doc: Any, ready: Loaded) -> Answer:
-    found = found_in(doc, ready.pipe.spans_key)
-    return Answer(found.spans, found.links, None)
+def _answer(doc: Any, ready: Loaded, names: Sequence[str]) -> Answer:
+    key = ready.pipe.spans_key
+    found = found_in(doc, key)
+    return Answer(found.spans, found.links, None, asked_in(doc, key, names))
 
 
 def _failed(error: Exception) -> Answer:

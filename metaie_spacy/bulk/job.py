@@ -168,7 +168,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _filled(rows: list[dict[str, Any]], columns: list[Column]) -> list[dict[str, Any]]:
-    """Rows with the new cells; a link or an error only where there is one."""
+    """Rows with the new cells; links, what was asked and an error only where they tell something."""
     filled = []
     for i, row in enumerate(rows):
         cells = {c.name: c.values[i] for c in columns if c.kind == "spans" or c.values[i] is not None}

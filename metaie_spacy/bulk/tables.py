@@ -7,7 +7,7 @@ KINDS = "an Arrow table, a pandas frame, a mapping of columns, or a list of rows
 
 
 class Column(NamedTuple):
-    """A new column. kind (str): "spans", "links" or "text", which tables with types need to know."""
+    """A new column. kind (str): "spans", "links", "names" or "text", which tables with types need to know."""
 
     name: str
     values: list[Any]
@@ -76,6 +76,8 @@ def arrow_type(kind: str, *, is_linked: bool) -> Any:
 
     if kind == "text":
         return pa.string()
+    if kind == "names":
+        return pa.list_(pa.string())
     if kind == "links":
         return pa.list_(pa.struct([("head", "int64"), ("label", "string"), ("tail", "int64"), ("score", "float64")]))
     span = [("start", "int64"), ("end", "int64"), ("text", "string"), ("label", "string"), ("score", "float64")]

@@ -12,7 +12,6 @@ import typer
 from tqdm import tqdm
 
 from ..data.files import check_apart, replacing, write_text, writing
-from ..data.jsonl import json_text
 from ..encodings import check_encoding
 from ..model.defaults import ENCODER, HEAD_SCALE
 from ..pipelines import active_pipe, load_pipeline, read_with
@@ -121,7 +120,7 @@ def extract(
     from ..data.texts import TextReader  # spaCy takes a second; a wrong argument is told at once
     from ..linking.found import found_in
     from .linked import Graph
-    from .output import csv_writer, pipe_texts, printer, render_html, table
+    from .output import csv_writer, json_writer, pipe_texts, printer, render_html, table
 
     nlp = load_pipeline(model, gpu=gpu)
     pipe = active_pipe(nlp, "metaie")
@@ -144,12 +143,12 @@ def extract(
             write(render_html(texts, pipe.spans_key))
             texts = ()
         write_csv = csv_writer(write) if format is Format.csv else None
+        write_row = json_writer(write, pipe) if format is Format.jsonl else None
         graph = Graph()
         for id, doc, row in texts:
             found = found_in(doc, pipe.spans_key)
-            if format is Format.jsonl:
-                links = {} if found.links is None else {"links": found.links}
-                write(json_text({**row, "id": id, "spans": found.spans, **links}))
+            if write_row:
+                write_row(id, doc, row, found)
             elif write_csv:
                 write_csv(id, found.entities)
             elif format is Format.table:

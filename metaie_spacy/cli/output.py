@@ -4,7 +4,7 @@ import html
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Callable, Iterator, Sequence
+from typing import Any, Callable, Iterator, Sequence
 
 import wasabi
 from spacy import displacy
@@ -16,11 +16,12 @@ from tqdm import tqdm
 
 from ..data.files import writing
 from ..data.inert import for_terminal
-from ..data.jsonl import json_line
+from ..data.jsonl import json_line, json_text
 from ..data.rows import row_id
 from ..data.texts import TextReader
 from ..data.tokens import make_doc
-from ..linking.found import Found, found_in
+from ..linking.found import Found, asked_in, found_in
+from ..schema import parse_labels
 from .arcs import drawings, tables
 from .linked import csv_line
 
@@ -88,6 +89,25 @@ def csv_writer(write: Callable[[str], None]) -> Callable[[str, list[dict]], None
     """Writes the spans of a text, a line a span, below a head."""
     write(csv_line(("id", *COLUMNS)))
     return lambda id, rows: [write(csv_line((id, *(row[name] for name in COLUMNS)))) for row in rows] and None
+
+
+def json_writer(write: Callable[[str], None], pipe: Any) -> Callable[[str, Doc, dict, Found], None]:
+    """Writes a row a text: its own fields, "spans", "links" if any were asked, "asked" if not all labels were.
+
+    pipe (MetaIE): what has answered.
+    """
+    names, key = pipe.labels, pipe.spans_key
+    has_children = any(label.parent is not None for label in parse_labels(pipe.label_data))
+
+    def write_row(id: str, doc: Doc, row: dict, found: Found) -> None:
+        asked = asked_in(doc, key, names)
+        if has_children:  # what the source says was asked is not about these spans
+            row = {name: value for name, value in row.items() if name != "asked"}
+        more = {} if found.links is None else {"links": found.links}
+        more |= {} if asked is None else {"asked": asked}
+        write(json_text({**row, "id": id, "spans": found.spans, **more}))
+
+    return write_row
 
 
 def render_html(texts: Iterator[tuple[str, Doc, dict]], key: str) -> str:

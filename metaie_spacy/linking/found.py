@@ -1,6 +1,6 @@
 """What was found in one text, as rows: its spans, and links and attributes that refer to them by number."""
 
-from typing import TYPE_CHECKING, Any, Iterator, NamedTuple
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, NamedTuple
 
 from ..results import rows as rows_of
 
@@ -75,6 +75,16 @@ def found_in(doc: "Doc", key: str) -> Found:
         spans[number_of(*place)].setdefault("attributes", {})[name] = chosen
     asked = frozenset((head, name) for head, name in attrs.get("asked_links") or ())
     return Found(spans, rows, asked, [tuple(record) for record in attrs.get("records") or ()])
+
+
+def asked_in(doc: "Doc", key: str, names: Iterable[str]) -> list[str] | None:
+    """The labels that were asked of a text, if others that stand below labels were not.
+
+    names (Iterable[str]): of all labels that what is asked has. RETURNS (list[str] | None): None: all were asked, or
+        the group does not say.
+    """
+    asked = doc.spans[key].attrs.get("asked")
+    return None if asked is None or set(names) <= set(asked) else list(asked)
 
 
 def _scores(doc: "Doc", groups: set[str]) -> dict[Key, float | None]:

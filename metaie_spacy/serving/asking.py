@@ -13,10 +13,14 @@ STRETCH = re.compile(r"\S+")
 
 
 class Wanted(NamedTuple):
-    """What a request wants: of which model, asking what, of which texts, and how many wordings and links that is."""
+    """What a request wants: of which model, asking what, of which texts, and how many wordings and links that is.
+
+    names (list[str]): of all labels that are asked, also of those below others.
+    """
 
     model: str
     ask: dict[str, Any]
+    names: list[str]
     texts: list[str]
     wordings: int
     n_links: int
@@ -60,7 +64,7 @@ def wanted(
             f"{wordings} wordings of labels, links and options are asked, and {limits.labels} is the limit. Ask in "
             "several requests, or raise --most-labels.",
         )  # fmt: skip
-    return Wanted(model, plain_ask(ask), texts, wordings, n_links)
+    return Wanted(model, plain_ask(ask), [label.name for label in labels], texts, wordings, n_links)
 
 
 def _texts(body: Extract, limits: Limits) -> list[str]:

@@ -95,6 +95,9 @@ class Answer(BaseModel):
     spans: list[Span]
     links: list[Link] = []
     records: list[dict[str, Any]] = []
+    asked: list[str] | None = Field(
+        None, description="The labels that were asked; left out where all were, those below others too"
+    )
 
 
 class Answers(BaseModel):

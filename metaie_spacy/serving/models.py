@@ -85,7 +85,8 @@ class Served:
 
 def _plain(doc: Any, key: str) -> Found:
     found = found_in(doc, key)
-    return Found(found.spans, found.links, [] if found.links is None else records(doc, key))
+    own = [] if found.links is None else records(doc, key)
+    return Found(found.spans, found.links, own, doc.spans[key].attrs.get("asked"))
 
 
 def load_models(models: Mapping[str, str], adapters: Mapping[str, str], *, gpu: int = -1) -> dict[str, Served]:

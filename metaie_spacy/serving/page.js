@@ -812,7 +812,8 @@ const showFound = (text, found) => {
     return [span.text, [span.label, ...more].join("; "), rate(span.score)];
   }));
   fill("try-links-out", (found.links || []).map(link => [found.spans[link.head].text, link.label, found.spans[link.tail].text, rate(link.score)]));
-  say(found.spans.length ? `${found.spans.length} found` : "Nothing found: ask other labels, or move the least score.");
+  const told = found.spans.length ? `${found.spans.length} found` : "Nothing found: ask other labels, or move the least score.";
+  say(found.asked ? `${told} (asked were only: ${found.asked.join(", ")})` : told);
 };
 for (const id of ["try-labels", "try-links"]) at(id).oninput = showSchema;
 at("try-schema").oninput = () => { own = true; };

@@ -3,7 +3,7 @@
 from collections import deque
 from threading import Condition
 from time import monotonic
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, NamedTuple, Sequence
 
 from .limits import Limits, Refusal
 from .parts import Found, cut, joined
@@ -21,20 +21,21 @@ class Entry:
     """One request: its texts in parts, and what was found in them so far.
 
     model (str): who reads it. ask (dict): what all of its texts are asked, as `pipe_with_labels` takes it.
-    n_links (int), n_wordings (int): how much that is. done (Callable): called once in the worker's thread, with a
-    list of answers, one a text, or with the exception that came instead.
+    names (Sequence[str]): of the labels in it. n_links (int), n_wordings (int): how much that is. done (Callable):
+    called once in the worker's thread, with a list of answers, one a text, or with the exception that came instead.
     """
 
     def __init__(
         self,
         model: str,
         ask: dict[str, Any],
+        names: Sequence[str],
         texts: list[str],
         wordings: int,
         n_links: int,
         done: Callable[[Any], None],
     ):
-        self.model, self.ask, self.done = model, ask, done
+        self.model, self.ask, self.names, self.done = model, ask, names, done
         self.weight = (1 + wordings // FREE) * (1 + n_links / LINKS)
         size = max(LEAST, int(SLICE / self.weight))
         self.parts = [cut(text, size) for text in texts]
@@ -72,7 +73,7 @@ class Entry:
         if not self.left:
             self.is_dropped = True
             starts = [[start for start, _ in parts] for parts in self.parts]
-            self.done([joined(zip(*pair)) for pair in zip(starts, self.found)])
+            self.done([joined(zip(*pair), self.names) for pair in zip(starts, self.found)])
 
 
 class Job(NamedTuple):

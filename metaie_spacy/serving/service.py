@@ -67,7 +67,7 @@ class Service:
             with suppress(RuntimeError):  # the loop ended without waiting
                 loop.call_soon_threadsafe(settle, result)
 
-        entry = Entry(asked.model, asked.ask, asked.texts, asked.wordings, asked.n_links, done)
+        entry = Entry(asked.model, asked.ask, asked.names, asked.texts, asked.wordings, asked.n_links, done)
         self.queue.add(entry)
         self.metrics.characters.inc(entry.characters)
         gone = asyncio.ensure_future(_gone(receive))

@@ -8,6 +8,7 @@ import pytest
 from planted import at_random, careless, rows_of_all, write
 
 from metaie_spacy.audit.annotators import advantages, passing, power_table, read_answers, simulated, verdict
+from metaie_spacy.data.known import known_of
 
 NAMES = ["a", "b", "c"]
 EPSILON = 0.2
@@ -80,6 +81,59 @@ def test_two_people_are_too_few_and_other_texts_are_told(people, tmp_path):
     other = write(tmp_path / "other.jsonl", [row | {"text": "Nobody was there.", "spans": []} for row in rows[:1]])
     with pytest.raises(ValueError, match=r"other.jsonl.*same texts"):
         read_answers(files, other)
+
+
+def test_rows_of_one_text_in_one_file_become_one(people, tmp_path):
+    rows, files = people
+    halves = [
+        row | {"spans": [span for span in row["spans"] if span["label"] in asked], "asked": asked}
+        for row in rows
+        for asked in (["person"], ["organization", "city"])
+    ]
+    twice = write(tmp_path / "twice.jsonl", [*halves, *halves[:5]])
+    _, read = read_answers([twice, *files[:2]], write(tmp_path / "llm.jsonl", rows))
+    assert [(row["spans"], set(row["asked"])) for row in read[0]] == [(row["spans"], set(row["asked"])) for row in rows]
+    _, once = read_answers([tmp_path / "llm.jsonl", *files[:2]], tmp_path / "llm.jsonl")
+    assert all((a == b).all() for a, b in zip(advantages(read), advantages(once)))
+
+
+def test_what_one_row_leaves_open_is_open_for_its_own_labels(people, tmp_path):
+    rows, files = people
+    first = rows[0] | {"spans": [], "asked": ["person"], "unsure": [{"start": 0, "end": len(rows[0]["text"])}]}
+    second = rows[0] | {"spans": [], "asked": ["person", "city"]}
+    two = write(tmp_path / "two.jsonl", [first, second])
+    _, read = read_answers([two, *files[:2]], write(tmp_path / "llm.jsonl", rows))
+    known = known_of(read[0][0])
+    assert [known.decides((0, 2, label)) for label in ("person", "city", "organization")] == [False, True, False]
+
+
+def test_rows_of_one_text_that_contradict_each_other_are_refused_with_their_lines(people, tmp_path):
+    rows, files = people
+    other = rows[7] | {"id": "again", "spans": rows[7]["spans"][1:]}
+    path = tmp_path / "two.jsonl"
+    path.write_text("\n\n".join(map(json.dumps, [*rows, other])), encoding="utf8")  # a blank line after each
+    for people in ([path, *files[:2]], files):
+        with pytest.raises(
+            ValueError,
+            match=r"two.jsonl', lines 15 and 161:.*asked for 'person', and line 15 alone.*a file of their own",
+        ):
+            read_answers(people, path)
+    unlike = {"asked": ["city"], "spans": [span for span in other["spans"] if span["label"] == "city"]}
+    write(path, [*rows, other | unlike])
+    assert len(read_answers([path, *files[:2]], files[2])[1][0]) == len(rows), (
+        "what it was not asked is no contradiction"
+    )
+
+
+def test_of_the_answers_of_a_reviewer_the_last_one_stands(people, tmp_path):
+    rows, files = people
+    signed = [row | {"answer": "edit", "reviewer": "ada"} for row in rows]
+    answers = write(tmp_path / "answers.jsonl", [signed[0] | {"spans": []}, *signed])
+    _, read = read_answers([answers, *files[:2]], write(tmp_path / "llm.jsonl", rows))
+    assert [row["spans"] for row in read[0]] == [row["spans"] for row in rows]
+    write(answers, [signed[0] | {"spans": [], "reviewer": "ben"}, *signed])
+    with pytest.raises(ValueError, match="lines 1 and 2.*a file of their own"):
+        read_answers([answers, *files[:2]], tmp_path / "llm.jsonl")
 
 
 def test_one_text_on_which_all_agree_lets_no_model_stand_in():

@@ -1,5 +1,6 @@
 """The callable for batches: the same answers in every kind of batch, and nothing else changed."""
 
+import json
 import multiprocessing
 import pickle
 
@@ -15,6 +16,9 @@ from metaie_spacy.bulk.loaded import loaded
 LABELS = ["person", "city"]
 TEXTS = [SENTENCES[0], None, SENTENCES[1], "", SENTENCES[3]]
 LINKS = {"labels": {"WHO": "person"}, "links": {"lives_in": {"head": "WHO", "query": "city"}}}
+CHILDREN = {"CODE": {"pattern": r"AB\d+", "children": {"WHO": {"pattern": "Ada", "children": ["date"]}}}}
+ORDERS = ["Order AB12 went to Ada.", "Order went to Ada.", None, "Order AB12 went to Bob.", "half \ud800"]
+ASKED = [None, ["CODE"], None, ["CODE", "WHO"], None]
 
 
 @Language.component("fails_a_batch")
@@ -104,6 +108,40 @@ def test_links_stand_beside_the_spans_that_they_number():
     pa = pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'metaie-spacy[bulk]'")
     (same,) = extract(pa.table({"text": [row["text"]]})).to_pylist()
     assert same["links"] == row["links"] and [span["answer"] for span in same["spans"]] == [False, True]
+
+
+def test_labels_that_were_not_asked_for_want_of_the_one_above_them_are_told_from_those_not_found(pipeline):
+    result = Extractor(pipeline, CHILDREN)([{"text": text} for text in ORDERS])
+    assert list(result[0]) == ["text", "spans", "asked", "error"]
+    assert [row["asked"] for row in result] == ASKED
+    assert [row["error"] is None for row in result] == [True] * 4 + [False]
+    pa = pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'metaie-spacy[bulk]'")
+    extract = Extractor(pipeline, CHILDREN, output="found")
+    tables = [extract(pa.table({"text": pa.array(texts, pa.string())})) for texts in ([], [None], ORDERS[:4])]
+    assert {table.schema for table in tables} == {tables[0].schema}
+    assert tables[2].column("found_asked").to_pylist() == ASKED[:4]
+
+
+def test_a_column_of_what_was_asked_is_there_if_labels_below_others_may_be_asked(pipeline, make_nlp, tmp_path):
+    deep = {"labels": CHILDREN, "threshold": 0.5}
+    asks = (["person"], {"children": "child"}, {"labels": ["person"]}, LINKS, CHILDREN, deep, None)
+    assert ["asked" in Extractor(pipeline, ask).columns for ask in asks] == [False] * 4 + [True] * 3
+    by_row = Extractor(pipeline, ["person"], labels_from="ask")
+    cells = [json.dumps(CHILDREN), json.dumps(deep), "person", None]
+    result = by_row([{"text": text, "ask": cell} for text in ORDERS[:2] for cell in cells])
+    assert [row["asked"] for row in result] == [None] * 4 + [["CODE"]] * 2 + [None] * 2
+    make_nlp(CHILDREN).to_disk(tmp_path / "own")
+    for threshold in (None, 0.5):
+        result = Extractor(str(tmp_path / "own"), threshold=threshold)([{"text": text} for text in ORDERS])
+        assert [row["asked"] for row in result] == ASKED
+    with pytest.raises(ValueError, match="has a column 'asked' already.*another name"):
+        Extractor(pipeline, CHILDREN)([{"text": "Ada.", "asked": ["person"]}])
+
+
+def test_a_text_that_is_read_alone_tells_what_it_was_asked(pipeline, monkeypatch):
+    monkeypatch.setattr(Extractor, "_found", lambda *batch: iter(()))
+    result = Extractor(pipeline, CHILDREN)([{"text": text} for text in ORDERS])
+    assert [row["asked"] for row in result] == ASKED
 
 
 def ends(link):

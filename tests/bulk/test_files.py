@@ -125,10 +125,26 @@ def test_rows_bring_labels_and_links_travel_to_parquet(tmp_path):
     assert [json.loads(row["fields"]) for row in (city, linked)] == [{"ask": "city"}, {"ask": json.dumps(links)}]
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
+def test_shards_tell_which_labels_a_text_was_asked_where_some_were_not(name, tmp_path):
+    labels = {"PERSON": {"query": "person", "children": {"CITY": "city"}}}
+    write(tmp_path / name, ["It rained.", SENTENCES[0]])
+    rows, _ = made(tmp_path / name, tmp_path / "out", Extractor("en_metaie_sm", labels))
+    assert rows[0]["spans"] == [] and rows[0]["asked"] == ["PERSON"] and rows[1]["spans"] and "asked" not in rows[1]
+    pytest.importorskip("pyarrow", reason=NEEDS)
+    extract = Extractor("en_metaie_sm", labels, output="found")
+    rows, _ = made(tmp_path / name, tmp_path / "tables", extract, format="parquet")
+    assert [row["found_asked"] for row in rows] == [["PERSON"], None]
+
+
+ASKS_CHILDREN = {"labels": {"person": {"children": ["city"]}}}
+
+
 @pytest.mark.parametrize(
     "content, options, message",
     [
         (b'{"text": "Ada.", "spans": []}', {}, 'line 1: the row has a field "spans" already.*--spans-field'),
+        (b'{"text": "Ada.", "asked": []}', ASKS_CHILDREN, 'line 1: the row has a field "asked" already.*--spans-field'),
         (b'{"body": "Ada."}', {}, "no row has a field \"text\", only .'id', 'body'.*--text-field"),
         (b'{"text": "Ada."}', {"labels_from": "asks"}, 'no row has a field "asks".*--labels-from'),
     ],
@@ -136,7 +152,7 @@ def test_rows_bring_labels_and_links_travel_to_parquet(tmp_path):
 def test_rows_that_would_lose_a_field_or_have_no_text_stop_the_run(content, options, message, tmp_path):
     (tmp_path / "a.jsonl").write_bytes(content)
     with pytest.raises(ValueError, match=message):
-        made(tmp_path / "a.jsonl", tmp_path / "out", Extractor("en_metaie_sm", LABELS, **options))
+        made(tmp_path / "a.jsonl", tmp_path / "out", Extractor("en_metaie_sm", **{"labels": LABELS, **options}))
 
 
 def test_a_damaged_file_is_named(tmp_path):

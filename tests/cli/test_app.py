@@ -35,6 +35,20 @@ def test_jsonl_of_a_file_has_a_row_for_every_text(call):
     assert ("Ada Lovelace", "person") in [(s["text"], s["label"]) for s in rows[0]["spans"]]
 
 
+def test_jsonl_tells_which_labels_a_text_was_asked_where_some_were_not(call, tmp_path):
+    texts = ["Ada Lovelace lived in London.", "It rained.", "It snowed."]
+    rows = [{"text": text, "asked": ["weather"]} for text in texts[:2]] + [{"text": texts[2]}]
+    (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf8")
+    schema = {"labels": {"PERSON": {"query": "person", "children": {"CITY": "city"}}}}
+    (tmp_path / "schema.json").write_text(json.dumps(schema), encoding="utf8")
+    out = call("extract", tmp_path / "in.jsonl", "--schema", tmp_path / "schema.json", "--format", "jsonl").out
+    all_of_them, first, second = map(json.loads, out.splitlines())
+    assert "asked" not in all_of_them and all_of_them["spans"], "what the source says was asked is not about these"
+    assert first["asked"] == second["asked"] == ["PERSON"] and first["spans"] == []
+    out = call("extract", tmp_path / "in.jsonl", "--labels", "person", "--format", "jsonl").out
+    assert [json.loads(line).get("asked") for line in out.splitlines()] == [["weather"]] * 2 + [None], "never written"
+
+
 def test_bad_lines_of_a_file_are_reported_kept_and_passed_over(call, tmp_path):
     source, bad = tmp_path / "in.jsonl", tmp_path / "bad"
     source.write_bytes(b"\n".join(BROKEN))

@@ -16,12 +16,12 @@ SENTENCE = "Ada Lovelace met Charles Babbage in London. "
 
 
 def entry(*texts, wordings=2, n_links=0, answers=None):
-    return Entry("m", {}, list(texts), wordings, n_links, (answers if answers is not None else []).append)
+    return Entry("m", {}, ["P"], list(texts), wordings, n_links, (answers if answers is not None else []).append)
 
 
 def read(jobs, answer=None):
     for job in jobs:
-        job.entry.close(job, answer or Found([], None, []))
+        job.entry.close(job, answer or Found([], None, [], ["P"]))
 
 
 def queue(**limits):
@@ -44,13 +44,26 @@ def test_a_part_ends_at_the_best_border_of_its_second_half(border):
 def test_answers_of_parts_have_their_places_in_the_text_and_links_their_spans():
     person = {"start": 0, "end": 3, "text": "Ada", "label": "P", "score": 0.9}
     record = {"record": "P", **person, "fields": {"employer": [{"start": 9, "end": 12}], "mood": "good"}}
-    part = Found([person, {**person, "start": 9, "end": 12}], [{"head": 0, "label": "employer", "tail": 1}], [record])
-    found = joined([(0, part), (100, part)])
+    links = [{"head": 0, "label": "employer", "tail": 1}]
+    part = Found([person, {**person, "start": 9, "end": 12}], links, [record], ["P"])
+    found = joined([(0, part), (100, part)], ["P"])
     assert [span["start"] for span in found["spans"]] == [0, 9, 100, 109]
     assert [(link["head"], link["tail"]) for link in found["links"]] == [(0, 1), (2, 3)]
     moved = found["records"][1]
     assert moved["start"] == 100 and moved["fields"] == {"employer": [{"start": 109, "end": 112}], "mood": "good"}
-    assert joined([(0, Found([], None, []))]) == {"spans": []}, "no links were asked"
+    assert joined([(0, Found([], None, [], ["P"]))], ["P"]) == {"spans": []}, "no links were asked"
+
+
+def test_what_was_asked_of_any_part_was_asked_of_the_text():
+    names = ["A", "below A", "B", "below B"]
+
+    def parts(*asked):
+        return [(100 * i, Found([], None, [], one)) for i, one in enumerate(asked)]
+
+    assert joined(parts(["A", "B"]), names) == {"spans": [], "asked": ["A", "B"]}
+    assert joined(parts(["A", "B"], ["A", "B", "below B"]), names)["asked"] == ["A", "B", "below B"]
+    assert joined(parts(["A", "below A", "B"], ["A", "B", "below B"]), names) == {"spans": []}, "all were"
+    assert joined(parts(None), names) == {"spans": []}, "another component wrote the spans"
 
 
 def test_a_giant_text_gives_a_part_to_each_batch_and_the_short_ones_go_along():
@@ -92,7 +105,7 @@ def test_an_answer_comes_once_with_all_parts_in_order():
         batch = waiting.take()
         for job in reversed(batch):
             span = {"start": 0, "end": 3, "text": job.text[:3], "label": "P", "score": 1.0}
-            job.entry.close(job, Found([span], None, []))
+            job.entry.close(job, Found([span], None, [], ["P"]))
     ((first, second),) = answers
     starts = [span["start"] for span in first["spans"]]
     assert len(starts) > 2 and starts == sorted(starts) and [span["start"] for span in second["spans"]] == [0]

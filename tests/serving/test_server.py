@@ -13,6 +13,7 @@ from helpers import packaged
 
 from metaie_spacy import rows
 from metaie_spacy.fewshot import make_adapter
+from metaie_spacy.serving.bodies import Answer
 from metaie_spacy.serving.parts import cut
 
 TEXT = "Ada Lovelace lived in London."
@@ -72,6 +73,19 @@ def test_a_long_text_is_answered_with_the_places_of_the_whole(server):
     assert all(text[span["start"] : span["end"]] == span["text"] for span in spans)
     people = [span["start"] for span in spans if span["text"] == "Ada Lovelace"]
     assert len(people) == 500 and people == sorted(people)
+
+
+def test_an_answer_tells_which_labels_were_asked_where_those_below_others_were_not(server):
+    labels = {"person": {"query": "person", "children": {"politician": "politician"}}, "city": "city"}
+    rain = "It rained all day. "
+    without, with_one = server.extract(texts=[rain, SENTENCE], labels=labels).json()["results"]
+    assert without == {"spans": [], "asked": ["person", "city"]} and Answer.model_validate(without)
+    assert "asked" not in with_one and found(with_one)
+    assert len(cut(rain * 800, 4000)) > 3
+    assert server.extract(text=rain * 800, labels=labels).json() == without
+    assert "asked" not in server.extract(text=rain * 800 + SENTENCE, labels=labels).json(), (
+        "the last part was asked all"
+    )
 
 
 def test_links_come_from_a_schema_by_name_or_inline(server):
