@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 
 import spacy
-import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -21,6 +20,7 @@ from benchmarks.lib.options import model_parser
 from benchmarks.lib.provenance import write_result
 from metaie_spacy.fewshot import Settings, Snapshot, adapt, calibrate_as
 from metaie_spacy.measure.evaluate import evaluate_rows
+from metaie_spacy.train.shots import blend
 
 DATASETS = ("conll2003", "bc5cdr", "wnut2017", "jnlpba", "semeval14_restaurant", "crossner_ai")
 
@@ -40,11 +40,8 @@ def scores(model: str, data: Dataset, shares: list[float], seed: int) -> dict[st
     shim.uncalibrate()
     end, found = Snapshot(pipe).state, {}
     for share in (0.0, *shares):
-        mixed = {
-            name: torch.lerp(start[name], value, share) if value.is_floating_point() else value
-            for name, value in end.items()
-        }
-        shim.module.load_state_dict(mixed)
+        shim.module.load_state_dict(end)
+        blend(shim.module, start, share)
         calibrate_as(pipe, options)
         shim.forget()
         found[f"{share:g}"] = evaluate_rows(nlp, data.test, labels=data.labels)["f"]

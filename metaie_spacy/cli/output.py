@@ -14,6 +14,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from tqdm import tqdm
 
+from ..bulk.asked import asks_children_of
 from ..data.files import writing
 from ..data.inert import for_terminal
 from ..data.jsonl import json_line, json_text
@@ -21,7 +22,6 @@ from ..data.rows import row_id
 from ..data.texts import TextReader
 from ..data.tokens import make_doc
 from ..linking.found import Found, asked_in, found_in
-from ..schema import parse_labels
 from .arcs import drawings, tables
 from .linked import csv_line
 
@@ -97,7 +97,7 @@ def json_writer(write: Callable[[str], None], pipe: Any) -> Callable[[str, Doc, 
     pipe (MetaIE): what has answered.
     """
     names, key = pipe.labels, pipe.spans_key
-    has_children = any(label.parent is not None for label in parse_labels(pipe.label_data))
+    has_children = asks_children_of(pipe.label_data)
 
     def write_row(id: str, doc: Doc, row: dict, found: Found) -> None:
         asked = asked_in(doc, key, names)
