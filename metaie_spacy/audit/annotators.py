@@ -11,9 +11,8 @@ from typing import Any, Sequence
 import numpy as np
 
 from ..curate.reviews import is_answer
-from ..data.jsonl import read_jsonl
 from ..data.known import as_unsure, common_labels, common_spans, known_of, unsure_of
-from ..data.rows import Row, asked_of, read_rows, spans_at
+from ..data.rows import Row, asked_of, numbered_rows, spans_at
 from ..measure.scores import exact_matches
 from .testing import FALSE, corrected
 
@@ -48,12 +47,12 @@ def read_answers(people: Sequence[str | Path], llm: str | Path) -> tuple[list[st
 def _by_text(path: Path) -> dict[str, Row]:
     """The texts of a file, each with its row. RAISES (ValueError): rows of one text contradict each other."""
     found: dict[str, dict[int, Row]] = {}  # by text and number of the line
-    for row, line in zip(read_rows(path), read_jsonl(path)):
+    for number, row in numbered_rows(path):
         own = found.setdefault(row["text"], {})
         if is_answer(row):
-            for number in [number for number, one in own.items() if one.get("reviewer") == row["reviewer"]]:
-                del own[number]
-        own[line.number] = row
+            for earlier in [line for line, one in own.items() if one.get("reviewer") == row["reviewer"]]:
+                del own[earlier]
+        own[number] = row
     return {text: _as_one(path, own) for text, own in found.items()}
 
 

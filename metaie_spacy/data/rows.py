@@ -136,6 +136,12 @@ def read_rows(path: str | Path) -> Iterator[Row]:
     YIELDS (Row): the rows, `trimmed`; one without an id has the number of its line.
     RAISES (ValueError): a line is no such row; the message says which line and what is wrong.
     """
+    for _, row in numbered_rows(path):
+        yield row
+
+
+def numbered_rows(path: str | Path) -> Iterator[tuple[int, Row]]:
+    """As `read_rows`, each row with the number of its line."""
     path = Path(path)
     if not path.exists():
         raise ValueError(f"There is no corpus file '{path}'.")
@@ -147,7 +153,7 @@ def read_rows(path: str | Path) -> Iterator[Row]:
             row_id(line.value.get("id"))
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path}, line {line.number}: {error}") from None
-        yield trimmed({**line.value, "id": row_id(line.value.get("id")) or str(line.number)})
+        yield line.number, trimmed({**line.value, "id": row_id(line.value.get("id")) or str(line.number)})
 
 
 def read_chosen(path: str | Path, only: str | Path | None) -> list[Row]:
