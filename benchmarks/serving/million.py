@@ -21,6 +21,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Iterator
 
+import spacy
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.lib.labels import FEW
@@ -67,9 +69,20 @@ def rows_done(folder: Path, known: dict[str, int]) -> int:
     return sum(known.values())
 
 
+def with_dtype(args: argparse.Namespace) -> str:
+    """The model as a folder whose config asks for --compute-dtype; without it the model as it is."""
+    folder = args.folder / "model"
+    if args.compute_dtype and not folder.exists():
+        config = {"components": {"metaie": {"model": {"compute_dtype": args.compute_dtype}}}}
+        partial = folder.with_suffix(".partial")
+        spacy.load(args.model, config=config).to_disk(partial)
+        partial.rename(folder)
+    return str(folder) if args.compute_dtype else args.model
+
+
 def start(args: argparse.Namespace) -> subprocess.Popen:
     command = [sys.executable, "-m", "metaie_spacy", "extract", f"{args.folder / 'in'}/*.jsonl.gz"]
-    command += ["--output", f"{args.folder / 'out'}/", "--labels", ", ".join(FEW), "--model", args.model]
+    command += ["--output", f"{args.folder / 'out'}/", "--labels", ", ".join(FEW), "--model", with_dtype(args)]
     command += ["--shard-rows", str(args.shard_rows)] + (["--workers", str(args.workers)] if args.workers else [])
     with (args.folder / LOG).open("ab") as log:  # nobody reads a pipe meanwhile, and a full one would stop the command
         return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
@@ -125,6 +138,9 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--workers", type=int, default=0, help="0: the default of extract")
     parser.add_argument("--shard-rows", type=int, default=5000)
+    parser.add_argument(
+        "--compute-dtype", default="", help="bfloat16 or int8, where the hardware suits them; else that of the model"
+    )
     parser.add_argument("--every", type=float, default=30.0, help="seconds between two readings of memory")
     args = parser.parse_args()
     args.folder = args.folder.resolve()
@@ -140,7 +156,8 @@ def main() -> None:
     memory = [mib for _, mib, _ in curve] or [0.0]
     tenth = max(1, len(memory) // 10)
     result = {
-        "texts": args.texts, "files": args.files, "labels": len(FEW), "rows_in": args.texts, "rows_out": rows,
+        "texts": args.texts, "files": args.files, "labels": len(FEW), "compute_dtype": args.compute_dtype or "as in the model",
+        "rows_in": args.texts, "rows_out": rows,
         "ids_out": len(ids), "same_ids_and_texts_in_order": digest.hexdigest() == written, "errors": errors, "spans": spans,
         **result, "texts_per_s": rows / result["seconds"],
         "peak_mib": {"first tenth": max(memory[:tenth]), "last tenth": max(memory[-tenth:]), "all": max(memory)},
