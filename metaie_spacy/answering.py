@@ -10,7 +10,7 @@ from .schema import Label
 from .spans import Answer, tidied
 
 Labels = tuple[Label, ...]
-Dropped = list[tuple[str, float]]
+Dropped = list[Answer]
 
 
 def answers_of(
@@ -28,8 +28,8 @@ def answers_of(
     in a pass for each level.
 
     pipe (MetaIE): loaded. wanted (Sequence): labels of each doc, parents first. decoders (Sequence): of each doc.
-    states (Kept | None): takes what the head pass goes on from. dropped (Sequence | None): lists that take label and
-        score of each span below its threshold.
+    states (Kept | None): takes what the head pass goes on from. dropped (Sequence | None): lists that take the spans
+        below their threshold.
     """
     found: list[list[Answer]] = [[] for _ in docs]
     dropped = [None] * len(docs) if dropped is None else dropped
@@ -55,7 +55,7 @@ def answers_of(
             known = set(names)
             answers = [answer for answer in answers if answer.label in known]
             if low is not None:
-                low[:] = [one for one in low if one[0] in known]
+                low[:] = [answer for answer in low if answer.label in known]
         results.append((answers, names))
     return results
 

@@ -24,6 +24,7 @@ from .doc_labels import doc_labels, forget_labels
 from .linking.asking import AsksLinks, asks_heads, check_config_links
 from .linking.follow import Followed
 from .linking.results import write_links
+from .linking.weak import weak_answers
 from .model.damage import map_file, read_file, reading
 from .model.defaults import DROPOUT, ENCODER, LABEL_BUDGET, LABEL_CACHE, OVERLAP, TOKEN_BUDGET, WINDOW
 from .model.message import read_message
@@ -447,7 +448,7 @@ class MetaIE(AsksLinks, HasAdapters, Trains, TrainablePipe):
         limits = [_first_of(asked.threshold, default.threshold, threshold) for asked in asks]
         flats = [_first_of(asked.flat, default.flat, self.flat) for asked in asks]
         states = self.model.shims[0].keep_states(heads=any(map(asks_heads, asks)), means=self.notes)
-        dropped: list[list[tuple[str, float]] | None] = [[] if self.notes else None for _ in docs]
+        dropped = [[] if self.notes or self._asks_weak(asked, default) else None for asked in asks]
         ranked = [len(asked.labels) if flat or self.set_ents else None for asked, flat in zip(asks, flats)]
         decoders = decoders_of(list(zip(limits, ranked)), self.model.shims[0].tag_threshold, self.generality)
         wanted = [asked.labels for asked in asks]
@@ -456,12 +457,21 @@ class MetaIE(AsksLinks, HasAdapters, Trains, TrainablePipe):
         if self._band is not None:
             kept = [[answer for answer in found if self._band.keeps(answer)] for found in kept]
         names = [asked for _, asked in answered]
-        followed = self._follow(docs, kept, names, asks, default, states)
+        weak = [
+            weak_answers(doc, asked.labels, asked.links, found, low, flat=flat)
+            if self._asks_weak(asked, default)
+            else []
+            for doc, asked, found, low, flat in zip(docs, asks, kept, dropped, flats)
+        ]
+        followed = self._follow(docs, kept, names, asks, default, states, weak)
+        promoted = [[] if one is None else one.promoted for one in followed]
+        kept = [found + more for found, more in zip(kept, promoted)]
         if not self.notes:
             return zip(kept, names, followed, [None] * len(docs))
         means = {} if states is None else states.means()
         told = [ask._replace(flat=flat) for ask, flat in zip(asks, flats)]
-        return zip(kept, names, followed, [Note(ask, means.get(i), dropped[i]) for i, ask in enumerate(told)])
+        low = [[answer for answer in own if answer not in more] for own, more in zip(dropped, promoted)]
+        return zip(kept, names, followed, [Note(ask, means.get(i), low[i]) for i, ask in enumerate(told)])
 
     def generality(self, labels: Sequence[Label], n_asked: int) -> np.ndarray:
         """By how much each label gives way where `flat` or `set_ents` keeps one of overlapping spans, in log-odds.

@@ -25,8 +25,8 @@ class Decoder:
         self.threshold, self.tag_threshold, self.generality = threshold, tag_threshold, generality
         self._known: dict[int, tuple] = {}  # by identity; the list is kept, so that no other has it
 
-    def __call__(self, logits: Logits, dropped: list[tuple[str, float]] | None = None) -> list[Answer]:
-        """dropped (list | None): takes label and score of each span below its threshold."""
+    def __call__(self, logits: Logits, dropped: list[Answer] | None = None) -> list[Answer]:
+        """dropped (list | None): takes the spans below their threshold."""
         names, tags, least, gives_way = self.settings(logits.labels)
         return decode(logits.values, names, tags, logits.tokens, least=least, generality=gives_way, dropped=dropped)
 

@@ -6,20 +6,21 @@ import numpy as np
 from spacy.tokens import Doc
 
 from .schema import Ask
+from .spans import Answer
 
 
 class Note(NamedTuple):
     """What was asked of a doc and what its answers do not show.
 
     ask (Ask): its labels, links and settings. state (ndarray | None): the mean of the states that the head pass starts
-    from, float32 (width,); None: the weights have no such pass, or texts see labels. dropped (list): label and score of
-    the spans that scored below their threshold. ents (list): start, end and label of `doc.ents` before the answers were
+    from, float32 (width,); None: the weights have no such pass, or texts see labels. dropped (list): the spans that
+    scored below their threshold. ents (list): start, end and label of `doc.ents` before the answers were
     written there.
     """
 
     ask: Ask
     state: np.ndarray | None
-    dropped: list[tuple[str, float]]
+    dropped: list[Answer]
     ents: list[tuple[int, int, str]] = []
 
 
@@ -27,6 +28,11 @@ def leave_note(doc: Doc, name: str, note: Note) -> None:
     """Leave what the component `name` knows of a doc."""
     ents = [(ent.start, ent.end, ent.label_) for ent in doc.ents]
     doc.user_data["metaie_note", name] = note._replace(ents=ents) if ents else note
+
+
+def note_of(doc: Doc, name: str) -> Note | None:
+    """The note that the component `name` left, which stays; None: it left none."""
+    return doc.user_data.get(("metaie_note", name))
 
 
 def take_note(doc: Doc, name: str) -> Any:

@@ -46,7 +46,7 @@ def decode(
     tokens: Sequence[int],
     least: np.ndarray | None = None,
     generality: np.ndarray | None = None,
-    dropped: list[tuple[str, float]] | None = None,
+    dropped: list[Answer] | None = None,
 ) -> list[Answer]:
     """Read the spans off one text's logits.
 
@@ -60,7 +60,7 @@ def decode(
     least (ndarray | None): drop spans that score less, one per label in [0, 1], (U,); at 1 all are.
     generality (ndarray | None): by how much, in log-odds, a label gives way to others where spans
         overlap, (U,); it sets the answers' rank. None: they rank by their scores.
-    dropped (list | None): takes label and score of each span that `least` drops.
+    dropped (list | None): takes the spans that `least` drops.
     RETURNS (list[Answer]): ordered by label, then position; the score is the mean probability of
         the chosen tags under the unshifted softmax.
     """
@@ -88,7 +88,8 @@ def decode(
         limits = least[found[0]]
         stays = (scores >= limits) & (limits < 1)
         if dropped is not None and not stays.all():
-            dropped += ((labels[at], score) for at, score in zip(found[0][~stays], scores[~stays].tolist()))
+            columns = (part[~stays].tolist() for part in found)
+            dropped += (Answer(labels[u], tokens[i], tokens[j] + 1, score) for u, i, j, score in zip(*columns))
         found = tuple(part[stays] for part in found)
     ranks: Iterable[float | None] = [None] * len(found[0])
     if generality is not None:

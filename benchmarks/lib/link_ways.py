@@ -12,8 +12,10 @@ from benchmarks.lib.link_data import Relation, Schema, Text
 from metaie_spacy.data.known_links import Link
 from metaie_spacy.data.rows import Place
 from metaie_spacy.linking.follow import Wanted, follow
+from metaie_spacy.linking.results import entries
 from metaie_spacy.measure.asking import scorer_of
 from metaie_spacy.measure.links import Choice, support
+from metaie_spacy.measure.scores import found_links
 from metaie_spacy.schema import parse_links
 from metaie_spacy.spans import Answer, better_logits, decode, tidied
 from metaie_spacy.streams import pipe_with_labels
@@ -318,6 +320,27 @@ def ask_links(
             found.append(links)
             signs.append({in_characters(doc, head): option for head, _, option, _ in one.attributes})
     return found, signs, {"binds": bool(getattr(shim, "binds", False)), "calibration": calibration}
+
+
+def links_of_texts(
+    nlp: Language, texts: Sequence[Text], schema: Schema
+) -> tuple[list[set[tuple[Link, str]]], list[dict], list[Given], dict]:
+    """Links by the component as users call it, from the text alone: labels, flat, and links in one call.
+
+    RETURNS (tuple): as `ask_links`, and before the last the spans that were found.
+    """
+    pipe, shim = nlp.get_pipe("metaie"), nlp.get_pipe("metaie").model.shims[0]
+    asked = {key: schema.plain[key] for key in ("labels", "links", "attributes") if key in schema.plain}
+    found, signs, given = [], [], []
+    for doc in pipe_with_labels(nlp, [(text.text, asked | {"flat": True}) for text in texts]):
+        found.append(set(found_links(doc, pipe.spans_key).items()))
+        chosen = entries(doc, pipe.spans_key, "attributes")
+        signs.append({(start, end): option for _, start, end, _, _, option, _ in chosen})
+        spans = [(span.start_char, span.end_char, span.label_) for span in doc.spans[pipe.spans_key]]
+        by_label = {label: sorted(span for span in spans if span[2] == label) for label in schema.labels}
+        given.append(Given(by_label, by_label))
+    facts = {"binds": bool(getattr(shim, "binds", False)), "calibration": getattr(shim, "link_calibration", None)}
+    return found, signs, given, facts
 
 
 def answers_at(doc: Doc, places: Iterable[Place]) -> list[Answer]:

@@ -76,6 +76,7 @@ from benchmarks.lib.link_ways import (
     head_supports,
     kept_by,
     knobs_to_try,
+    links_of_texts,
     nearest_of_same,
     plain_answers,
     signs_in_words,
@@ -221,8 +222,11 @@ class Bench:
     # Links
 
     def links(self, setting: str) -> dict:
-        given = self.given("test", setting)
-        found, signs, facts = ask_links(self.nlp, self.test.texts, given, self.about, setting)
+        if setting == "end_to_end":
+            found, signs, given, facts = links_of_texts(self.nlp, self.test.texts, self.about)
+        else:
+            given = self.given("test", setting)
+            found, signs, facts = ask_links(self.nlp, self.test.texts, given, self.about, setting)
         same = [nearest_of_same(own, g, self.schema.relations) for own, g in zip(found, given)]
         more = facts | {"nearest_of_same": packed(self.scores(self.test.texts, same))}
         return self.finish(setting, found, more, signs if self.schema.signs else None)

@@ -107,11 +107,13 @@ class AsksLinks:
         asks: Sequence[Ask],
         default: Ask,
         kept: Any = None,
+        weak: Sequence[list[Answer]] | None = None,
     ) -> list[Followed | None]:
         """What came of the links of each doc; None: none were asked.
 
         found (Sequence[list[Answer]]): the answers of each doc that are kept. labels (Sequence[list[str]]): the names
-            of those that were asked of it. kept (Kept | None): states of docs that were read.
+            of those that were asked of it. kept (Kept | None): states of docs that were read. weak (Sequence | None):
+            spans of each doc that stand only if a link does.
         """
         wanted: dict[int, Wanted] = {}
         for i, (doc, answers, asked, ask) in enumerate(zip(docs, found, labels, asks)):
@@ -119,12 +121,21 @@ class AsksLinks:
                 schema = ask.links or LinkSchema()
                 limits = (ask.link_threshold, default.link_threshold, self.link_threshold)
                 threshold = next((limit for limit in limits if limit is not None), None)
-                wanted[i] = Wanted(doc, answers, asked, schema, threshold)
+                wanted[i] = Wanted(doc, answers, asked, schema, threshold, weak[i] if weak else ())
         if not wanted:
             return [None] * len(docs)
         scorer = self._head_scorer(kept and kept.of(list(wanted)))
         followed = dict(zip(wanted, follow(list(wanted.values()), scorer, calibration_of(self))))
         return [followed.get(i) for i in range(len(docs))]
+
+    def _asks_weak(self, ask: Ask, default: Ask) -> bool:
+        """Whether spans below the threshold of the weights may be ends of the links that are asked."""
+        return ask.links is not None and bool(ask.links.relations) and self.may_be_weak(ask, default)
+
+    def may_be_weak(self, ask: Ask, default: Ask) -> bool:
+        """Whether nobody chose a threshold of spans, and the weights can be asked about one span."""
+        chosen = ask.threshold, default.threshold, self.threshold, self.band
+        return self.model.shims[0].binds and all(one is None for one in chosen)
 
     def _head_scorer(self, kept: Any) -> Scorer:
         """`scorer_of` the component, which says once that its weights have no way of their own."""

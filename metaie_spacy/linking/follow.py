@@ -20,6 +20,7 @@ class Mention(NamedTuple):
     """A span of a text that is head or tail: its tokens (end exclusive), label and score in [0, 1].
 
     is_free (bool): it answers a link and is no span of an asked label; its label is the link's then.
+    is_weak (bool): it scores below its label's threshold, and stands only if a link holds that begins or ends at it.
     """
 
     start: int
@@ -27,6 +28,7 @@ class Mention(NamedTuple):
     label: str
     score: float
     is_free: bool = False
+    is_weak: bool = False
 
 
 class FoundLink(NamedTuple):
@@ -66,6 +68,13 @@ class Followed(NamedTuple):
     records: tuple[Record, ...]
 
     @property
+    def promoted(self) -> list[Answer]:
+        """The weak spans that links begin or end at, in the text's order."""
+        ends = {mention for head, _, tail, _ in self.links for mention in (head, tail) if mention.is_weak}
+        own = {(one.start, one.end, one.label): Answer(one.label, one.start, one.end, one.score) for one in ends}
+        return [own[place] for place in sorted(own)]
+
+    @property
     def answers(self) -> list[Answer]:
         """The tails that are no span of an asked label, each once, with the score of its best link."""
         best: dict[tuple[int, int, str], float] = {}
@@ -77,13 +86,17 @@ class Followed(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """A text whose heads are to be asked: its doc, answers, asked labels, links, and the call's threshold of links."""
+    """A text whose heads are to be asked: its doc, answers, asked labels, links, and the call's threshold of links.
+
+    weak (Sequence[Answer]): spans below their threshold that links may begin or end at, see `weak.weak_answers`.
+    """
 
     doc: Doc
     answers: Sequence[Answer]
     labels: Sequence[str]
     schema: LinkSchema
     threshold: float | None = None
+    weak: Sequence[Answer] = ()
 
 
 def follow(
@@ -174,7 +187,7 @@ class _Wording(NamedTuple):
 class _Text:
     """One text: its mentions by label or link, and what was found so far."""
 
-    def __init__(self, number, doc, answers, labels, schema, threshold, calibration, weighed=None):
+    def __init__(self, number, doc, answers, labels, schema, threshold, weak, calibration, weighed=None):
         self.number, self.doc, self.schema = number, doc, schema
         self.threshold, self.calibration, self.weighed = threshold, calibration, weighed
         self.tag = (calibration or {}).get("tag")
@@ -195,6 +208,9 @@ class _Text:
             _put(self.entities, mention)
             if answer.label in used:
                 _put(self.mentions.setdefault(answer.label, {}), mention)
+        for answer in weak:
+            mention = Mention(answer.start, answer.end, answer.label, answer.score, is_weak=True)
+            _put(self.mentions.setdefault(answer.label, {}), mention)
 
     @property
     def words(self) -> list[str]:
@@ -257,7 +273,9 @@ class _Text:
     def result(self) -> Followed:
         order = {relation: number for number, relation in enumerate(r.name for r in self.schema.relations)}
         links = sorted(self.links, key=lambda link: (link.head[:2], order[link.label], link.tail[:2], link.head.label))
-        attributes = sorted(self.attributes, key=lambda found: (found[0][:3], found[1]))
+        linked = {mention[:3] for head, _, tail, _ in links for mention in (head, tail)}
+        attributes = [found for found in self.attributes if not found[0].is_weak or found[0][:3] in linked]
+        attributes.sort(key=lambda found: (found[0][:3], found[1]))
         names = {name for _, name in self.asked}
         free = [one.name for one in self.schema.relations if not one.tails and one.name in names]
         options = [one.name for one in self.schema.attributes if one.name in names]

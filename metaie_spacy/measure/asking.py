@@ -1,5 +1,6 @@
 """Links of annotated rows, asked of a pipeline: about the gold heads, and about those that it finds."""
 
+from contextlib import contextmanager
 from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
@@ -10,7 +11,9 @@ from spacy.util import minibatch
 from ..data.known_links import KnownLinks, Link, known_links
 from ..data.rows import Row, labels_at, places
 from ..linking.follow import Mention, Wanted, Weighed, follow
+from ..linking.weak import weak_answers
 from ..linking.words import calibration_of, scorer_of
+from ..notes import note_of
 from ..pipelines import active_pipe
 from ..schema import LinkSchema, Relation, parse_links, wording
 from ..spans import Answer
@@ -22,12 +25,16 @@ UNNAMED = "span"  # what a head is called that is no span of its row
 
 
 class Asked(NamedTuple):
-    """A text, the spans that are given as heads and tails, their labels, and what is asked of them."""
+    """A text, the spans that are given as heads and tails, their labels, and what is asked of them.
+
+    weak (Sequence[Answer]): spans below their threshold, see `linking.weak.weak_answers`.
+    """
 
     doc: Doc
     answers: list[Answer]
     labels: list[str]
     schema: LinkSchema
+    weak: Sequence[Answer] = ()
 
 
 def evaluate_links(nlp: Language, rows: Sequence[Row], docs: Sequence[Doc], *, name: str = "metaie") -> dict:
@@ -43,7 +50,7 @@ def evaluate_links(nlp: Language, rows: Sequence[Row], docs: Sequence[Doc], *, n
     known = [known_links(row) for row in rows]
     given = {
         "gold_heads": [gold_spans(doc, row, own) for doc, row in zip(docs, rows)],
-        "end_to_end": [found_spans(doc, row, own, pipe.spans_key) for doc, row in zip(docs, rows)],
+        "end_to_end": [found_spans(pipe, doc, row, own) for doc, row in zip(docs, rows)],
     }
     results = {}
     for setting, asked in given.items():
@@ -72,7 +79,7 @@ def ask(
     number = 0
     for batch in minibatch(asked, BATCH):
         pairs: list[Weighed] | None = None if weighed is None else []
-        wanted = [Wanted(one.doc, one.answers, one.labels, one.schema, threshold) for one in batch]
+        wanted = [Wanted(one.doc, one.answers, one.labels, one.schema, threshold, one.weak) for one in batch]
         for one, followed in zip(batch, follow(wanted, scorer_of(pipe), calibration, pairs)):
             yield {
                 (in_characters(one.doc, head), in_characters(one.doc, tail), label): head.label
@@ -115,13 +122,26 @@ def gold_spans(doc: Doc, row: Row, own: LinkSchema) -> Asked:
     return Asked(doc, answers, sorted({label for *_, label in spans}), row_schema(row, own))
 
 
-def found_spans(doc: Doc, row: Row, own: LinkSchema, key: str) -> Asked:
-    """The spans that the component found under a key, with their scores."""
-    group = doc.spans[key]
+@contextmanager
+def noting(pipe: Any) -> Iterator[None]:
+    """While it lasts, docs that the component reads get a note, by which `found_spans` knows of weak spans too."""
+    before, pipe.notes = pipe.notes, True
+    try:
+        yield
+    finally:
+        pipe.notes = before
+
+
+def found_spans(pipe: Any, doc: Doc, row: Row, own: LinkSchema) -> Asked:
+    """The spans that the component found, with their scores, and the weak ones where it was read while `noting`."""
+    group, schema = doc.spans[pipe.spans_key], row_schema(row, own)
     answers = [
         Answer(span.label_, span.start, span.end, float(score)) for span, score in zip(group, group.attrs["scores"])
     ]
-    return Asked(doc, answers, list(group.attrs["asked"]), row_schema(row, own))
+    note, weak = note_of(doc, pipe.name), []
+    if note is not None and pipe.may_be_weak(note.ask, note.ask):
+        weak = weak_answers(doc, note.ask.labels, schema, answers, note.dropped, flat=bool(note.ask.flat))
+    return Asked(doc, answers, list(group.attrs["asked"]), schema, weak)
 
 
 def with_candidates(asked: Asked, row: Row) -> Asked:

@@ -19,6 +19,7 @@ from ..pipelines import active_pipe
 from ..schema import Label, move_threshold, parse_labels, plain
 from ..spans import Answer, decode, flatten, tidied
 from ..streams import pipe_with_labels
+from .asking import noting
 from .calibrate_links import BINS, calibrate_links
 from .scores import PRF
 
@@ -136,7 +137,9 @@ def calibrate(
     links = {}
     if linked:
         pairs = [(row["text"], asked_of(row) if closed is None else closed) for row in linked]
-        links = {"links": calibrate_links(pipe, linked, list(pipe_with_labels(nlp, pairs, name=name)), seed=seed)}
+        with noting(pipe):
+            docs = list(pipe_with_labels(nlp, pairs, name=name))
+        links = {"links": calibrate_links(pipe, linked, docs, seed=seed)}
     return {
         **scale._asdict(),
         "threshold": new.threshold,

@@ -102,7 +102,7 @@ def weigh(
     typed (bool): the answers to all questions of a row are candidates for each; else any words may answer.
     """
     own = parse_links({"links": pipe.links})
-    asked = [found_spans(docs[i], rows[i], own, pipe.spans_key) for i in chosen]
+    asked = [found_spans(pipe, docs[i], rows[i], own) for i in chosen]
     if typed:
         asked = [with_candidates(one, rows[i]) for one, i in zip(asked, chosen)]
     known = [known_links(rows[i]) for i in chosen]

@@ -1,6 +1,7 @@
 """Pipeline and annotated file -> scores of open labels."""
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Sequence
 
@@ -13,7 +14,7 @@ from ..data.rows import asked_of
 from ..pipelines import active_pipe
 from ..schema import parse_labels
 from ..streams import pipe_with_labels
-from .asking import evaluate_links
+from .asking import evaluate_links, noting
 from .scores import scores_of
 
 
@@ -71,20 +72,22 @@ def evaluate_rows(
         per text, (N, 3) in lists.
     RAISES (ValueError): no such component.
     """
-    key = active_pipe(nlp, name).spans_key
+    pipe = active_pipe(nlp, name)
     names = None if labels is None else {label.name for label in parse_labels(labels)}
     known = [known_of(row, names) for row in rows]
     if labels is not None:
         asks = [labels] * len(rows)
     pairs = list(zip((row["text"] for row in rows), map(asked_of, rows) if asks is None else asks, strict=True))
     began = time.perf_counter()
-    docs = pipe_with_labels(nlp, pairs, name=name)
-    docs = tqdm(docs, total=len(rows), desc="evaluate", mininterval=5, disable=not progress)
     found, linked = [], {}
-    for number, (given, doc) in enumerate(zip(known, docs)):
-        found.append(given.counted((span.start_char, span.end_char, span.label_) for span in doc.spans[key]))
-        if rows[number].get("links"):
-            linked[number] = doc
+    with noting(pipe) if any(row.get("links") for row in rows) else nullcontext():
+        docs = pipe_with_labels(nlp, pairs, name=name)
+        docs = tqdm(docs, total=len(rows), desc="evaluate", mininterval=5, disable=not progress)
+        for number, (given, doc) in enumerate(zip(known, docs)):
+            spans = doc.spans[pipe.spans_key]
+            found.append(given.counted((span.start_char, span.end_char, span.label_) for span in spans))
+            if rows[number].get("links"):
+                linked[number] = doc
     result = scores_of([given.spans for given in known], found)
     if linked:
         result["links"] = evaluate_links(nlp, [rows[i] for i in linked], list(linked.values()), name=name)

@@ -44,7 +44,7 @@ def facts_of(docs: Sequence[Doc], notes: Sequence[Note], key: str) -> Facts:
         [len(doc) for doc in docs],
         [asked[note.ask.labels] for note in notes],
         found,
-        [note.dropped for note in notes],
+        [[(answer.label, answer.score) for answer in note.dropped] for note in notes],
         states_of(notes),
     )
 
