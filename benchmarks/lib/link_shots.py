@@ -15,6 +15,7 @@ from metaie_spacy.linking import decode
 from metaie_spacy.linking.follow import Wanted, Weighed, follow
 from metaie_spacy.measure.asking import scorer_of
 from metaie_spacy.schema import parse_links
+from metaie_spacy.spans import Answer
 
 SHOTS = ("train.5shot.perlabel", "train.5shot")
 THRESHOLDS = [round(0.02 * i, 2) for i in range(1, 50)]
@@ -136,11 +137,18 @@ def pairs_of_weighed(found: Iterable[tuple[int, Link, str, Mapping[str, float]]]
 
 
 def weigh(
-    nlp: Language, texts: Sequence[Text], given: Sequence[Given], schema: Schema, setting: str, tag: float
+    nlp: Language,
+    texts: Sequence[Text],
+    given: Sequence[Given],
+    schema: Schema,
+    setting: str,
+    tag: float,
+    weak: Sequence[Sequence[Answer]] | None = None,
 ) -> Pairs:
     """What speaks for each link about heads (and tails) that are given, at any score.
 
-    tag (float): boundary for the tokens of free answers.
+    tag (float): boundary for the tokens of free answers. weak (Sequence | None): of each text spans below their
+        threshold, which may be heads and tails too.
     """
     pipe = nlp.get_pipe("metaie")
     pipe.load()
@@ -149,9 +157,10 @@ def weigh(
         asked = asked._replace(relations=tuple(one._replace(tails=(), inverse=()) for one in asked.relations))
     docs = [nlp.make_doc(text.text) for text in texts]
     wanted = []
-    for doc, own in zip(docs, given):
+    for i, (doc, own) in enumerate(zip(docs, given)):
         places = {place for part in (own.heads, own.tails) for spans in part.values() for place in spans}
-        wanted.append(Wanted(doc, answers_at(doc, places), list(schema.labels), asked, None))
+        more = weak[i] if weak else ()
+        wanted.append(Wanted(doc, answers_at(doc, places), list(schema.labels), asked, None, more))
     found = []
     for i in range(0, len(wanted), 128):
         weighed: list[Weighed] = []

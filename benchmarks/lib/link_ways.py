@@ -13,7 +13,7 @@ from metaie_spacy.data.known_links import Link
 from metaie_spacy.data.rows import Place
 from metaie_spacy.linking.follow import Wanted, follow
 from metaie_spacy.linking.results import entries
-from metaie_spacy.measure.asking import scorer_of
+from metaie_spacy.measure.asking import found_spans, noting, scorer_of
 from metaie_spacy.measure.links import Choice, support
 from metaie_spacy.measure.scores import found_links
 from metaie_spacy.schema import parse_links
@@ -132,6 +132,16 @@ def find_spans(nlp: Language, texts: Sequence[Text], labels: Mapping[str, Sequen
     key = nlp.get_pipe("metaie").spans_key
     docs = pipe_with_labels(nlp, [(text.text, asked) for text in texts])
     return [[(span.start_char, span.end_char, span.label_) for span in doc.spans[key]] for doc in docs]
+
+
+def find_weak(nlp: Language, texts: Sequence[Text], schema: Schema) -> list[list[Answer]]:
+    """Spans of each text below the threshold of the weights that the links of a schema may begin or end at."""
+    pipe, links = nlp.get_pipe("metaie"), parse_links({"links": schema.plain["links"]})
+    asked, found = {"labels": schema.plain["labels"], "flat": True}, []
+    with noting(pipe):
+        for doc in pipe_with_labels(nlp, [(text.text, asked) for text in texts]):
+            found.append(found_spans(pipe, doc, links).weak)
+    return found
 
 
 class Answers:

@@ -12,7 +12,7 @@ the types; the best of them on dev. Where tails are free they are the spans that
 or of the relation's own wording; the sentiment is the most frequent one of dev.
 words: "{query} of {head}", asked as a label. What the score is made of (support on the tail, the inverse question,
 distance), whether a tail goes to its best head alone, and the threshold are chosen on dev for every cell, so that nothing more can be had from words.
-links: the component's own links at its own threshold; nothing is chosen on dev. Relations are asked in the wordings
+links: the component's own links at its own threshold, end to end as users ask it, labels and links in one call; nothing is chosen on dev. Relations are asked in the wordings
 that links.yml has under "about", too: the names that such relations have in the rows that links were trained on.
 shots: the same after `fewshot.adapt` on the dataset's 5-shot file, labels and links together: each relation is asked of every
 gold head of its types, its inverse of every tail, and each sentiment of every aspect, answered by the opinions of that sentiment.
@@ -72,6 +72,7 @@ from benchmarks.lib.link_ways import (
     ask_words,
     by_rule,
     find_spans,
+    find_weak,
     given_of,
     head_supports,
     kept_by,
@@ -96,11 +97,15 @@ Labelled = set[tuple[Link, str]]  # links, each with its head's label
 
 
 class Split(NamedTuple):
-    """Texts of one split, with what the model finds of the schema's labels and of the relations' own wordings."""
+    """Texts of one split, with what the model finds of the schema's labels and of the relations' own wordings.
+
+    weak (list): spans of each text below their threshold that links may begin or end at.
+    """
 
     texts: list[Text]
     spans: list
     answers: list
+    weak: list
 
 
 class Bench:
@@ -119,6 +124,7 @@ class Bench:
             texts,
             find_spans(self.nlp, texts, self.schema.labels),
             plain_answers(self.nlp, texts, free) if free else [{} for _ in texts],
+            find_weak(self.nlp, texts, self.schema),
         )
 
     @property
@@ -241,7 +247,7 @@ class Bench:
 
         dev, given = (self.given(split, setting) for split in ("dev", "test"))
         choices, dev_f = choose(
-            lambda tag: weigh(self.nlp, self.dev.texts, dev, self.schema, setting, tag),
+            lambda tag: self.weighed_by(self.dev, dev, setting, tag),
             right,
             sum(map(len, gold)),
             self.schema,
@@ -257,8 +263,13 @@ class Bench:
         }
         return self.finish(setting, found, more, signs)
 
+    def weighed_by(self, split: Split, given: list[Given], setting: str, tag: float) -> Pairs:
+        """The pairs that may be links; from the text alone those of weak spans too, as the component has them."""
+        weak = split.weak if setting == "end_to_end" else None
+        return weigh(self.nlp, split.texts, given, self.schema, setting, tag, weak)
+
     def weighed(self, split: Split, given: list[Given], setting: str, choices: Choices) -> list[Labelled]:
-        pairs = weigh(self.nlp, split.texts, given, self.schema, setting, choices.tag)
+        pairs = self.weighed_by(split, given, setting, choices.tag)
         return pairs.by_text(pairs.kept(choices, pairs.scores(choices)), len(split.texts))
 
     def weighed_signs(

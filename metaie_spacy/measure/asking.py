@@ -50,7 +50,7 @@ def evaluate_links(nlp: Language, rows: Sequence[Row], docs: Sequence[Doc], *, n
     known = [known_links(row) for row in rows]
     given = {
         "gold_heads": [gold_spans(doc, row, own) for doc, row in zip(docs, rows)],
-        "end_to_end": [found_spans(pipe, doc, row, own) for doc, row in zip(docs, rows)],
+        "end_to_end": [found_spans(pipe, doc, row_schema(row, own)) for doc, row in zip(docs, rows)],
     }
     results = {}
     for setting, asked in given.items():
@@ -132,9 +132,9 @@ def noting(pipe: Any) -> Iterator[None]:
         pipe.notes = before
 
 
-def found_spans(pipe: Any, doc: Doc, row: Row, own: LinkSchema) -> Asked:
+def found_spans(pipe: Any, doc: Doc, schema: LinkSchema) -> Asked:
     """The spans that the component found, with their scores, and the weak ones where it was read while `noting`."""
-    group, schema = doc.spans[pipe.spans_key], row_schema(row, own)
+    group = doc.spans[pipe.spans_key]
     answers = [
         Answer(span.label_, span.start, span.end, float(score)) for span, score in zip(group, group.attrs["scores"])
     ]

@@ -12,7 +12,7 @@ from ..data.rows import Row
 from ..linking import decode
 from ..linking.words import calibration_of
 from ..schema import parse_links
-from .asking import ask, decided, found_spans, with_candidates
+from .asking import ask, decided, found_spans, row_schema, with_candidates
 from .scores import PRF
 
 NAMES = tuple(decode.WEIGHTS)  # "bias" first
@@ -102,7 +102,7 @@ def weigh(
     typed (bool): the answers to all questions of a row are candidates for each; else any words may answer.
     """
     own = parse_links({"links": pipe.links})
-    asked = [found_spans(pipe, docs[i], rows[i], own) for i in chosen]
+    asked = [found_spans(pipe, docs[i], row_schema(rows[i], own)) for i in chosen]
     if typed:
         asked = [with_candidates(one, rows[i]) for one, i in zip(asked, chosen)]
     known = [known_links(rows[i]) for i in chosen]

@@ -322,7 +322,11 @@ def test_free_answers_are_read_at_the_calibrated_boundary_whatever_the_threshold
 def test_links_asked_in_words_are_measured_as_the_component_weighs_them(monkeypatch):
     nlp, speaker = spacy.blank("en"), Speaker(binds=False)
     monkeypatch.setattr(asking, "scorer_of", lambda pipe: lambda *asked: pipe.score_links(None, *asked))
-    asked = [asking.found_spans(speaker, found_doc(nlp, TEXT, [ADA, BOB]), ROW, parse_links({"links": speaker.links}))]
+    asked = [
+        asking.found_spans(
+            speaker, found_doc(nlp, TEXT, [ADA, BOB]), row_schema(ROW, parse_links({"links": speaker.links}))
+        )
+    ]
     plain, in_words = [], []
     assert list(asking.ask(speaker, asked, weighed=plain)) == list(
         asking.ask(speaker, asked, calibration=IN_WORDS, weighed=in_words)
