@@ -349,6 +349,15 @@ def starts() -> list[str]:
     return lines
 
 
+def ece() -> list[str]:
+    """How far scores are from probabilities, by kind of row."""
+    result = load("ece")
+    lines = ["| rows | texts | spans found | precision | expected calibration error |", "|---|---|---|---|---|"]
+    for name, row in result["groups"].items():
+        lines.append(f"| {name} | {row['texts']:,} | {row['spans']:,} | {row['p']:.1%} | {row['ece']:.3f} |")
+    return [*lines, "", f"`{command_of(result)}`."]
+
+
 def joined() -> list[str]:
     """F of texts that stand in one document."""
     result = load("joined")
@@ -397,6 +406,6 @@ def block(name: str) -> list[str]:
 BLOCKS: dict[str, Callable[[], list[str]]] = {
     "zero_shot": zero_shot, "per_label": per_label, "starts": starts, "few_shot": few_shot, "chosen": chosen,
     "generality": generality, "sizes": sizes, "architectures": architectures,
-    "distractors": distractors, "forgetting": forgetting, "tries": tries, "errors": errors, "joined": joined, "dev": dev_figures, "wordings": wordings,
+    "distractors": distractors, "forgetting": forgetting, "tries": tries, "errors": errors, "joined": joined, "ece": ece, "dev": dev_figures, "wordings": wordings,
     "attacks": robust.attacks, "fuzz": robust.fuzz, "corruption": robust.corruption, "growth": robust.growth, "installs": robust.installs,
 }  # fmt: skip
