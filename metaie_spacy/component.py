@@ -149,7 +149,8 @@ class MetaIE(AsksLinks, HasAdapters, Trains, TrainablePipe):
     labels: a list of names, or a mapping from name to query, to several queries or to `{"query",
         "threshold", "description", "pattern", "keep"}`, or a list of such mappings with a "name" each.
     threshold (float | None): the least score of a span, in [0, 1]; more trades recall for precision.
-        None: the one that the weights were calibrated to, where they were not 0.5. Tokens are tagged
+        None: the one that the weights were calibrated to, where they were not 0.5, and a link may bring
+        a span that scores less. Tokens are tagged
         at the weights' own boundary, or at the threshold where that is lower: 0 tags every token.
     flat (bool): keep one of overlapping spans: the best-scored, but a label that was frequent in the
         training corpus gives way to a rarer one ("person" to "politician").
@@ -464,14 +465,15 @@ class MetaIE(AsksLinks, HasAdapters, Trains, TrainablePipe):
             for doc, asked, found, low, flat in zip(docs, asks, kept, dropped, flats)
         ]
         followed = self._follow(docs, kept, names, asks, default, states, weak)
-        promoted = [[] if one is None else one.promoted for one in followed]
-        kept = [found + more for found, more in zip(kept, promoted)]
+        ends = [set() if one is None else one.weak_ends for one in followed]
+        weak = [[one for one in own if (one.start, one.end, one.label) in at] for own, at in zip(weak, ends)]
+        kept = [found + own for found, own in zip(kept, weak)]
         if not self.notes:
             return zip(kept, names, followed, [None] * len(docs))
         means = {} if states is None else states.means()
         told = [ask._replace(flat=flat) for ask, flat in zip(asks, flats)]
-        low = [[answer for answer in own if answer not in more] for own, more in zip(dropped, promoted)]
-        return zip(kept, names, followed, [Note(ask, means.get(i), low[i]) for i, ask in enumerate(told)])
+        notes = [Note(ask, means.get(i), dropped[i], weak=weak[i]) for i, ask in enumerate(told)]
+        return zip(kept, names, followed, notes)
 
     def generality(self, labels: Sequence[Label], n_asked: int) -> np.ndarray:
         """By how much each label gives way where `flat` or `set_ents` keeps one of overlapping spans, in log-odds.
@@ -513,6 +515,7 @@ class MetaIE(AsksLinks, HasAdapters, Trains, TrainablePipe):
         note (Note): what this component has left of the doc. asked (Iterable[str]): the labels that were asked there.
         """
         ask, labels = note.ask, note.ask.labels
+        asked = {*asked}
         sought = {*doc.spans[self.spans_key].attrs["asked"], *asked}
         found = kept_answers(doc, [*rule_answers(doc, labels), *answers], labels)
         found = list({(one.label, one.start, one.end): one for one in reversed(found)}.values())[::-1]
@@ -522,10 +525,16 @@ class MetaIE(AsksLinks, HasAdapters, Trains, TrainablePipe):
         if self.set_ents:
             ents = [Span(doc, start, end, label=label) for start, end, label in note.ents]
             doc.set_ents(ents, blocked=blocked_tokens(doc))
+        weak: list[Answer] = []
+        if self._asks_weak(ask, ask):
+            own = [label for label in labels if label.name in names and label.name not in asked]
+            weak = weak_answers(doc, own, ask.links, answers, note.dropped, flat=bool(ask.flat))
         ((adapter, _),) = self._by_adapter([ask], ask)
         with self.model.shims[0].using(adapter):
-            followed = self._follow([doc], [answers], [names], [ask], ask)
-        self.set_annotations([doc], [(answers, names, followed[0], None)])
+            (followed,) = self._follow([doc], [answers], [names], [ask], ask, weak=[weak])
+        ends = set() if followed is None else followed.weak_ends
+        answers = answers + [one for one in weak if (one.start, one.end, one.label) in ends]
+        self.set_annotations([doc], [(answers, names, followed, None)])
 
     def score(self, examples: Iterable[Example], **kwargs) -> dict[str, Any]:
         if self.scorer is None:

@@ -1,6 +1,7 @@
 """What a component knows of a doc beside its answers, left on the doc for a component behind it that asks for it."""
 
-from typing import Any, NamedTuple, Sequence
+from contextlib import contextmanager
+from typing import Any, Iterator, NamedTuple, Sequence
 
 import numpy as np
 from spacy.tokens import Doc
@@ -14,14 +15,31 @@ class Note(NamedTuple):
 
     ask (Ask): its labels, links and settings. state (ndarray | None): the mean of the states that the head pass starts
     from, float32 (width,); None: the weights have no such pass, or texts see labels. dropped (list): the spans that
-    scored below their threshold. ents (list): start, end and label of `doc.ents` before the answers were
-    written there.
+    scored below their threshold, before stray signs are cut off. ents (list): start, end and label of `doc.ents` before
+    the answers were written there. weak (list): spans below their threshold that are spans of the doc all the same,
+    since a link holds that begins or ends at them.
     """
 
     ask: Ask
     state: np.ndarray | None
     dropped: list[Answer]
     ents: list[tuple[int, int, str]] = []
+    weak: list[Answer] = []
+
+    @property
+    def weak_places(self) -> set[tuple[int, int, str]]:
+        """First token, end token (exclusive) and label of the weak spans."""
+        return {(one.start, one.end, one.label) for one in self.weak}
+
+
+@contextmanager
+def noting(pipe: Any) -> Iterator[None]:
+    """While it lasts, docs that a component reads get a note. pipe (MetaIE)."""
+    before, pipe.notes = pipe.notes, True
+    try:
+        yield
+    finally:
+        pipe.notes = before
 
 
 def leave_note(doc: Doc, name: str, note: Note) -> None:

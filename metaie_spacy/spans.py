@@ -84,22 +84,23 @@ def decode(
     stops = np.append(starts[1:], len(u))
     scores = np.minimum(np.add.reduceat(probability, starts) / (stops - starts), 1.0)
     found = u[starts], i[starts], i[stops - 1], scores
-    if least is not None:
-        limits = least[found[0]]
-        stays = (scores >= limits) & (limits < 1)
-        if dropped is not None and not stays.all():
-            columns = (part[~stays].tolist() for part in found)
-            dropped += (Answer(labels[u], tokens[i], tokens[j] + 1, score) for u, i, j, score in zip(*columns))
-        found = tuple(part[stays] for part in found)
-    ranks: Iterable[float | None] = [None] * len(found[0])
+    ranks = None
     if generality is not None:
-        sure = np.clip(found[3], 1e-9, 1 - 1e-9)
-        ranks = (np.log(sure) - np.log1p(-sure) - generality[found[0]]).tolist()
-    columns = (part.tolist() for part in found)
-    return [
-        Answer(labels[u], tokens[first], tokens[last] + 1, score, rank)
-        for u, first, last, score, rank in zip(*columns, ranks)
-    ]
+        sure = np.clip(scores, 1e-9, 1 - 1e-9)
+        ranks = np.log(sure) - np.log1p(-sure) - generality[found[0]]
+
+    def answers(chosen: np.ndarray) -> list[Answer]:
+        columns = [part[chosen].tolist() for part in found]
+        own = [None] * len(columns[0]) if ranks is None else ranks[chosen].tolist()
+        return [Answer(labels[u], tokens[i], tokens[j] + 1, score, rank) for u, i, j, score, rank in zip(*columns, own)]
+
+    if least is None:
+        return answers(np.ones(len(scores), dtype=bool))
+    limits = least[found[0]]
+    stays = (scores >= limits) & (limits < 1)
+    if dropped is not None and not stays.all():
+        dropped += answers(~stays)
+    return answers(stays)
 
 
 def open_runs(logits: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
@@ -203,12 +204,15 @@ def _by_query(labels: Iterable[Any]) -> dict[str, list[Any]]:
     return grouped
 
 
-def flatten(answers: Iterable[Answer]) -> list[Answer]:
-    """The best-ranked answers that do not overlap; ties go to the better score, the longer, the earlier, the name."""
+def flatten(answers: Iterable[Answer], taken: "Taken | None" = None) -> list[Answer]:
+    """The best-ranked answers that do not overlap; ties go to the better score, the longer, the earlier, the name.
+
+    taken (Taken | None): tokens that no answer may touch; those of the answers are added.
+    """
     ordered = sorted(
         answers, key=lambda a: (-(a.score if a.rank is None else a.rank), -a.score, a.start - a.end, a.start, a.label)
     )
-    kept, taken = [], Taken(max((answer.end for answer in ordered), default=0))
+    kept, taken = [], Taken(max((answer.end for answer in ordered), default=0)) if taken is None else taken
     for answer in ordered:
         if taken.is_free(answer.start, answer.end):
             taken.add(answer.start, answer.end)

@@ -31,7 +31,8 @@ def stream(
     A span is final when the windows that show it are, and what follows it is no part of it (with `flat`, nor of a span
     that overlaps it). All windows but the last are final: that one holds as many paragraphs, lines or sentences as fit,
     and what comes may fit too. So a span comes when about one window of text has followed it (`window` of the model's
-    config, in word pieces), or when the text ends. At the end these are the rows of `metaie_spacy.rows(nlp(text))`.
+    config, in word pieces), or when the text ends. At the end these are the rows of `metaie_spacy.rows(nlp(text))`,
+    if it asks no links: these bring spans too.
 
     Only the component is run. Of the text no more is kept than its open part.
 

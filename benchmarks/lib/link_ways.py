@@ -13,9 +13,10 @@ from metaie_spacy.data.known_links import Link
 from metaie_spacy.data.rows import Place
 from metaie_spacy.linking.follow import Wanted, follow
 from metaie_spacy.linking.results import entries
-from metaie_spacy.measure.asking import found_spans, noting, scorer_of
+from metaie_spacy.measure.asking import found_spans, scorer_of
 from metaie_spacy.measure.links import Choice, support
 from metaie_spacy.measure.scores import found_links
+from metaie_spacy.notes import noting
 from metaie_spacy.schema import parse_links
 from metaie_spacy.spans import Answer, better_logits, decode, tidied
 from metaie_spacy.streams import pipe_with_labels

@@ -134,7 +134,7 @@ class AsksLinks:
 
     def may_be_weak(self, ask: Ask, default: Ask) -> bool:
         """Whether nobody chose a threshold of spans, and the weights can be asked about one span."""
-        chosen = ask.threshold, default.threshold, self.threshold, self.band
+        chosen = ask.threshold, default.threshold, self.threshold, self._band
         return self.model.shims[0].binds and all(one is None for one in chosen)
 
     def _head_scorer(self, kept: Any) -> Scorer:

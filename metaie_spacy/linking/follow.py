@@ -68,11 +68,9 @@ class Followed(NamedTuple):
     records: tuple[Record, ...]
 
     @property
-    def promoted(self) -> list[Answer]:
-        """The weak spans that links begin or end at, in the text's order."""
-        ends = {mention for head, _, tail, _ in self.links for mention in (head, tail) if mention.is_weak}
-        own = {(one.start, one.end, one.label): Answer(one.label, one.start, one.end, one.score) for one in ends}
-        return [own[place] for place in sorted(own)]
+    def weak_ends(self) -> set[tuple[int, int, str]]:
+        """Start, end and label of the weak spans that links begin or end at."""
+        return {end[:3] for head, _, tail, _ in self.links for end in (head, tail) if end.is_weak}
 
     @property
     def answers(self) -> list[Answer]:
@@ -273,7 +271,10 @@ class _Text:
     def result(self) -> Followed:
         order = {relation: number for number, relation in enumerate(r.name for r in self.schema.relations)}
         links = sorted(self.links, key=lambda link: (link.head[:2], order[link.label], link.tail[:2], link.head.label))
-        linked = {mention[:3] for head, _, tail, _ in links for mention in (head, tail)}
+        ends = [end for head, _, tail, _ in links for end in (head, tail)]
+        linked, weak = {end[:3] for end in ends}, {end[:2]: end for end in ends if end.is_weak}
+        if weak:  # words that are a span by one link are that span in others too
+            links = [FoundLink(_at(weak, head), label, _at(weak, tail), score) for head, label, tail, score in links]
         attributes = [found for found in self.attributes if not found[0].is_weak or found[0][:3] in linked]
         attributes.sort(key=lambda found: (found[0][:3], found[1]))
         names = {name for _, name in self.asked}
@@ -283,10 +284,16 @@ class _Text:
         return Followed(links, attributes, list(self.asked), free, options, self.schema.records)
 
 
+def _at(weak: Mapping[Place, Mention], mention: Mention) -> Mention:
+    """The weak span at the place of an answer that is no span."""
+    return weak.get(mention[:2], mention) if mention.is_free else mention
+
+
 def _put(mentions: dict[Place, Mention], mention: Mention) -> None:
-    """Keep the better of two at one place; of equals the first by label, so that no order of asking decides."""
+    """Keep the better of two at one place, of equals the first by label, so that no order of asking decides; a weak one
+    gives way to any other."""
     other = mentions.setdefault((mention.start, mention.end), mention)
-    if (-mention.score, mention.label) < (-other.score, other.label):
+    if (mention.is_weak, -mention.score, mention.label) < (other.is_weak, -other.score, other.label):
         mentions[mention.start, mention.end] = mention
 
 

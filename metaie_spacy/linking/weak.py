@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Iterable, Sequence
 
 from ..rules import kept_answers
 from ..schema import Label, LinkSchema
-from ..spans import Answer, Taken, tidied
+from ..spans import Answer, Taken, flatten, tidied
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -27,23 +27,22 @@ def weak_answers(
     flat (bool): no two spans overlap; else no two of a label do.
     RETURNS (list[Answer]): the best ones that stand beside those that stay and beside each other.
     """
+    if not dropped:
+        return []
     used = {name for relation in links.relations for name in (*relation.heads, *relation.tails)}
     own = [label for label in labels if label.name in used and label.threshold is None]
     names = {label.name for label in own}
     weak = [answer for answer in dropped if answer.label in names]
     if not weak:
         return []
-    weak = kept_answers(doc, tidied([token.text for token in doc], weak), own)
-    taken: dict[str | None, Taken] = {}
-
-    def taken_by(answer: Answer) -> Taken:
-        return taken.setdefault(None if flat else answer.label, Taken(len(doc)))
-
-    for answer in kept:
-        taken_by(answer).add(answer.start, answer.end)
+    groups: dict[str | None, list[Answer]] = {}
+    for answer in kept_answers(doc, tidied([token.text for token in doc], weak), own):
+        groups.setdefault(None if flat else answer.label, []).append(answer)
     found = []
-    for answer in sorted(weak, key=lambda one: (-one.score, one.start - one.end, one.start, one.label)):
-        if taken_by(answer).is_free(answer.start, answer.end):
-            taken_by(answer).add(answer.start, answer.end)
-            found.append(answer)
+    for name, answers in groups.items():
+        taken = Taken(len(doc))
+        for answer in kept:
+            if name is None or answer.label == name:
+                taken.add(answer.start, answer.end)
+        found += flatten(answers, taken)
     return sorted(found, key=lambda one: (one.start, one.end, one.label))

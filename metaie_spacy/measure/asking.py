@@ -1,6 +1,5 @@
 """Links of annotated rows, asked of a pipeline: about the gold heads, and about those that it finds."""
 
-from contextlib import contextmanager
 from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
@@ -122,18 +121,8 @@ def gold_spans(doc: Doc, row: Row, own: LinkSchema) -> Asked:
     return Asked(doc, answers, sorted({label for *_, label in spans}), row_schema(row, own))
 
 
-@contextmanager
-def noting(pipe: Any) -> Iterator[None]:
-    """While it lasts, docs that the component reads get a note, by which `found_spans` knows of weak spans too."""
-    before, pipe.notes = pipe.notes, True
-    try:
-        yield
-    finally:
-        pipe.notes = before
-
-
 def found_spans(pipe: Any, doc: Doc, schema: LinkSchema) -> Asked:
-    """The spans that the component found, with their scores, and the weak ones where it was read while `noting`."""
+    """The spans that the component found, with their scores, and the weak ones where the component noted them."""
     group = doc.spans[pipe.spans_key]
     answers = [
         Answer(span.label_, span.start, span.end, float(score)) for span, score in zip(group, group.attrs["scores"])

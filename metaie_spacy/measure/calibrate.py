@@ -15,11 +15,11 @@ from ..data.documents import document_of
 from ..data.known import Known, known_of
 from ..data.rows import asked_of
 from ..data.tokens import make_doc
+from ..notes import noting
 from ..pipelines import active_pipe
 from ..schema import Label, move_threshold, parse_labels, plain
 from ..spans import Answer, decode, flatten, tidied
 from ..streams import pipe_with_labels
-from .asking import noting
 from .calibrate_links import BINS, calibrate_links
 from .scores import PRF
 

@@ -11,10 +11,11 @@ from tqdm import tqdm
 from ..convert.annotations import read_annotations
 from ..data.known import known_of
 from ..data.rows import asked_of
+from ..notes import noting
 from ..pipelines import active_pipe
 from ..schema import parse_labels
 from ..streams import pipe_with_labels
-from .asking import evaluate_links, noting
+from .asking import evaluate_links
 from .scores import scores_of
 
 

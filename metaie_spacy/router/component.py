@@ -359,7 +359,7 @@ class Router(Pipe):
                 if found is not None:
                     route = "large"
                     asked = [label.name for label in decision.labels]
-                    self.small.replace(doc, self._answers(doc, found, decision), note, asked)
+                    self.small.replace(doc, self._answers(doc, found, decision, note), note, asked)
             doc._.metaie_route = {
                 "route": route,
                 "why": why,
@@ -393,13 +393,14 @@ class Router(Pipe):
             why = f"failed: {error}"
         return None, {}, why
 
-    def _answers(self, doc: Doc, found: list[tuple[int, int, str]], decision: Decision) -> list[Answer]:
+    def _answers(self, doc: Doc, found: list[tuple[int, int, str]], decision: Decision, note: Note) -> list[Answer]:
         if not self.policy.only_weak:
             return answers_on(doc, found)
         group = doc.spans[self.small.spans_key]
         scores = {
             (span.start_char, span.end_char, span.label_): score
             for span, score in zip(group, group.attrs["scores"].tolist())
+            if (span.start, span.end, span.label_) not in note.weak_places
         }
         mixed = mixed_labels(scores, found, [label.name for label in decision.labels])
         return [

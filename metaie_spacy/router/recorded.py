@@ -7,7 +7,7 @@ from spacy.language import Language
 
 from ..data.jsonl import read_jsonl
 from ..data.rows import Row, check_row, labels_of, places, row_id, trimmed
-from ..notes import take_note
+from ..notes import noting, take_note
 from ..pipelines import active_pipe
 from ..streams import pipe_with_labels
 from .features import Facts, facts_of
@@ -109,13 +109,9 @@ def read_small(
     """
     pipe = active_pipe(nlp, name)
     routers = [other for other in nlp.pipe_names if nlp.get_pipe_meta(other).factory == FACTORY]
-    before, pipe.notes = pipe.notes, True
-    try:
-        with nlp.select_pipes(disable=routers):
-            asks = [row["asked"] for row in rows] if asks is None else asks
-            docs = list(pipe_with_labels(nlp, [(row["text"], own) for row, own in zip(rows, asks)], name=name))
-    finally:
-        pipe.notes = before
+    with noting(pipe), nlp.select_pipes(disable=routers):
+        asks = [row["asked"] for row in rows] if asks is None else asks
+        docs = list(pipe_with_labels(nlp, [(row["text"], own) for row, own in zip(rows, asks)], name=name))
     facts = facts_of(docs, [take_note(doc, name) for doc in docs], pipe.spans_key)
     spots = [{(span.start_char, span.end_char, span.label_) for span in doc.spans[pipe.spans_key]} for doc in docs]
     return spots, facts

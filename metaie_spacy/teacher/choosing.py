@@ -6,7 +6,7 @@ from typing import Any, Iterable, NamedTuple, Sequence
 import numpy as np
 from spacy.language import Language
 
-from ..notes import states_of, take_note
+from ..notes import noting, states_of, take_note
 from ..pipelines import active_pipe
 from ..streams import pipe_with_labels
 
@@ -77,18 +77,17 @@ def read(nlp: Language, texts: Sequence[str], labels: Any, *, name: str = "metai
     """What a student makes of texts. Where its weights give no states (texts see labels, or there is no head pass),
     `states` are made of the words of the texts."""
     pipe = active_pipe(nlp, name)
-    before, pipe.notes = pipe.notes, True
     notes, scores = [], []
-    try:
+    with noting(pipe):
         for doc in pipe_with_labels(nlp, [(text, labels) for text in texts], name=name):
             note, group = take_note(doc, name), doc.spans[pipe.spans_key]
             found: dict[str, list[float]] = defaultdict(list)
-            for label, score in [*zip((s.label_ for s in group), group.attrs["scores"].tolist()), *note.dropped]:
+            for label, score in zip((s.label_ for s in group), group.attrs["scores"].tolist()):
                 found[label].append(float(score))
+            for answer in note.dropped:
+                found[answer.label].append(answer.score)
             notes.append(note)
             scores.append(dict(found))
-    finally:
-        pipe.notes = before
     states = states_of(notes)
     return Read(_words(texts) if states is None else states, scores)
 

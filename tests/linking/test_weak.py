@@ -10,9 +10,11 @@ from metaie_spacy import pipe_with_labels
 from metaie_spacy.linking.follow import Wanted, follow
 from metaie_spacy.linking.weak import weak_answers
 from metaie_spacy.measure import asking
-from metaie_spacy.notes import take_note
+from metaie_spacy.notes import noting, take_note
+from metaie_spacy.router.features import facts_of
 from metaie_spacy.schema import parse_labels, parse_links
 from metaie_spacy.spans import Logits
+from metaie_spacy.teacher.choosing import read
 
 TEXT = "Ada Lovelace works for the Royal Society in London, and Bob Smith for KLM in Paris."
 LABELS = {"PER": "person", "ORG": "company", "CITY": "city"}
@@ -69,25 +71,26 @@ def test_weak_spans_that_their_label_does_not_keep_are_none():
 
 
 def followed(strong, weak, schema=WORKS, facts=EMPLOYERS, threshold=None):
+    """Links as texts, the weak spans that they begin or end at, and all that came of it."""
     doc = NLP.make_doc(TEXT)
     one = Wanted(doc, mentions(doc, **strong), list(LABELS), parse_links(schema), threshold, mentions(doc, **weak))
     (found,) = follow([one], Answering(facts))
-    return found_in(doc, found), [(doc[a.start : a.end].text, a.label, a.score) for a in found.promoted], found
+    return found_in(doc, found), {(doc[start:end].text, label) for start, end, label in found.weak_ends}, found
 
 
 def test_a_link_brings_its_weak_ends_and_no_other_span():
-    links, promoted, found = followed(
+    links, ends, found = followed(
         {"PER": ["Ada Lovelace"], "ORG": ["Royal Society"]},
         {"PER": [("Bob Smith", 0.3)], "ORG": [("KLM", 0.2), ("Paris", 0.2)]},
     )
     assert links == [("Ada Lovelace", "works_for", "Royal Society"), ("Bob Smith", "works_for", "KLM")]
-    assert promoted == [("Bob Smith", "PER", 0.3), ("KLM", "ORG", 0.2)] and found.answers == []
+    assert ends == {("Bob Smith", "PER"), ("KLM", "ORG")} and found.answers == []
 
 
 def test_where_no_link_holds_nothing_is_brought():
     weak = {"PER": [("Bob Smith", 0.3)], "ORG": [("KLM", 0.2)]}
-    assert followed({}, weak, threshold=1.0)[:2] == ([], [])
-    assert followed({}, weak, facts={})[:2] == ([], [])
+    assert followed({}, weak, threshold=1.0)[:2] == ([], set())
+    assert followed({}, weak, facts={})[:2] == ([], set())
 
 
 def test_of_a_weak_span_options_are_told_only_if_a_link_holds():
@@ -97,6 +100,27 @@ def test_of_a_weak_span_options_are_told_only_if_a_link_holds():
     assert [option for _, _, option, _ in found.attributes] == ["sad"]
     _, _, found = followed({"PER": ["Ada Lovelace"], "ORG": ["KLM"]}, {"PER": [("Bob Smith", 0.3)]}, schema, facts)
     assert [option for _, _, option, _ in found.attributes] == ["sad", "glad"]
+
+
+def test_a_weak_span_gives_way_to_another_at_its_place():
+    schema = {"links": {"works_for": {"head": "PER", "query": "employer", "tail": ["CITY", "ORG"]}}}
+    strong = {"PER": ["Bob Smith"], "CITY": [("KLM", 0.1)]}
+    _, ends, found = followed(strong, {"ORG": [("KLM", 0.3)]}, schema)
+    assert ends == set() and [link.tail.label for link in found.links] == ["CITY"]
+
+
+def test_words_that_one_link_makes_a_span_are_no_free_answer_of_another():
+    schema = {
+        "links": WORKS["links"] | {"pays": {"head": "ORG", "query": "payee"}, "boss": {"head": "PER", "query": "boss"}}
+    }
+    facts = EMPLOYERS | {("Bob Smith", "boss"): ["KLM"], ("Ada Lovelace", "boss"): ["Paris"]}
+    links, ends, found = followed({"PER": ["Ada Lovelace", "Bob Smith"]}, {"ORG": [("KLM", 0.3)]}, schema, facts)
+    assert set(links) == {
+        ("Ada Lovelace", "boss", "Paris"),
+        ("Bob Smith", "boss", "KLM"),
+        ("Bob Smith", "works_for", "KLM"),
+    }
+    assert ends == {("KLM", "ORG")} and [answer.label for answer in found.answers] == ["boss"]
 
 
 @pytest.fixture
@@ -138,6 +162,26 @@ def test_a_doc_has_the_weak_ends_of_its_links_as_spans_with_their_own_scores(nlp
     assert len(doc.spans["metaie_answers"]) == 0
 
 
+def test_ends_of_a_tree_of_links_keep_their_own_scores(nlp):
+    pipe = nlp.get_pipe("metaie")
+    pipe.links = WORKS["links"] | {"based_in": {"head": "works_for", "query": "city", "tail": "CITY"}}
+    pipe.model.attrs["score_links"] = lambda model, docs, heads, queries, kept=None: Answering(
+        EMPLOYERS | {("KLM", "city"): ["Paris"]}
+    )(docs, heads, queries)
+    doc = nlp(TEXT)
+    assert answers(doc) == [*ALL, ("Paris", "CITY")]
+    assert np.allclose(doc.spans["metaie"].attrs["scores"], [SURE, SURE, WEAK, WEAK, WEAK], atol=0.01)
+
+
+def test_entities_are_spans_over_the_threshold_before_those_that_a_link_brought(nlp, monkeypatch):
+    monkeypatch.setitem(SCORES, "CITY", {"for KLM": 0.65})
+    pipe = nlp.get_pipe("metaie")
+    pipe.links, pipe.set_ents = WORKS["links"], True
+    doc = nlp(TEXT)
+    assert ("KLM", "ORG") in answers(doc)
+    assert ("for KLM", "CITY") in [(ent.text, ent.label_) for ent in doc.ents]
+
+
 def test_a_threshold_that_somebody_chose_holds_for_the_ends_of_links_too(nlp):
     pipe = nlp.get_pipe("metaie")
     asked = {"labels": LABELS, **WORKS}
@@ -164,11 +208,35 @@ def test_weights_that_are_asked_in_words_have_no_weak_ends(nlp, monkeypatch):
     assert answers(nlp(TEXT)) == STRONG
 
 
-def test_a_note_counts_what_a_link_brought_as_found(nlp):
+def test_a_note_tells_what_a_link_brought_and_routers_count_it_as_dropped(nlp):
+    pipe = nlp.get_pipe("metaie")
+    pipe.notes = True
+    plain = nlp(TEXT)
+    before = facts_of([plain], [take_note(plain, "metaie")], "metaie")
+    pipe.links = WORKS["links"]
+    doc = nlp(TEXT)
+    note = take_note(doc, "metaie")
+    assert answers(doc) == ALL and {one.label for one in note.weak} == {"PER", "ORG"}
+    assert facts_of([doc], [note], "metaie")[2:5] == before[2:5]
+
+
+def test_answers_from_elsewhere_keep_weak_ends_of_labels_that_were_not_asked_there(nlp):
     pipe = nlp.get_pipe("metaie")
     pipe.links, pipe.notes = WORKS["links"], True
-    dropped = take_note(nlp(TEXT), "metaie").dropped
-    assert [one.label for one in dropped] == ["CITY"]
+    for asked, found in ((["ORG"], ALL), (["ORG", "PER"], STRONG + ALL[3:])):
+        doc = nlp(TEXT)
+        own = mentions(doc, PER=["Ada Lovelace"], ORG=["Royal Society", "KLM"])
+        pipe.replace(doc, own, take_note(doc, "metaie"), asked)
+        assert answers(doc) == found
+
+
+def test_a_choice_of_texts_counts_spans_below_the_threshold(nlp):
+    found = read(nlp, [TEXT], LABELS).scores
+    assert [sorted(round(score, 2) for score in found[0][label]) for label in LABELS] == [
+        [WEAK, SURE],
+        [WEAK, SURE],
+        [WEAK],
+    ]
 
 
 def test_a_measure_end_to_end_sees_the_links_that_users_get(nlp):
@@ -182,7 +250,7 @@ def test_a_measure_end_to_end_sees_the_links_that_users_get(nlp):
     }  # fmt: skip
     for threshold, right in ((None, 2), (0.6, 1)):
         pipe.threshold = threshold
-        with asking.noting(pipe):
+        with noting(pipe):
             docs = list(pipe_with_labels(nlp, [(TEXT, LABELS)]))
         assert not pipe.notes and answers(docs[0]) == STRONG
         found = asking.evaluate_links(nlp, [row], docs)["end_to_end"]
