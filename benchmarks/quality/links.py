@@ -97,15 +97,11 @@ Labelled = set[tuple[Link, str]]  # links, each with its head's label
 
 
 class Split(NamedTuple):
-    """Texts of one split, with what the model finds of the schema's labels and of the relations' own wordings.
-
-    weak (list): spans of each text below their threshold that links may begin or end at.
-    """
+    """Texts of one split, with what the model finds of the schema's labels and of the relations' own wordings."""
 
     texts: list[Text]
     spans: list
     answers: list
-    weak: list
 
 
 class Bench:
@@ -115,6 +111,7 @@ class Bench:
         self.nlp, self.name, self.schema = nlp, folder.name, read_schema(folder.name)
         self.about = read_schema(folder.name, about=True)
         self.is_event = self.name in EVENTS
+        self._weak: dict[int, list] = {}  # of a split, by identity
         self.test, self.dev = (self._read(folder, part, number) for part in (split, "dev"))
 
     def _read(self, folder: Path, split: str, number: int) -> Split:
@@ -124,7 +121,6 @@ class Bench:
             texts,
             find_spans(self.nlp, texts, self.schema.labels),
             plain_answers(self.nlp, texts, free) if free else [{} for _ in texts],
-            find_weak(self.nlp, texts, self.schema),
         )
 
     @property
@@ -265,7 +261,11 @@ class Bench:
 
     def weighed_by(self, split: Split, given: list[Given], setting: str, tag: float) -> Pairs:
         """The pairs that may be links; from the text alone those of weak spans too, as the component has them."""
-        weak = split.weak if setting == "end_to_end" else None
+        weak = None
+        if setting == "end_to_end":
+            if id(split) not in self._weak:
+                self._weak[id(split)] = find_weak(self.nlp, split.texts, self.schema)
+            weak = self._weak[id(split)]
         return weigh(self.nlp, split.texts, given, self.schema, setting, tag, weak)
 
     def weighed(self, split: Split, given: list[Given], setting: str, choices: Choices) -> list[Labelled]:
