@@ -104,7 +104,8 @@ def bulk() -> list[str]:
     if result:
         peak = result["peak_mib"]
         lines += ["" if lines else "", f"{result['texts']:,} texts, {len(result['kills'])} kills: rows in {result['rows_in']:,}, out {result['rows_out']:,}, the same ids and texts in order: {'yes' if result['same_ids_and_texts_in_order'] else '**no**'}, errors {result['errors']}; "
-            f"memory of all processes at most {peak['first tenth']:,.0f} MiB in the first tenth of the time and {peak['last tenth']:,.0f} in the last; {result['texts_per_s']:.0f} texts/s with the kills (`{command_of(result)}`)."]  # fmt: skip
+            f"memory of all processes at most {peak['first tenth']:,.0f} MiB in the first tenth of the time and {peak['last tenth']:,.0f} in the last; {result['texts_per_s']:.0f} texts/s with the kills, number format {result['compute_dtype']}"
+            + (f" ({result['note']})" if result.get("note") else "") + f" (`{command_of(result)}`)."]  # fmt: skip
     result = read("ray_nodes")
     if result:
         lines += [

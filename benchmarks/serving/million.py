@@ -162,7 +162,7 @@ def main() -> None:
         **result, "texts_per_s": rows / result["seconds"],
         "peak_mib": {"first tenth": max(memory[:tenth]), "last tenth": max(memory[-tenth:]), "all": max(memory)},
         "seconds_mib_rows": curve[:: max(1, len(curve) // 500)],
-        "summary": json.loads((args.folder / "out" / "_summary.json").read_text(encoding="utf8")),
+        "summary": {**json.loads((args.folder / "out" / "_summary.json").read_text(encoding="utf8")), "model": args.model},
     }  # fmt: skip
     print({key: value for key, value in result.items() if key != "seconds_mib_rows"})
     write_result(args.output, result, args.model)
