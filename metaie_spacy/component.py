@@ -449,7 +449,8 @@ class MetaIE(AsksLinks, HasAdapters, Trains, TrainablePipe):
         limits = [_first_of(asked.threshold, default.threshold, threshold) for asked in asks]
         flats = [_first_of(asked.flat, default.flat, self.flat) for asked in asks]
         states = self.model.shims[0].keep_states(heads=any(map(asks_heads, asks)), means=self.notes)
-        dropped = [[] if self.notes or self._asks_weak(asked, default) else None for asked in asks]
+        asks_weak = [self._asks_weak(asked, default) for asked in asks]
+        dropped = [[] if self.notes or is_asked else None for is_asked in asks_weak]
         ranked = [len(asked.labels) if flat or self.set_ents else None for asked, flat in zip(asks, flats)]
         decoders = decoders_of(list(zip(limits, ranked)), self.model.shims[0].tag_threshold, self.generality)
         wanted = [asked.labels for asked in asks]
@@ -459,14 +460,11 @@ class MetaIE(AsksLinks, HasAdapters, Trains, TrainablePipe):
             kept = [[answer for answer in found if self._band.keeps(answer)] for found in kept]
         names = [asked for _, asked in answered]
         weak = [
-            weak_answers(doc, asked.labels, asked.links, found, low, flat=flat)
-            if self._asks_weak(asked, default)
-            else []
-            for doc, asked, found, low, flat in zip(docs, asks, kept, dropped, flats)
+            weak_answers(doc, asked.labels, asked.links, found, low, flat=flat) if is_asked else []
+            for doc, asked, is_asked, found, low, flat in zip(docs, asks, asks_weak, kept, dropped, flats)
         ]
         followed = self._follow(docs, kept, names, asks, default, states, weak)
-        ends = [set() if one is None else one.weak_ends for one in followed]
-        weak = [[one for one in own if (one.start, one.end, one.label) in at] for own, at in zip(weak, ends)]
+        weak = [one.standing(own) if own else [] for own, one in zip(weak, followed)]
         kept = [found + own for found, own in zip(kept, weak)]
         if not self.notes:
             return zip(kept, names, followed, [None] * len(docs))
@@ -532,8 +530,7 @@ class MetaIE(AsksLinks, HasAdapters, Trains, TrainablePipe):
         ((adapter, _),) = self._by_adapter([ask], ask)
         with self.model.shims[0].using(adapter):
             (followed,) = self._follow([doc], [answers], [names], [ask], ask, weak=[weak])
-        ends = set() if followed is None else followed.weak_ends
-        answers = answers + [one for one in weak if (one.start, one.end, one.label) in ends]
+        answers = answers + (followed.standing(weak) if weak else [])
         self.set_annotations([doc], [(answers, names, followed, None)])
 
     def score(self, examples: Iterable[Example], **kwargs) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 from typing import Any, Iterator, NamedTuple, Sequence
 
 import numpy as np
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span, SpanGroup
 
 from .schema import Ask
 from .spans import Answer
@@ -26,10 +26,12 @@ class Note(NamedTuple):
     ents: list[tuple[int, int, str]] = []
     weak: list[Answer] = []
 
-    @property
-    def weak_places(self) -> set[tuple[int, int, str]]:
-        """First token, end token (exclusive) and label of the weak spans."""
-        return {(one.start, one.end, one.label) for one in self.weak}
+    def strong_spans(self, group: SpanGroup) -> Iterator[tuple[Span, float]]:
+        """The spans of the doc's group, with their scores, without those that are there by a link."""
+        weak = {(one.start, one.end, one.label) for one in self.weak}
+        for span, score in zip(group, group.attrs["scores"].tolist()):
+            if (span.start, span.end, span.label_) not in weak:
+                yield span, score
 
 
 @contextmanager

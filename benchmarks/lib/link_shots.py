@@ -157,9 +157,8 @@ def weigh(
         asked = asked._replace(relations=tuple(one._replace(tails=(), inverse=()) for one in asked.relations))
     docs = [nlp.make_doc(text.text) for text in texts]
     wanted = []
-    for i, (doc, own) in enumerate(zip(docs, given)):
+    for doc, own, more in zip(docs, given, weak or [()] * len(docs)):
         places = {place for part in (own.heads, own.tails) for spans in part.values() for place in spans}
-        more = weak[i] if weak else ()
         wanted.append(Wanted(doc, answers_at(doc, places), list(schema.labels), asked, None, more))
     found = []
     for i in range(0, len(wanted), 128):

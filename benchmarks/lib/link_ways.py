@@ -131,8 +131,12 @@ def find_spans(nlp: Language, texts: Sequence[Text], labels: Mapping[str, Sequen
     """Spans that the model finds of labels, flat, at its own thresholds."""
     asked = {"labels": {name: list(wordings) for name, wordings in labels.items()}, "flat": True}
     key = nlp.get_pipe("metaie").spans_key
-    docs = pipe_with_labels(nlp, [(text.text, asked) for text in texts])
-    return [[(span.start_char, span.end_char, span.label_) for span in doc.spans[key]] for doc in docs]
+    return [places_in(doc, key) for doc in pipe_with_labels(nlp, [(text.text, asked) for text in texts])]
+
+
+def places_in(doc: Doc, key: str) -> list[Place]:
+    """Start and end in characters and label of the spans of a group."""
+    return [(span.start_char, span.end_char, span.label_) for span in doc.spans[key]]
 
 
 def find_weak(nlp: Language, texts: Sequence[Text], schema: Schema) -> list[list[Answer]]:
@@ -318,8 +322,7 @@ def ask_links(
     for doc, own in zip(docs, given):
         places = {place for part in (own.heads, own.tails) for spans in part.values() for place in spans}
         wanted.append(Wanted(doc, answers_at(doc, places), list(schema.labels), asked, None))
-    shim = pipe.model.shims[0]
-    calibration = getattr(shim, "link_calibration", None)
+    calibration = getattr(pipe.model.shims[0], "link_calibration", None)
     found, signs = [], []
     for i in range(0, len(wanted), 128):
         for one in follow(wanted[i : i + 128], scorer_of(pipe), calibration):
@@ -330,7 +333,13 @@ def ask_links(
             }
             found.append(links)
             signs.append({in_characters(doc, head): option for head, _, option, _ in one.attributes})
-    return found, signs, {"binds": bool(getattr(shim, "binds", False)), "calibration": calibration}
+    return found, signs, weights_facts(pipe)
+
+
+def weights_facts(pipe: Any) -> dict[str, Any]:
+    """What the links of a component with its weights are made with."""
+    shim = pipe.model.shims[0]
+    return {"binds": bool(getattr(shim, "binds", False)), "calibration": getattr(shim, "link_calibration", None)}
 
 
 def links_of_texts(
@@ -340,18 +349,15 @@ def links_of_texts(
 
     RETURNS (tuple): as `ask_links`, and before the last the spans that were found.
     """
-    pipe, shim = nlp.get_pipe("metaie"), nlp.get_pipe("metaie").model.shims[0]
+    pipe = nlp.get_pipe("metaie")
     asked = {key: schema.plain[key] for key in ("labels", "links", "attributes") if key in schema.plain}
-    found, signs, given = [], [], []
+    found, signs, spans = [], [], []
     for doc in pipe_with_labels(nlp, [(text.text, asked | {"flat": True}) for text in texts]):
         found.append(set(found_links(doc, pipe.spans_key).items()))
         chosen = entries(doc, pipe.spans_key, "attributes")
         signs.append({(start, end): option for _, start, end, _, _, option, _ in chosen})
-        spans = [(span.start_char, span.end_char, span.label_) for span in doc.spans[pipe.spans_key]]
-        by_label = {label: sorted(span for span in spans if span[2] == label) for label in schema.labels}
-        given.append(Given(by_label, by_label))
-    facts = {"binds": bool(getattr(shim, "binds", False)), "calibration": getattr(shim, "link_calibration", None)}
-    return found, signs, given, facts
+        spans.append(places_in(doc, pipe.spans_key))
+    return found, signs, given_of(texts, spans, schema, "end_to_end"), weights_facts(pipe)
 
 
 def answers_at(doc: Doc, places: Iterable[Place]) -> list[Answer]:

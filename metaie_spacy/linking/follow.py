@@ -72,6 +72,11 @@ class Followed(NamedTuple):
         """Start, end and label of the weak spans that links begin or end at."""
         return {end[:3] for head, _, tail, _ in self.links for end in (head, tail) if end.is_weak}
 
+    def standing(self, weak: Sequence[Answer]) -> list[Answer]:
+        """Those of the weak spans that links begin or end at."""
+        ends = self.weak_ends
+        return [one for one in weak if (one.start, one.end, one.label) in ends]
+
     @property
     def answers(self) -> list[Answer]:
         """The tails that are no span of an asked label, each once, with the score of its best link."""

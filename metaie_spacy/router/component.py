@@ -396,11 +396,9 @@ class Router(Pipe):
     def _answers(self, doc: Doc, found: list[tuple[int, int, str]], decision: Decision, note: Note) -> list[Answer]:
         if not self.policy.only_weak:
             return answers_on(doc, found)
-        group = doc.spans[self.small.spans_key]
         scores = {
             (span.start_char, span.end_char, span.label_): score
-            for span, score in zip(group, group.attrs["scores"].tolist())
-            if (span.start, span.end, span.label_) not in note.weak_places
+            for span, score in note.strong_spans(doc.spans[self.small.spans_key])
         }
         mixed = mixed_labels(scores, found, [label.name for label in decision.labels])
         return [

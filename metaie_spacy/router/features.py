@@ -35,11 +35,9 @@ class Facts(NamedTuple):
 def facts_of(docs: Sequence[Doc], notes: Sequence[Note], key: str) -> Facts:
     """The facts of docs that a component has annotated, from its spans under a key and its notes."""
     asked = {note.ask.labels: tuple(sorted(label.name for label in note.ask.labels)) for note in notes}
-    found = []
-    for doc, note in zip(docs, notes):
-        group, weak = doc.spans[key], note.weak_places  # which are spans by a link, and counted where they scored
-        pairs = zip(group, group.attrs["scores"].tolist())
-        found.append([(span.label_, score) for span, score in pairs if (span.start, span.end, span.label_) not in weak])
+    found = [
+        [(span.label_, score) for span, score in note.strong_spans(doc.spans[key])] for doc, note in zip(docs, notes)
+    ]
     return Facts(
         [doc.text for doc in docs],
         [len(doc) for doc in docs],
