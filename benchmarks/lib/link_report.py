@@ -93,7 +93,8 @@ def hostile_lines(folder: Path) -> list[str]:
 
 
 def of_model(result: dict) -> str:
-    return result["model"] if result["model"] == PACKAGED else f"development weights {result['model']}"
+    is_packaged = result["model"].partition("-")[0] == PACKAGED  # its version may stand behind it
+    return result["model"] if is_packaged else f"development weights {result['model']}"
 
 
 def script(result: dict) -> str:
