@@ -9,8 +9,10 @@ from helpers import TRAIN, row, scored
 
 from metaie_spacy import pipe_with_labels
 from metaie_spacy.fewshot import Settings, adapt, adapt_and_score, make_adapter
+from metaie_spacy.measure.asking import ask, gold_spans, with_candidates
 from metaie_spacy.measure.evaluate import evaluate_rows
 from metaie_spacy.model.adapters import Adapter, adapter_bytes, hash_of, parse_adapter, read_adapter
+from metaie_spacy.schema import LinkSchema
 
 FAST = Settings(steps=80, lr=2e-3, ema=0.9, rehearsal=0.0, blend=1.0, rank=2, rank_scale=4.0)
 ROWS = [row(text, spans) for text, spans in TRAIN]
@@ -102,6 +104,24 @@ def test_a_component_can_be_set_to_an_adapter(nlp):
     assert scored(nlp("Bob saw Ada.")) == asked(nlp, "Bob saw Ada.", adapter="verbs")
     pipe.remove_adapter("verbs")
     assert pipe.adapter is None and set(pipe.adapters) == {"names"}
+
+
+def test_links_are_measured_with_the_adapter_that_is_set(made, nlp):
+    example = row(TEXT, TRAIN[1][1])
+    head, tail = ([span["start"], span["end"]] for span in example["spans"][:2])
+    example["links"] = [{"head": head, "label": "place", "tails": [tail]}]
+
+    def parts(nlp):
+        given, weighed = gold_spans(nlp.make_doc(TEXT), example, LinkSchema()), []
+        list(ask(nlp.get_pipe("metaie"), [with_candidates(given, example)], weighed=weighed))
+        return {(pair.head, pair.tail, pair.label): pair.parts["answer"] for pair in weighed}
+
+    plain, whole = parts(nlp), spacy.load(made / "base")
+    adapt(whole, ROWS, settings=FAST, progress=False)
+    nlp.get_pipe("metaie").adapter = "names"
+    adapted, wanted = parts(nlp), parts(whole)
+    assert adapted.keys() == wanted.keys() and plain != adapted
+    assert all(abs(adapted[key] - wanted[key]) < 0.01 for key in wanted)
 
 
 def test_adapters_survive_being_saved_and_worker_processes(nlp, tmp_path):

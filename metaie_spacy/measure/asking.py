@@ -68,7 +68,7 @@ def ask(
     calibration: Mapping[str, float] | None = None,
     weighed: list[Weighed] | None = None,
 ) -> Iterator[dict[Link, str]]:
-    """The links of texts about spans that are given, each with the label of its head.
+    """The links of texts about spans that are given, each with the label of its head; asked with the adapter that is set.
 
     calibration (Mapping | None): None: as the component weighs them. weighed (list | None): takes all pairs that may
         be links, their `text` being the number in `asked`.
@@ -79,7 +79,9 @@ def ask(
     for batch in minibatch(asked, BATCH):
         pairs: list[Weighed] | None = None if weighed is None else []
         wanted = [Wanted(one.doc, one.answers, one.labels, one.schema, threshold, one.weak) for one in batch]
-        for one, followed in zip(batch, follow(wanted, scorer_of(pipe), calibration, pairs)):
+        with pipe.model.shims[0].using(pipe.adapter):
+            answered = list(follow(wanted, scorer_of(pipe), calibration, pairs))
+        for one, followed in zip(batch, answered):
             yield {
                 (in_characters(one.doc, head), in_characters(one.doc, tail), label): head.label
                 for head, label, tail, _ in followed.links
