@@ -13,12 +13,15 @@ WEIGHTS: Mapping[str, float] = {
     "distance": -0.25,  # log(1 + characters between head and answer)
     "tail": 0.15,  # of the tail's score, where it is an entity
     "free": 0.0,  # 1 where any words might answer, 0 where candidates did
+    "other_relation": -0.5,  # by how much another relation of the head claims the tail, see `claims`
+    "other_head": -0.5,  # the same of another head of the relation
 }
 THRESHOLD = 0.5  # the least probability of a link, where nothing says another
 SURE = 9.0  # the largest log-odds that one part brings, and minus it the least
 FLOOR = 0.01  # a candidate with less support is no answer, whatever else speaks for it
 MAYBE = 0.05  # an answer with less support is not asked back
 UNSAID = 0.3  # an option without a wording holds where each of the others is said with less presence
+MARGIN = 1.0  # log-odds by which a pair must be ahead of its rivals so that they cost it nothing
 NEAR = 8  # tokens on each side of a span in which its attribute is looked for; of 4 to all, 4 to 8 were best in words
 
 
@@ -75,6 +78,32 @@ def gaps(head_starts: np.ndarray, head_ends: np.ndarray, starts: np.ndarray, end
     return np.maximum(0, np.maximum(starts - head_ends, head_starts - ends))
 
 
+def claims(groups: np.ndarray, sides: np.ndarray, starts: np.ndarray, ends: np.ndarray, odds: np.ndarray) -> np.ndarray:
+    """How far each span is claimed by its strongest rival: of its group, of another side, and sharing a token with it.
+
+    groups, sides (ndarray): int, (N,). starts, ends (ndarray): of the spans, in tokens, end exclusive, (N,). odds
+        (ndarray): log-odds of each, (N,).
+    RETURNS (ndarray): the rival's log-odds less its own, plus 1; 0 where that is less or there is no rival, (N,).
+    """
+    if not len(odds):
+        return np.zeros(0)
+    sizes = ends - starts
+    first = np.cumsum(sizes) - sizes
+    spans = np.repeat(np.arange(len(sizes)), sizes)  # a line for each token of each span
+    tokens = np.arange(len(spans)) - first[spans] + starts[spans]
+    places = np.unique(groups[spans] * int(ends.max()) + tokens, return_inverse=True)[1]
+    own, values = sides[spans], odds[spans]
+    order = np.lexsort((-values, own, places))
+    new = (np.diff(places[order], prepend=-1) != 0) | (np.diff(own[order], prepend=own[order[0]]) != 0)
+    order = order[new]  # the strongest of each side at each token
+    order = order[np.lexsort((-values[order], places[order]))]
+    at = np.flatnonzero(np.diff(places[order], prepend=-1))  # where the strongest of each token is, the next after it
+    best, counts = order[at], np.diff(at, append=len(order))
+    second = np.where(counts > 1, values[order[np.minimum(at + 1, len(order) - 1)]], -np.inf)
+    rival = np.where(own == own[best][places], second[places], values[best][places])
+    return np.maximum(0.0, np.maximum.reduceat(rival, first) - odds + MARGIN)
+
+
 def features(
     head_scores: np.ndarray,
     support: np.ndarray,
@@ -84,6 +113,8 @@ def features(
     is_free: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """What a link's log-odds are made of, by its name in `WEIGHTS`, each (N,); what is not known is 0.
+
+    What it has beside other links, "other_relation" and "other_head", is worked out by `claims`.
 
     inverse (ndarray): NaN where it was not asked. gap (ndarray): in characters. tail_scores (ndarray): NaN for a tail
         that is no entity. is_free (ndarray): whether any words might answer, bool.

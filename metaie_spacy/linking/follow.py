@@ -124,6 +124,7 @@ def follow(
         asked = [question for text in texts for question in text.at(depth)]
         _ask(score, docs, asked)
         _ask(score, docs, [back for question in asked for back in question.backwards()])
+        _compare([question for question in asked if isinstance(question, _Links)])
         for question in asked:
             question.close()
     return [text.result() for text in texts]
@@ -168,6 +169,32 @@ def _ask(score: Scorer, docs: list[Doc], asked: Sequence["_Links | _Options | _B
             group[0][0].take(
                 [part[:3] for part in group], _Said(values[:, columns], inside[:, columns], places, heads[number][1:])
             )
+
+
+def _compare(asked: Sequence["_Links"]) -> None:
+    """Give questions by how much other relations and other heads claim what may be their answers.
+
+    Answers of one head to several relations, and of several heads to one relation, are seldom the same.
+    """
+    asked = [question for question in asked if len(question.done.support)]
+    if not asked:
+        return
+    heads: dict[Head, int] = {}
+    relations: dict[str, int] = {}
+    parts = []
+    for number, question in enumerate(asked):
+        ids = [heads.setdefault((question.text.number, *head[:2]), len(heads)) for head in question.heads]
+        name = relations.setdefault(question.relation.name, len(relations))
+        rows, columns, support, _ = question.done
+        starts, ends = (np.array([tail[side] for tail in question.tails])[columns] for side in (0, 1))
+        numbers = (np.full(len(rows), one) for one in (number, name))
+        parts.append((*numbers, np.array(ids)[rows], starts, ends, decode.log_odds(support)))
+    questions, names, places, *spans = (np.concatenate(part) for part in zip(*parts))
+    of_relations = decode.claims(places, names, *spans)
+    of_heads = decode.claims(questions, places, *spans)
+    for number, question in enumerate(asked):
+        own = questions == number
+        question.claims = {"other_relation": of_relations[own], "other_head": of_heads[own]}
 
 
 class _Said(NamedTuple):
@@ -388,6 +415,7 @@ class _Links:
         tail_scores = np.where([tail.is_free for tail in self.tails], np.nan, tails[0])[pairs.tails]
         free = np.full(len(pairs.tails), not self.relation.tails)
         parts = decode.features(heads[0][pairs.heads], pairs.support, pairs.inverse, gap, tail_scores, free)
+        parts |= self.claims
         scores = decode.probability(parts, {**decode.WEIGHTS, **(text.calibration or {})})
         if text.weighed is not None:
             text.weighed += self._weighed(parts, scores)

@@ -18,6 +18,8 @@ IN_WORDS: Mapping[str, float] = {
     "inverse": 0.3,
     "distance": -0.7,
     "tail": 0.15,
+    "other_relation": 0.0,
+    "other_head": 0.0,
     "threshold": 0.15,
 }
 BLOCK = 96  # tokens; about what the default window holds

@@ -68,7 +68,7 @@ def ask(
     calibration: Mapping[str, float] | None = None,
     weighed: list[Weighed] | None = None,
 ) -> Iterator[dict[Link, str]]:
-    """The links of texts about spans that are given, each with the label of its head; asked with the adapter that is set.
+    """The links of texts about spans that are given, each with the label of its head. An adapter that is set is asked.
 
     calibration (Mapping | None): None: as the component weighs them. weighed (list | None): takes all pairs that may
         be links, their `text` being the number in `asked`.

@@ -21,6 +21,7 @@ TAGS = (0.15, 0.3, 0.5)  # boundaries for the tokens of free answers that are tr
 CUTS = np.arange(2, 99) / 100  # thresholds that are tried
 PRIOR = 1.0  # how many pairs' worth the constants of `decode.WEIGHTS` weigh
 FOR = ("head", "answer", "inverse", "tail")  # what speaks for a link
+AGAINST = ("other_relation", "other_head")  # what speaks against it
 SPANS = ("head", "tail", "inverse")  # of which rows of links say little
 SURE_PRIOR = 100.0  # the same of the scores of spans, of which rows of links say little
 BINS = 15  # bins of the expected calibration error
@@ -29,7 +30,7 @@ BINS = 15  # bins of the expected calibration error
 class Pairs(NamedTuple):
     """What speaks for N pairs, and which of them are gold links.
 
-    parts (ndarray): a column a name of `decode.WEIGHTS`, the first all ones, float64 (N, 7). right (ndarray): (N,).
+    parts (ndarray): a column a name of `decode.WEIGHTS`, the first all ones, float64 (N, 9). right (ndarray): (N,).
     scores (ndarray): as they are now, (N,). gold (int): links that are to be found.
     """
 
@@ -121,17 +122,18 @@ def weigh(
 
 
 def fit(pairs: Pairs) -> np.ndarray:
-    """Coefficients of the least log loss, (7,); a weak prior holds them near the constants.
+    """Coefficients of the least log loss, (9,); a weak prior holds them near the constants.
 
-    What speaks for a link never speaks against it: where the rows would have it so, the coefficient is 0.
+    What speaks for a link never speaks against it, nor the other way round: where the rows would have it so, the
+    coefficient is 0.
     """
     fixed = np.zeros(len(NAMES), dtype=bool)
     while True:
         at = newton(pairs, fixed)
-        against = (at < 0) & ~fixed & np.isin(NAMES, FOR)
-        if not against.any():
+        turned = (at < 0) & np.isin(NAMES, FOR) | (at > 0) & np.isin(NAMES, AGAINST)
+        if not turned.any():
             break
-        fixed |= against
+        fixed |= turned
     answer, inverse = NAMES.index("answer"), NAMES.index("inverse")
     if not pairs.parts[:, inverse].any():  # nothing was asked back: it weighs against the answer as before
         at[inverse] = at[answer] * decode.WEIGHTS["inverse"] / decode.WEIGHTS["answer"]
@@ -139,7 +141,7 @@ def fit(pairs: Pairs) -> np.ndarray:
 
 
 def newton(pairs: Pairs, fixed: np.ndarray) -> np.ndarray:
-    """The fit by Newton's method. fixed (ndarray): coefficients that are 0, bool (7,)."""
+    """The fit by Newton's method. fixed (ndarray): coefficients that are 0, bool (9,)."""
     start = np.where(fixed, 0.0, [decode.WEIGHTS[name] for name in NAMES])
     x, y, at = pairs.parts * ~fixed, pairs.right.astype("float64"), start.copy()
     prior = np.array([SURE_PRIOR if name in SPANS else PRIOR for name in NAMES])

@@ -10,7 +10,9 @@ HEAD_INNER = 512  # width of the heads' hidden layer
 HEAD_WIDTH = 256  # of a token's and a label's vector, for B and for I
 ENCODER_NAMES = ("encoder.", "links.layers.")  # begin the names of weights that come from the encoder
 HEAD_SCALE = 8.0  # the head's learning rate, in multiples of the encoder's
-LINK_PARTS = ("bias", "head", "answer", "inverse", "distance", "tail", "free")  # what a link's score is made of
+LINK_PARTS = (  # what a link's score is made of
+    "bias", "head", "answer", "inverse", "distance", "tail", "free", "other_relation", "other_head",
+)  # fmt: skip
 LINK_LAYER = 2 / 3  # of the layers, from whose states the head pass reads on
 CALIBRATED = ("threshold", "tag_threshold", "calibration", "link_calibration")  # options that a calibration sets
 DROPOUT = 0.1

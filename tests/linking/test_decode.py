@@ -83,6 +83,39 @@ def test_a_calibration_changes_the_weights_by_name():
     assert probability(parts, weights | {"free": 2.0}) == pytest.approx([1 / (1 + np.exp(-2))])
 
 
+def claims_by_definition(groups, sides, starts, ends, odds):
+    found = []
+    for i in range(len(odds)):
+        rivals = [
+            odds[j] for j in range(len(odds))
+            if groups[j] == groups[i] and sides[j] != sides[i] and starts[j] < ends[i] and starts[i] < ends[j]
+        ]  # fmt: skip
+        found.append(max(0.0, max(rivals, default=-np.inf) - odds[i] + decode.MARGIN))
+    return found
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 3), st.integers(0, 3), st.integers(0, 12), st.integers(1, 5), st.integers(-9, 9).map(float)
+        ),
+        max_size=40,
+    )
+)
+def test_claims_are_those_of_overlapping_spans_of_another_side(spans):
+    groups, sides, starts, sizes, odds = (np.array(part) for part in zip(*spans)) if spans else [np.zeros(0, int)] * 5
+    found = decode.claims(groups, sides, starts, starts + sizes, odds)
+    assert found.tolist() == pytest.approx(claims_by_definition(groups, sides, starts, starts + sizes, odds))
+
+
+def test_what_others_claim_too_is_less_likely_a_link():
+    parts = features(np.array([0.5]), np.array([0.9]), UNKNOWN, np.array([0.0]), UNKNOWN, np.array([True]))
+    alone = probability(parts | {"other_relation": np.zeros(1), "other_head": np.zeros(1)})
+    assert alone == probability(parts)
+    for name in ("other_relation", "other_head"):
+        assert probability(parts | {name: np.array([2.0])}) < probability(parts | {name: np.array([1.0])}) < alone
+
+
 def chosen_by_definition(pairs, scores, threshold, most, one_head):
     kept = [i for i in range(len(scores)) if scores[i] >= threshold and threshold < 1]
     for is_wanted, group, other, limit in (

@@ -32,6 +32,25 @@ def test_an_answer_that_overlaps_a_span_of_the_tail_label_takes_its_borders():
     assert [tail for *_, tail in found] == ["Royal Society", "Royal Society"]
 
 
+def test_an_answer_goes_to_the_relation_and_the_head_that_claim_it_most():
+    schema = {"links": WORKS["links"] | {"left": {"head": "PER", "query": "former employer", "tail": "ORG"}}}
+    doubtful = {("Ada Lovelace", "former employer"): [("Royal Society", 1.0)]}
+    rival = {("Ada Lovelace", "employer"): ["Royal Society"]}
+    assert ask(TEXT, schema, doubtful, **PEOPLE)[0] == [("Ada Lovelace", "left", "Royal Society")]
+    assert ask(TEXT, schema, doubtful | rival, **PEOPLE)[0] == [("Ada Lovelace", "works_for", "Royal Society")]
+    other = {("Bob Smith", "former employer"): ["Royal Society"]}
+    assert ask(TEXT, schema, doubtful | other, **PEOPLE)[0] == [("Bob Smith", "left", "Royal Society")]
+    both = {(head, query): ["KLM"] for head in PEOPLE["PER"] for query in ("employer", "former employer")}
+    assert len(ask(TEXT, schema, both, **PEOPLE)[0]) == 4  # what is equally sure stays
+
+
+def test_a_rival_of_another_text_or_beside_the_tail_costs_nothing():
+    one = wanted(TEXT, WORKS, **PEOPLE)
+    beside = EMPLOYERS | {("Bob Smith", "employer"): [("Royal", 0.0), "KLM"]}
+    score = follow([one], Answering(EMPLOYERS))[0].links[1].score
+    assert [link.score for text in follow([one, one], Answering(beside)) for link in text.links[1:]] == [score] * 2
+
+
 def test_free_answers_are_their_own_spans_or_the_entities_that_they_are():
     schema = {"links": {"works_for": {"head": "PER", "query": "employer"}}}
     facts = {("Ada Lovelace", "employer"): ["Royal Society", "London,"], ("Bob Smith", "employer"): ["KLM"]}
@@ -129,7 +148,7 @@ def test_relations_that_wait_for_each_other_are_refused():
 def test_answers_are_asked_back_only_if_they_may_be_right_and_the_answer_tells_heads_apart():
     schema = {"links": {"works_for": WORKS["links"]["works_for"] | {"inverse": ["employee", "staff"]}}}
     labels = {"PER": PEOPLE["PER"], "ORG": [*PEOPLE["ORG"], "Paris"]}
-    doubtful = {(head, "employer"): [("KLM", 0.0)] for head in PEOPLE["PER"]}
+    doubtful = {(head, "employer"): [("KLM", 1.0)] for head in PEOPLE["PER"]}
     back = {("KLM", "staff"): ["Bob Smith"]}
     scorer, one = Answering(doubtful | back), wanted(TEXT, schema, **labels)
     (followed,) = follow([one], scorer)

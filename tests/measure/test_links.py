@@ -206,14 +206,11 @@ def test_links_are_evaluated_about_gold_heads_and_end_to_end(monkeypatch, binds,
 def pairs_of(n, seed=0):
     rng = np.random.default_rng(seed)
     parts = np.concatenate([np.ones((n, 1)), rng.normal(size=(n, len(NAMES) - 1)) * 2], 1)
-    truth = np.array(
-        [
-            {"bias": -1.0, "head": 0.3, "answer": 1.5, "inverse": 0.4, "distance": -0.5, "tail": 0.25, "free": 0.5}[
-                name
-            ]
-            for name in NAMES
-        ]
-    )
+    weights = {
+        "bias": -1.0, "head": 0.3, "answer": 1.5, "inverse": 0.4, "distance": -0.5, "tail": 0.25, "free": 0.5,
+        "other_relation": -0.8, "other_head": -0.3,
+    }  # fmt: skip
+    truth = np.array([weights[name] for name in NAMES])
     right = rng.random(n) < 1 / (1 + np.exp(-parts @ truth))
     return Pairs(parts, right, np.full(n, 0.5), int(right.sum())), truth
 
@@ -229,6 +226,9 @@ def test_what_speaks_for_a_link_never_counts_against_it():
     against = pairs._replace(right=odds.random(5000) < 1 / (1 + np.exp(2 * pairs.parts[:, NAMES.index("head")])))
     weights = dict(zip(NAMES, fit(against)))
     assert weights["head"] == 0 and min(weights[name] for name in ("answer", "inverse", "tail")) >= 0
+    with_claims = pairs._replace(right=odds.random(5000) < 1 / (1 + np.exp(-pairs.parts[:, NAMES.index("other_head")])))
+    weights = dict(zip(NAMES, fit(with_claims)))
+    assert weights["other_head"] == 0 and weights["other_relation"] <= 0
 
 
 def test_a_question_that_was_never_asked_back_keeps_its_share_of_the_answer():

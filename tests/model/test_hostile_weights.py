@@ -339,9 +339,11 @@ def test_a_calibration_of_links_without_numbers_is_refused(linked, links_of, num
         links_of(linked)
 
 
-@pytest.mark.parametrize("lacking", ["bias", "head", "answer", "inverse", "distance", "tail", "threshold", "tag"])
+@pytest.mark.parametrize("lacking", [*(name for name in decode.WEIGHTS if name != "free"), "threshold", "tag"])
 def test_what_a_calibration_of_links_lacks_is_as_in_weights_without_one(linked, links_of, lacking):
-    edit(linked / "config.json", lambda config: config["metaie"]["link_calibration"].__delitem__(lacking))
+    own = json.loads((linked / "config.json").read_text(encoding="utf8"))["metaie"]["link_calibration"]
+    kept = {name: value for name, value in own.items() if name != lacking}
+    edit(linked / "config.json", lambda config: config["metaie"].update(link_calibration=kept))
     found = links_of(linked)
     assert all(0 <= score <= 1 for score in found.values())
     if lacking in decode.WEIGHTS:
