@@ -14,7 +14,7 @@ WEIGHTS: Mapping[str, float] = {
     "tail": 0.15,  # of the tail's score, where it is an entity
     "free": 0.0,  # 1 where any words might answer, 0 where candidates did
     "other_relation": -0.5,  # by how much another relation of the head claims the tail, see `claims`
-    "other_head": -0.5,  # the same of another head of the relation
+    "other_head": -0.25,  # the same of another head of the relation; heads share answers more often than relations do
 }
 THRESHOLD = 0.5  # the least probability of a link, where nothing says another
 SURE = 9.0  # the largest log-odds that one part brings, and minus it the least
