@@ -216,7 +216,7 @@ def figures(rate):
 
 @pytest.fixture
 def result():
-    sets = {name: {"f": 0.5} for name in (*peer_report.NER6, *peer_report.CROSSNER)}
+    sets = {name: {"f": 0.5, "texts": 500} for name in (*peer_report.NER6, *peer_report.CROSSNER)}
     note = {"cpu_minutes": 40.0, "steps": 1000, "rate": 2e-4}
     own = {"threshold": 0.5, "dev_f": 0.6, "sets": sets}
     cells = [
@@ -253,6 +253,7 @@ def test_tables_show_what_was_measured_and_what_was_too_slow(result, monkeypatch
     assert pages["peers_speed"][-1] == "- Failed: gliner, uni-encoder: `why`"
     assert "| LabelToSpan.v1, int8 | 150 |" in pages["peers_best"]
     assert "| **mean** | **50.0%** | **50.0%** |" in pages["peers_quality"]
+    assert "At most 500 texts of each set." in pages["peers_quality"]
     assert pages["peers_quality"][-1] == "- Not built: gliner2: `ImportError: why`"
     assert pages["peers_start"][-1] == "| LabelToSpan.v1 | 2.0 | 500 | 600 | 50 |"
     for lines in pages.values():

@@ -104,7 +104,10 @@ def quality() -> list[str]:
         lines.append(f"| {dataset} | {' | '.join('-' if one is None else format(one['f'], '.1%') for one in found)} |")
     means = [mean_f(result, name) for name in names]
     lines.append(f"| **mean** | {' | '.join('-' if f is None else f'**{f:.1%}**' for f in means)} |")
+    most = max((one["texts"] for own in result["quality"].values() for one in own["sets"].values()), default=0)
     lines += [
+        "",
+        f"At most {most:,} texts of each set.",
         "",
         "| trained | CPU minutes | steps | learning rate of the encoder | threshold | F on held-out rows |",
         "|---|---|---|---|---|---|",
