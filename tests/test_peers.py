@@ -291,6 +291,26 @@ def test_what_cannot_be_trained_is_noted_with_its_reason_and_costs_itself_only(t
         script.trained(args, "gliner2", output, 2, 1e-4)
 
 
+def test_a_training_that_came_to_nothing_is_noted_and_not_scored(tmp_path, monkeypatch):
+    class Silent:
+        def __init__(self, spec, folder):
+            pass
+
+        def ask(self, request, limit):
+            return {"spans": [[] for _ in request["texts"]]}
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(script, "Worker", Silent)
+    monkeypatch.setattr(script, "held_out", lambda args: [row("Ada.", [("Ada", "person")])])
+    (tmp_path / "models" / "gliner_bi" / "model").mkdir(parents=True)
+    options = {"quality_limit": 1, "dev_limit": 0, "thresholds": [0.1, 0.5], "threads": 1, "only": None}
+    script.quality(argparse.Namespace(folder=tmp_path, corpus=CORPUS, data=tmp_path / "none", **options))
+    assert "its training came to nothing" in (tmp_path / "not_built" / "gliner_bi.txt").read_text()
+    assert not (tmp_path / "quality").exists()
+
+
 def test_cells_that_are_there_are_not_measured_again(tmp_path, monkeypatch):
     asked = []
 

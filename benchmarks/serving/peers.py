@@ -225,6 +225,10 @@ def quality(args: argparse.Namespace) -> None:
         try:
             if "threshold" not in found:
                 found |= peers.best_threshold(workers.ask, name, held_out(args), args.thresholds)
+            if not found["dev_f"]:
+                raise RuntimeError(
+                    "no span of the held-out rows at any threshold: its training came to nothing, give other --rates"
+                )
             for dataset in tqdm([one for one in (*NER6, *CROSSNER) if one not in found["sets"]], desc=name):
                 data = read_dataset(args.data / dataset, limit=args.quality_limit)
                 found["sets"][dataset] = peers.score(workers.ask, name, data, found["threshold"])
@@ -380,7 +384,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--rates",
         type=floats,
-        default=[1e-4, 2e-4, 4e-4],
+        default=[2e-5, 1e-4, 2e-4],
         help="learning rates of the encoder that are tried; one: no trials",
     )
     parser.add_argument(
