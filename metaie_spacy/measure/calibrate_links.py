@@ -12,7 +12,7 @@ from ..data.rows import Row
 from ..linking import decode
 from ..linking.words import calibration_of
 from ..schema import parse_links
-from .asking import ask, decided, found_spans, row_schema, with_candidates
+from .asking import ask, decided, found_spans, gold_spans, row_schema, with_candidates
 from .scores import PRF
 
 NAMES = tuple(decode.WEIGHTS)  # "bias" first
@@ -44,8 +44,9 @@ def calibrate_links(pipe: Any, rows: Sequence[Row], docs: Sequence[Doc], *, seed
     """Make the score of a link the probability that all of it is right, and find the threshold of the best F.
 
     A logistic regression on what speaks for a link (see `decode.features`), held near the constants of `decode.WEIGHTS`
-    where the rows say little, is fitted to the links about the spans that the component finds in half of the
-    documents: once where any words may answer, once where the answers to all questions of a row are the candidates.
+    where the rows say little, is fitted to the links of half of the documents: about the spans that the component
+    finds and about those of the rows, each once where any words may answer and once where the answers to all questions
+    of a row are the candidates. Fitted to found spans alone, it asks too little of links between spans that are given.
     The weights carry it as `link_calibration`, with "threshold" and "tag", the boundary of free answers.
 
     pipe: the component, which is changed. docs (Sequence[Doc]): of the rows, with the spans that it found.
@@ -60,12 +61,14 @@ def calibrate_links(pipe: Any, rows: Sequence[Row], docs: Sequence[Doc], *, seed
     before = measure(held, held.scores, now)
     best, best_f = None, -1.0
     for tag in TAGS:
-        fitted = weigh(pipe, rows, docs, halves[0], {**old, "tag": tag})
+        tried = {**old, "tag": tag}
+        fitted = weigh(pipe, rows, docs, halves[0], tried)
         if fitted.right.sum() < MIN_LINKS or held.right.sum() < MIN_LINKS:
             continue
-        typed = weigh(pipe, rows, docs, halves[0], {**old, "tag": tag}, typed=True)
-        weights = fit(joined(fitted, typed))
-        cut, f = best_cut([fitted, typed], weights)
+        ways = [{"typed": True}, {"given": True}, {"typed": True, "given": True}]
+        parts = [fitted, *(weigh(pipe, rows, docs, halves[0], tried, **way) for way in ways)]
+        weights = fit(joined(parts))
+        cut, f = best_cut(parts, weights)
         if f > best_f:
             best, best_f = (weights, cut, tag), f
     if best is None:
@@ -97,13 +100,18 @@ def weigh(
     calibration: Mapping[str, float],
     *,
     typed: bool = False,
+    given: bool = False,
 ) -> Pairs:
-    """The pairs about the spans that were found in the chosen rows, of which it is known whether they are right.
+    """The pairs about spans of the chosen rows, of which it is known whether they are right.
 
     typed (bool): the answers to all questions of a row are candidates for each; else any words may answer.
+    given (bool): the spans are those of the rows; else those that were found.
     """
     own = parse_links({"links": pipe.links})
-    asked = [found_spans(pipe, docs[i], row_schema(rows[i], own)) for i in chosen]
+    if given:
+        asked = [gold_spans(docs[i], rows[i], own) for i in chosen]
+    else:
+        asked = [found_spans(pipe, docs[i], row_schema(rows[i], own)) for i in chosen]
     if typed:
         asked = [with_candidates(one, rows[i]) for one, i in zip(asked, chosen)]
     known = [known_links(rows[i]) for i in chosen]
@@ -168,10 +176,10 @@ def scores_with(pairs: Pairs, weights: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-np.clip(pairs.parts @ weights, -500, 500)))
 
 
-def joined(free: Pairs, typed: Pairs) -> Pairs:
-    """The pairs of both."""
-    columns = (np.concatenate([one, other]) for one, other in zip(free[:3], typed[:3]))
-    return Pairs(*columns, free.gold + typed.gold)
+def joined(parts: Sequence[Pairs]) -> Pairs:
+    """The pairs of all."""
+    columns = (np.concatenate(column) for column in zip(*(part[:3] for part in parts)))
+    return Pairs(*columns, sum(part.gold for part in parts))
 
 
 def best_cut(parts: Sequence[Pairs], weights: np.ndarray) -> tuple[float, float]:

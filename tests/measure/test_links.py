@@ -284,6 +284,23 @@ def test_calibration_sets_coefficients_threshold_and_boundary(monkeypatch):
     assert json.dumps(result) and result["texts"] == 240
 
 
+def test_calibration_is_fitted_to_found_and_to_given_spans(monkeypatch):
+    nlp, speaker = spacy.blank("en"), Speaker(binds=True)
+    monkeypatch.setattr(asking, "scorer_of", lambda pipe: lambda *asked: pipe.score_links(None, *asked))
+    rows = [ROW | {"id": str(i)} for i in range(240)]
+    docs = [found_doc(nlp, TEXT, [ADA, BOB] if i % 2 else [ADA]) for i in range(240)]
+    sizes = []
+    fit_to = calibrate_links.fit
+    monkeypatch.setattr(calibrate_links, "fit", lambda pairs: sizes.append(pairs.gold) or fit_to(pairs))
+    assert calibrate_links.calibrate_links(speaker, rows, docs)
+    ways = [{}, {"typed": True}, {"given": True}, {"typed": True, "given": True}]
+    half = calibrate_links.halved(rows, 0)[0]
+    each = [calibrate_links.weigh(speaker, rows, docs, half, {}, **way) for way in ways]
+    found, typed, given, both = (len(part.right) for part in each)
+    assert found < given and typed < both, "a span that is not found is asked where spans are given"
+    assert set(sizes) == {sum(part.gold for part in each)}
+
+
 def test_too_few_links_change_nothing(monkeypatch):
     nlp, speaker = spacy.blank("en"), Speaker(binds=True)
     monkeypatch.setattr(asking, "scorer_of", lambda pipe: lambda *asked: pipe.score_links(None, *asked))
