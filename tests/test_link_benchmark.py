@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import spacy
 import srsly
 
 ROOT = Path(__file__).parents[1]
@@ -15,6 +16,7 @@ from benchmarks.lib import link_data, link_report, link_shots, link_ways  # noqa
 from benchmarks.lib.link_ways import RULES, Given, Knobs, Scored, by_rule, kept_by, nearest_of_same  # noqa: E402
 from benchmarks.quality import links as bench  # noqa: E402
 from metaie_spacy.linking import decode  # noqa: E402
+from metaie_spacy.linking.follow import Followed, Mention, Weighed  # noqa: E402
 from metaie_spacy.measure.links import choices_of  # noqa: E402
 from metaie_spacy.schema import parse_schema  # noqa: E402
 
@@ -103,7 +105,7 @@ def test_settings_give_gold_or_found_spans():
     schema = link_data.Schema({"Person": ("person",), "Organization": ("company",)}, (EMPLOYER,), {}, {})
     found = [[(0, 10, "Person")]]
     by_setting = {s: link_ways.given_of([text], found, schema, s)[0] for s in link_ways.SETTINGS}
-    assert by_setting["gold_heads"] == Given({"Person": [ADA, BOB], "Organization": [KLM, SHELL]}, {})
+    assert by_setting["gold_heads"] == Given({"Person": [ADA, BOB]}, {}), "free tails are not given as spans"
     assert by_setting["gold_spans"].tails["Organization"] == [KLM, SHELL]
     assert by_setting["end_to_end"].heads == {"Person": [(0, 10, "Person")], "Organization": []}
 
@@ -227,7 +229,7 @@ def pair(head, tail, answer, gap=0.0, text=0):
 def test_of_equal_heads_a_tail_takes_the_first_and_texts_do_not_mix():
     found = [pair(BOB, KLM, 2.0), pair(ADA, KLM, 2.0), pair(BOB, KLM, 1.0, text=1), pair(BOB, SHELL, -3.0)]
     pairs = link_shots.pairs_of_weighed(found)
-    choices = link_shots.Choices(0.5, 0.3, 0.0, 0.0, True)
+    choices = link_shots.Choices(0.5, 0.3, True, dict(decode.WEIGHTS) | {"bias": 0.0})
     kept = pairs.by_text(pairs.kept(choices, pairs.scores(choices)), 3)
     assert kept == [{((ADA[:2], KLM[:2], "works for"), "Person")}, {((BOB[:2], KLM[:2], "works for"), "Person")}, set()]
     both = choices._replace(one_head=False)
@@ -244,9 +246,33 @@ def test_what_is_best_on_dev_is_chosen():
 
     right = np.array([True, False])
     choices, f = link_shots.choose(weigh_at, lambda _: right, 1, schema, "end_to_end")
-    assert f == 1 and choices.distance < 0 and choices.inverse == 0 and asked == list(link_shots.TAGS)
+    assert f == 1 and set(choices.weights) == set(decode.WEIGHTS) and asked == list(link_shots.TAGS)
     _, f = link_shots.choose(weigh_at, lambda _: np.array([False, False]), 3, schema, "end_to_end")
     assert f == 0
+
+
+def test_that_an_answer_is_a_given_head_says_nothing_for_it(saved, monkeypatch):
+    nlp, text = spacy.load(saved), link_data.text_of(ROW)
+    plain = {"links": {"works for": {"head": "Person", "query": "employer", "tail": "Organization"}}}
+    schema = link_data.Schema({"Person": ("person",), "Organization": ("company",)}, (EMPLOYER,), {}, plain)
+    calibrations = []
+
+    def follow(wanted, score, calibration, weighed=None):
+        calibrations.append(calibration)
+        head, tail = (Mention(*place, "Person", 1.0) for place in ((0, 1), (2, 3)))
+        parts = dict.fromkeys(decode.WEIGHTS, 0.0) | {"tail": 9.0}
+        if weighed is not None:
+            weighed += [Weighed(0, head, "works for", tail, parts, 0.5)]
+        return [Followed([], [], [], [], [], ()) for _ in wanted]
+
+    monkeypatch.setattr(link_shots, "follow", follow)
+    monkeypatch.setattr(link_ways, "follow", follow)
+    for setting, said in (("gold_heads", 0.0), ("gold_spans", 9.0)):
+        given = link_ways.given_of([text], [[]], schema, setting)
+        pairs = link_shots.weigh(nlp, [text], given, schema, setting, 0.3)
+        assert pairs.parts["tail"].tolist() == [said]
+        link_ways.ask_links(nlp, [text], given, schema, setting)
+    assert calibrations[1]["tail"] == 0 and not (calibrations[3] or {}).get("tail") == 0
 
 
 def test_weights_are_adapted_to_the_few_shot_file_before_they_are_asked(saved, tmp_path, monkeypatch):

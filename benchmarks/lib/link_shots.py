@@ -13,16 +13,14 @@ from metaie_spacy.data.known_links import Link
 from metaie_spacy.fewshot import Settings, adapt
 from metaie_spacy.linking import decode
 from metaie_spacy.linking.follow import Wanted, Weighed, follow
-from metaie_spacy.measure.asking import scorer_of
+from metaie_spacy.measure.asking import Asked, scorer_of
+from metaie_spacy.measure.calibrate_links import CUTS, NAMES, fit
+from metaie_spacy.measure.calibrate_links import Pairs as Weighing
 from metaie_spacy.schema import parse_links
-from metaie_spacy.spans import Answer
 
 SHOTS = ("train.5shot.perlabel", "train.5shot")
-THRESHOLDS = [round(0.02 * i, 2) for i in range(1, 50)]
 TAGS = (0.15, 0.3, 0.5)  # boundaries for the tokens of free answers
-DISTANCES = (0.0, decode.WEIGHTS["distance"], -0.5, -1.0)  # log-odds for each e-fold of characters between the ends
 PRIORS = (0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0)
-INVERSES = (0.0, decode.WEIGHTS["inverse"], 1.0)
 
 
 # Of all datasets; between what was tried on the dev files of conll2004, ewt_srl and aste_restaurant14.
@@ -32,18 +30,14 @@ TRAINING = Settings(steps=60, lr=1e-4, link_scale=2.5, rehearsal=0.0, unanswered
 class Choices(NamedTuple):
     """What is chosen on dev: how links are weighed, and which of them are kept.
 
-    one_head (bool): whether a tail belongs to its best head alone.
+    tag (float): boundary of free answers. one_head (bool): whether a tail belongs to its best head alone.
+    weights (dict): by the names of `decode.WEIGHTS`.
     """
 
     threshold: float
     tag: float
-    distance: float
-    inverse: float
     one_head: bool
-
-    @property
-    def calibration(self) -> dict[str, float]:
-        return {**decode.WEIGHTS, "distance": self.distance, "inverse": self.inverse, "tag": self.tag}
+    weights: dict[str, float]
 
 
 def shots_file(folder: Path) -> Path:
@@ -105,7 +99,12 @@ class Pairs(NamedTuple):
 
     def scores(self, choices: Choices) -> np.ndarray:
         """The probability of each, (N,)."""
-        return decode.probability(self.parts, choices.calibration)
+        return decode.probability(self.parts, choices.weights)
+
+    def weighed(self, right: np.ndarray, gold: int) -> Weighing:
+        """The same as `calibrate` takes them. right (ndarray): which are gold links, (N,). gold (int): of all texts."""
+        columns = [np.ones(len(right)), *(self.parts[name] for name in NAMES[1:])]
+        return Weighing(np.column_stack(columns), right, np.zeros(len(right)), gold)
 
     def kept(self, choices: Choices, scores: np.ndarray) -> np.ndarray:
         """Which of them are links, bool (N,); of equal heads of a tail the first one."""
@@ -143,23 +142,27 @@ def weigh(
     schema: Schema,
     setting: str,
     tag: float,
-    weak: Sequence[Sequence[Answer]] | None = None,
+    ends: Sequence[Asked] | None = None,
 ) -> Pairs:
     """What speaks for each link about heads (and tails) that are given, at any score.
 
-    tag (float): boundary for the tokens of free answers. weak (Sequence | None): of each text spans below their
-        threshold, which may be heads and tails too.
+    tag (float): boundary for the tokens of free answers. ends (Sequence | None): the spans that were found, see
+        `find_ends`, in place of given ones.
     """
     pipe = nlp.get_pipe("metaie")
     pipe.load()
     asked = parse_links({"links": schema.plain["links"]})
     if setting == "gold_heads":
         asked = asked._replace(relations=tuple(one._replace(tails=(), inverse=()) for one in asked.relations))
-    docs = [nlp.make_doc(text.text) for text in texts]
-    wanted = []
-    for doc, own, more in zip(docs, given, weak or [()] * len(docs)):
-        places = {place for part in (own.heads, own.tails) for spans in part.values() for place in spans}
-        wanted.append(Wanted(doc, answers_at(doc, places), list(schema.labels), asked, None, more))
+    if ends is None:
+        docs = [nlp.make_doc(text.text) for text in texts]
+        wanted = []
+        for doc, own in zip(docs, given):
+            places = {place for part in (own.heads, own.tails) for spans in part.values() for place in spans}
+            wanted.append(Wanted(doc, answers_at(doc, places), list(schema.labels), asked))
+    else:
+        docs = [one.doc for one in ends]
+        wanted = [Wanted(one.doc, one.answers, list(schema.labels), asked, None, one.weak) for one in ends]
     found = []
     for i in range(0, len(wanted), 128):
         weighed: list[Weighed] = []
@@ -167,7 +170,8 @@ def weigh(
         for pair in weighed:
             doc = docs[i + pair.text]
             link = in_characters(doc, pair.head), in_characters(doc, pair.tail), pair.label
-            found.append((i + pair.text, link, pair.head.label, pair.parts))
+            parts = {**pair.parts, "tail": 0.0} if setting == "gold_heads" else pair.parts  # it may be a given head
+            found.append((i + pair.text, link, pair.head.label, parts))
     return pairs_of_weighed(found)
 
 
@@ -216,17 +220,16 @@ def choose(
     gold (int): how many links there are.
     """
     is_free = setting == "gold_heads" or not all(relation.tails for relation in schema.relations)
-    asks_back = setting != "gold_heads" and any(relation.inverse for relation in schema.relations)
-    best, best_f = Choices(decode.THRESHOLD, TAGS[0], 0.0, 0.0, False), -1.0
+    best, best_f = Choices(decode.THRESHOLD, TAGS[0], False, dict(decode.WEIGHTS)), -1.0
     for tag in TAGS if is_free else TAGS[:1]:
         pairs = weigh_at(tag)
         right = right_of(pairs)
-        for distance, inverse in product(DISTANCES, INVERSES if asks_back else INVERSES[:1]):
-            scores = pairs.scores(Choices(0.0, tag, distance, inverse, False))
-            for one_head, threshold in product((False, True), THRESHOLDS):
-                choices = Choices(threshold, tag, distance, inverse, one_head)
-                kept = pairs.kept(choices, scores)
-                f = 2 * float((kept & right).sum()) / max(1, int(kept.sum()) + gold)
-                if f > best_f:
-                    best, best_f = choices, f
+        weights = dict(zip(NAMES, fit(pairs.weighed(right, gold)).tolist()))
+        scores = decode.probability(pairs.parts, weights)
+        for one_head, threshold in product((False, True), CUTS.tolist()):
+            choices = Choices(threshold, tag, one_head, weights)
+            kept = pairs.kept(choices, scores)
+            f = 2 * float((kept & right).sum()) / max(1, int(kept.sum()) + gold)
+            if f > best_f:
+                best, best_f = choices, f
     return best, best_f

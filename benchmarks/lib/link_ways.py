@@ -11,9 +11,10 @@ from spacy.tokens import Doc
 from benchmarks.lib.link_data import Relation, Schema, Text
 from metaie_spacy.data.known_links import Link
 from metaie_spacy.data.rows import Place
+from metaie_spacy.linking import decode as decode_links
 from metaie_spacy.linking.follow import Wanted, follow
 from metaie_spacy.linking.results import entries
-from metaie_spacy.measure.asking import found_spans, scorer_of
+from metaie_spacy.measure.asking import Asked, found_spans, scorer_of
 from metaie_spacy.measure.links import Choice, support
 from metaie_spacy.measure.scores import found_links
 from metaie_spacy.notes import noting
@@ -70,12 +71,16 @@ def between(one: Sequence, other: Sequence) -> int:
 
 
 def given_of(texts: Sequence[Text], found: Sequence[Sequence[Place]], schema: Schema, setting: str) -> list[Given]:
-    """Heads and tails of a setting: gold ones, or those that the model found."""
+    """Heads and tails of a setting: gold ones, or those that the model found.
+
+    Where tails are free, spans of labels that no link begins at are not given.
+    """
     labels = schema.labels
+    heads = {label for relation in schema.relations for label in relation.heads}.union(schema.signed)
     gold = [{label: sorted(s for s in text.spans if s[2] == label) for label in labels} for text in texts]
     own = [{label: sorted(s for s in spans if s[2] == label) for label in labels} for spans in found]
     if setting == "gold_heads":
-        return [Given(spans, {}) for spans in gold]
+        return [Given({label: own for label, own in spans.items() if label in heads}, {}) for spans in gold]
     chosen = gold if setting == "gold_spans" else own
     return [Given(spans, spans) for spans in chosen]
 
@@ -139,14 +144,14 @@ def places_in(doc: Doc, key: str) -> list[Place]:
     return [(span.start_char, span.end_char, span.label_) for span in doc.spans[key]]
 
 
-def find_weak(nlp: Language, texts: Sequence[Text], schema: Schema) -> list[list[Answer]]:
-    """Spans of each text below the threshold of the weights that the links of a schema may begin or end at."""
+def find_ends(nlp: Language, texts: Sequence[Text], schema: Schema) -> list[Asked]:
+    """The spans of each text that the links of a schema may begin or end at, weak ones too, with their scores."""
     pipe, links = nlp.get_pipe("metaie"), parse_links({"links": schema.plain["links"]})
-    asked, found = {"labels": schema.plain["labels"], "flat": True}, []
+    asked = {"labels": schema.plain["labels"], "flat": True}
     with noting(pipe):
-        for doc in pipe_with_labels(nlp, [(text.text, asked) for text in texts]):
-            found.append(found_spans(pipe, doc, links).weak)
-    return found
+        return [
+            found_spans(pipe, doc, links) for doc in pipe_with_labels(nlp, [(text.text, asked) for text in texts])
+        ]
 
 
 class Answers:
@@ -323,6 +328,8 @@ def ask_links(
         places = {place for part in (own.heads, own.tails) for spans in part.values() for place in spans}
         wanted.append(Wanted(doc, answers_at(doc, places), list(schema.labels), asked, None))
     calibration = getattr(pipe.model.shims[0], "link_calibration", None)
+    if setting == "gold_heads":  # that an answer is a given head, too, says nothing for it
+        calibration = {**decode_links.WEIGHTS, **(calibration or {}), "tail": 0.0}
     found, signs = [], []
     for i in range(0, len(wanted), 128):
         for one in follow(wanted[i : i + 128], scorer_of(pipe), calibration):

@@ -16,9 +16,9 @@ links: the component's own links at its own threshold, end to end as users ask i
 that links.yml has under "about", too: the names that such relations have in the rows that links were trained on.
 shots: the same after `fewshot.adapt` on the dataset's 5-shot file, labels and links together: each relation is asked of every
 gold head of its types, its inverse of every tail, and each sentiment of every aspect, answered by the opinions of that sentiment.
-The training is the same for all datasets, without rehearsal, as in quality.py. Adapted weights have no calibration of links: the
-threshold, the boundary of free answers, the weights of distance and inverse, one_head, and what is added to the log-odds of each
-sentiment (the few-shot file has each as often) are chosen on dev for every cell.
+The training is the same for all datasets, without rehearsal, as in quality.py. Adapted weights have no calibration of links: what a
+link's score is made of is fitted on dev for every cell as `calibrate` fits it; the threshold, the boundary of free answers, one_head,
+and what is added to the log-odds of each sentiment (the few-shot file has each as often) are chosen there too.
 """
 
 import argparse
@@ -71,8 +71,8 @@ from benchmarks.lib.link_ways import (
     ask_links,
     ask_words,
     by_rule,
+    find_ends,
     find_spans,
-    find_weak,
     given_of,
     head_supports,
     kept_by,
@@ -111,7 +111,7 @@ class Bench:
         self.nlp, self.name, self.schema = nlp, folder.name, read_schema(folder.name)
         self.about = read_schema(folder.name, about=True)
         self.is_event = self.name in EVENTS
-        self._weak: dict[int, list] = {}  # of a split, by identity
+        self._ends: dict[int, list] = {}  # of a split, by identity
         self.test, self.dev = (self._read(folder, part, number) for part in (split, "dev"))
 
     def _read(self, folder: Path, split: str, number: int) -> Split:
@@ -261,12 +261,12 @@ class Bench:
 
     def weighed_by(self, split: Split, given: list[Given], setting: str, tag: float) -> Pairs:
         """The pairs that may be links; from the text alone those of weak spans too, as the component has them."""
-        weak = None
+        ends = None
         if setting == "end_to_end":
-            if id(split) not in self._weak:
-                self._weak[id(split)] = find_weak(self.nlp, split.texts, self.schema)
-            weak = self._weak[id(split)]
-        return weigh(self.nlp, split.texts, given, self.schema, setting, tag, weak)
+            if id(split) not in self._ends:
+                self._ends[id(split)] = find_ends(self.nlp, split.texts, self.schema)
+            ends = self._ends[id(split)]
+        return weigh(self.nlp, split.texts, given, self.schema, setting, tag, ends)
 
     def weighed(self, split: Split, given: list[Given], setting: str, choices: Choices) -> list[Labelled]:
         pairs = self.weighed_by(split, given, setting, choices.tag)
