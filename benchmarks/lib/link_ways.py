@@ -149,9 +149,7 @@ def find_ends(nlp: Language, texts: Sequence[Text], schema: Schema) -> list[Aske
     pipe, links = nlp.get_pipe("metaie"), parse_links({"links": schema.plain["links"]})
     asked = {"labels": schema.plain["labels"], "flat": True}
     with noting(pipe):
-        return [
-            found_spans(pipe, doc, links) for doc in pipe_with_labels(nlp, [(text.text, asked) for text in texts])
-        ]
+        return [found_spans(pipe, doc, links) for doc in pipe_with_labels(nlp, [(text.text, asked) for text in texts])]
 
 
 class Answers:
