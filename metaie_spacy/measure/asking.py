@@ -136,16 +136,24 @@ def found_spans(pipe: Any, doc: Doc, schema: LinkSchema) -> Asked:
 
 
 def with_candidates(asked: Asked, row: Row) -> Asked:
-    """The same questions where the answers to all questions of the row are the candidates, and no other words."""
+    """The same questions where the answers to all questions of the row, and its heads, are the candidates, and no
+    other words."""
     score = float(np.mean([answer.score for answer in asked.answers] or [1.0]))
     tails = {(start, end) for link in row.get("links", []) for start, end in link["tails"]}
     spans = [asked.doc.char_span(start, end, alignment_mode="expand") for start, end in sorted(tails)]
     answers = [Answer(CANDIDATE, span.start, span.end, score) for span in spans if span is not None]
+    taken = {(answer.start, answer.end) for answer in answers}
+
+    def others(given: Sequence[Answer]) -> list[Answer]:
+        """Spans that answer nothing: a wrong tail is as a rule a span of the right kind."""
+        return [answer._replace(label=CANDIDATE) for answer in given if (answer.start, answer.end) not in taken]
+
     relations = tuple(relation._replace(tails=(CANDIDATE,)) for relation in asked.schema.relations)
     return asked._replace(
-        answers=[*asked.answers, *answers],
+        answers=[*asked.answers, *answers, *others(asked.answers)],
         labels=[*asked.labels, CANDIDATE],
         schema=asked.schema._replace(relations=relations),
+        weak=[*asked.weak, *others(asked.weak)],
     )
 
 

@@ -18,7 +18,7 @@ from metaie_spacy.measure.calibrate_links import NAMES, Pairs, best_cut, fit, me
 from metaie_spacy.measure.links import Choice, choices_of, events_of, head_choice, link_scores, support, triplets_of
 from metaie_spacy.measure.scores import metaie_score
 from metaie_spacy.schema import LinkSchema, parse_links
-from metaie_spacy.spans import Logits
+from metaie_spacy.spans import Answer, Logits
 
 TEXT = "Ada works for KLM, Bob for Shell."
 ADA, KLM, BOB, SHELL = (0, 3), (14, 17), (19, 22), (27, 32)
@@ -299,6 +299,20 @@ def test_calibration_is_fitted_to_found_and_to_given_spans(monkeypatch):
     found, typed, given, both = (len(part.right) for part in each)
     assert found < given and typed < both, "a span that is not found is asked where spans are given"
     assert set(sizes) == {sum(part.gold for part in each)}
+
+
+def test_candidates_are_the_answers_and_the_spans_that_answer_nothing():
+    doc = spacy.blank("en").make_doc(TEXT)
+    given = asking.gold_spans(doc, ROW, LinkSchema())
+    weak = [Answer("person", 6, 7, 0.1)]
+    asked = asking.with_candidates(given._replace(weak=weak), ROW)
+    assert all(relation.tails == (asking.CANDIDATE,) for relation in asked.schema.relations)
+    candidates = [doc[one.start : one.end].text for one in asked.answers if one.label == asking.CANDIDATE]
+    assert sorted(candidates) == ["Ada", "Bob", "KLM", "Shell"] and asking.CANDIDATE in asked.labels
+    assert [one for one in asked.answers if one.label == "person"] == given.answers, "heads stay heads"
+    assert [one.label for one in asked.weak] == ["person", asking.CANDIDATE], "weak ones stay weak"
+    tail = asking.with_candidates(given._replace(answers=[*given.answers, Answer("person", 3, 4, 1.0)]), ROW)
+    assert [one.start for one in tail.answers if one.label == asking.CANDIDATE].count(3) == 1, "each place once"
 
 
 def test_too_few_links_change_nothing(monkeypatch):
