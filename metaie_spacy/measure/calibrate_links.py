@@ -46,7 +46,9 @@ def calibrate_links(pipe: Any, rows: Sequence[Row], docs: Sequence[Doc], *, seed
     A logistic regression on what speaks for a link (see `decode.features`), held near the constants of `decode.WEIGHTS`
     where the rows say little, is fitted to the links of half of the documents: about the spans that the component
     finds and about those of the rows, each once where any words may answer and once where the answers to all questions
-    of a row and these spans are the candidates. Fitted to found spans alone, it asks too little of links between spans that are given.
+    of a row and these spans are the candidates. Fitted to found spans alone, it asks too little of links between spans
+    that are given.
+
     The weights carry it as `link_calibration`, with "threshold" and "tag", the boundary of free answers.
 
     pipe: the component, which is changed. docs (Sequence[Doc]): of the rows, with the spans that it found.
@@ -104,7 +106,7 @@ def weigh(
 ) -> Pairs:
     """The pairs about spans of the chosen rows, of which it is known whether they are right.
 
-    typed (bool): the answers to all questions of a row and the spans are candidates for each; else any words may answer.
+    typed (bool): the answers to all questions of a row and the spans are candidates; else any words may answer.
     given (bool): the spans are those of the rows; else those that were found.
     """
     own = parse_links({"links": pipe.links})
