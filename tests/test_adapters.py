@@ -14,7 +14,7 @@ from metaie_spacy.measure.evaluate import evaluate_rows
 from metaie_spacy.model.adapters import Adapter, adapter_bytes, hash_of, parse_adapter, read_adapter
 from metaie_spacy.schema import LinkSchema
 
-FAST = Settings(steps=80, lr=2e-3, ema=0.9, rehearsal=0.0, blend=1.0, rank=2, rank_scale=4.0)
+FAST = Settings(steps=80, lr=1e-3, ema=0.9, rehearsal=0.0, blend=1.0, rank=2, rank_scale=4.0)
 ROWS = [row(text, spans) for text, spans in TRAIN]
 OTHER = [
     row("Ada met Bob.", [("met", "verb")]),
