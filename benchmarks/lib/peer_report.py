@@ -117,7 +117,15 @@ def quality() -> list[str]:
         lines.append(
             f"| {title(name)} | {note['cpu_minutes']:.1f} | {note['steps']:,} | {note['rate']:g} | {own['threshold']:g} | {own['dev_f']:.1%} |"
         )
-    lines += ["", *not_built(result)]
+    return [*lines, "", *rates(result), *not_built(result)]
+
+
+def rates(result: dict[str, Any]) -> list[str]:
+    """What each learning rate came to after an eighth of the time, of those contenders that had several."""
+    lines = []
+    for name, found in result.get("rates", {}).items():
+        each = ", ".join(f"{f:.1%} at {float(rate):g}" for rate, f in found["dev_f"].items())
+        lines.append(f"- {title(name)}, F on held-out rows after an eighth of the time: {each}")
     return lines
 
 
