@@ -56,7 +56,13 @@ def zero_shot() -> list[str]:
         f"{title}: **{np.mean([found['en_metaie_sm', name][0]['f'] for name in names]):.1%}**"
         for title, names in (("first six", NER6), ("CrossNER", CROSSNER))
     ]
-    return [*lines, "", f"Mean F1 of the {means[0]}; of {means[1]}."]
+    return [*lines, "", f"Mean F1 of the {means[0]}; of {means[1]}. Measured with `en_metaie_sm` {packaged(found)}."]
+
+
+def packaged(found: dict[tuple[str, str], list[dict]]) -> str:
+    """The versions of the packaged model that its cells were measured with."""
+    runs = [cell for (model, _), part in found.items() if model == "en_metaie_sm" for cell in part]
+    return " and ".join(sorted({wheel.split("-")[1] for cell in runs for wheel in cell["wheels"]}))
 
 
 def per_label() -> list[str]:
@@ -133,7 +139,7 @@ def few_shot() -> list[str]:
     seeds = ", ".join(f"{NAMES[model]} {len(found[model, EIGHT[0]])}" for model in models)
     return [
         *lines, "", "![F1 of each start after five examples a label](few_shot.svg)", "",
-        f"± is the standard deviation over seeds (of each: {seeds}). The intervals cover the choice of test texts and of seeds, not that of the few-shot sentences",
+        f"`en_metaie_sm` is {packaged(found)}. ± is the standard deviation over seeds (of each: {seeds}). The intervals cover the choice of test texts and of seeds, not that of the few-shot sentences",
         "nor of the distillation, of which there is one each.",
         f"One adaptation took {np.median(seconds):.0f} s in the median and {max(seconds):.0f} s at most, with {' or '.join(map(str, threads))} thread(s), beside other processes on two cores.",
         *([f"With both cores for itself (`benchmarks/quality/alone.yml`), one of `en_metaie_sm` took {np.median(alone):.0f} s in the median and {max(alone):.0f} s at most."] if alone else []),
@@ -195,7 +201,12 @@ def distractors() -> list[str]:
         lines.append(
             f"| {name} | {' | '.join(f'{row[n][mode] * 100:.1f}' for mode in ('overlap', 'flat') for n in numbers)} |"
         )
-    return [*lines, "", f"First {result['settings']['texts']} texts of each (`{command_of(result)}`)."]
+    drawn = (
+        f"means of {result['settings']['draws']} draws of the others"
+        if "draws" in result["settings"]
+        else "one draw of the others"
+    )
+    return [*lines, "", f"First {result['settings']['texts']} texts of each, {drawn} (`{command_of(result)}`)."]
 
 
 def errors() -> list[str]:

@@ -46,12 +46,17 @@ def provenance(model: str) -> dict:
     """Command, commit, hash of the model's weights, and versions."""
     source = find_source(model)
     weights = source / "metaie" / "model"
-    wheels = sorted(ROOT.glob("packages/*.whl"))
     return run_facts(("metaie-spacy", "spacy", "torch", "transformers")) | {
         "model": source.name,
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest() if weights.exists() else None,
-        "wheels": {wheel.name: hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in wheels},
+        "wheels": wheel_checksums(),
     }
+
+
+def wheel_checksums() -> dict[str, str]:
+    """sha256 of the packaged models, by the names of their wheels."""
+    wheels = sorted(ROOT.glob("packages/*.whl"))
+    return {wheel.name: hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in wheels}
 
 
 def run_facts(packages: tuple[str, ...]) -> dict:

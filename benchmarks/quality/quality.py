@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.lib.ie_data import Dataset, read_dataset
 from benchmarks.lib.paths import RESULTS
-from benchmarks.lib.provenance import run_facts
+from benchmarks.lib.provenance import run_facts, wheel_checksums
 from metaie_spacy.fewshot import Settings, adapt, tokens_of
 from metaie_spacy.measure.evaluate import evaluate_rows
 from metaie_spacy.measure.scores import scores_of
@@ -305,7 +305,7 @@ def main() -> None:
         "data": str(args.data), "starts": args.starts and str(args.starts), "encoder": args.encoder, "threads": threads, "workers": args.workers,
     }  # fmt: skip
     failed = 0
-    facts = run_facts(("metaie-spacy", "spacy", "torch", "transformers"))
+    facts = run_facts(("metaie-spacy", "spacy", "torch", "transformers")) | {"wheels": wheel_checksums()}
     for group in args.group or ["choose", *plan["groups"]]:
         todo = pending(list(cells_of(plan, group, args.output)), options, args.output)
         print(f"{group}: {len(todo)} cells to run", flush=True)
